@@ -1,0 +1,46 @@
+"""The audit log of bumps: one JSON line each, on disk before the answer leaves."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from versioning.errors import ConfigError
+
+_log = structlog.get_logger()
+
+
+class AuditLog:
+    """Without a file, the lines go to the log."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        try:
+            self._descriptor = -1 if file is None else os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write the audit log {file}: {error.strerror}",
+                hint="create its folder, or change [serve] audit_log",
+            ) from None
+
+    async def write(self, record: Mapping[str, Any]) -> None:
+        """Return once the line is on disk; raises OSError."""
+        if self._descriptor < 0:
+            _log.info("bump_audited", **record)
+            return
+        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        await asyncio.to_thread(self._write, line)
+
+    def _write(self, line: bytes) -> None:
+        # One write call: lines of several processes on one file do not mix.
+        os.write(self._descriptor, line)
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

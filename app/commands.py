@@ -1,0 +1,139 @@
+"""``stampline serve``, ``toc`` and ``tob``: from settings to a running service."""
+
+import asyncio
+from typing import Annotated, Any
+
+import structlog
+import typer
+from prometheus_client.registry import Collector
+
+from app import service
+from app import tob as tob_service
+from app import toc as toc_service
+from app.http import bind
+from app.http import serve as serve_app
+from app.metrics import registry
+from app.mysql_pool import MySqlPool
+from app.settings import HttpSection, ServeSection, TobSection, TocSection
+from app.toc import ReadingCache
+from app.ttl_only import PREFIX, TtlOnlyCache
+from versioning.cli import log
+from versioning.cli.backends import open_stream, open_values
+from versioning.cli.masked import masked
+from versioning.cli.options import ConfigOption
+from versioning.cli.running import run_role
+from versioning.cli.sections import LogSection, StreamSection, ValuesSection
+from versioning.cli.settings import Settings
+from versioning.client.async_cache import AsyncVersionedCache
+from versioning.client.metrics import CacheCollector
+from versioning.options import CacheOptions
+
+HostOption = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Listen here; over the file.")]
+PortOption = Annotated[int | None, typer.Option(min=0, max=65_535, help="Listen on this port; over the file.")]
+
+_log = structlog.get_logger()
+
+
+def serve(*, config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
+    """Run the version service: lookups, checks, bumps, events, dashboard."""
+    settings = _load(config, {"serve": {"host": host, "port": port}})
+    section, at = settings.one(ServeSection), settings.one(StreamSection)
+    _announce(section, at)
+
+    async def role(stop: asyncio.Event) -> None:
+        listener = bind(section)
+        stream = open_stream(at, version_keys=True)
+        app = service.create_app(section, stream, dc=at.dc, window_ms=at.window_ms)
+        try:
+            await serve_app(app, listener, stop, before_stop=app.state.knowledge.fanout.close)
+        finally:
+            await stream.aclose()
+
+    run_role(role)
+
+
+def toc(
+    *,
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    ttl_only: Annotated[bool | None, typer.Option(help="The same cache by time to live alone.")] = None,
+) -> None:
+    """Run the reference ToC: reads trackers through the cache."""
+    settings = _load(config, {"toc": {"host": host, "port": port, "ttl_only": ttl_only}})
+    section, at = settings.one(TocSection), settings.one(StreamSection)
+    values = settings.one(ValuesSection)
+    _announce(section, at, values)
+
+    async def role(stop: asyncio.Event) -> None:
+        listener = bind(section)
+        pool = MySqlPool(section.mysql.target(), section.mysql_connections)
+        cache = toc_cache(section, at, values)
+        collectors = _collectors(cache, at.dc)
+        app = toc_service.create_app(
+            cache,
+            pool,
+            readiness=toc_service.readiness(cache),
+            registry=registry(*collectors) if section.metrics else None,
+        )
+        await serve_app(app, listener, stop)
+
+    run_role(role)
+
+
+def tob(*, config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
+    """Run the reference ToB: writes trackers in datacenter A."""
+    settings = _load(config, {"tob": {"host": host, "port": port}})
+    section = settings.one(TobSection)
+    _announce(section)
+
+    async def role(stop: asyncio.Event) -> None:
+        listener = bind(section)
+        pool = MySqlPool(section.mysql.target(), section.mysql_connections)
+        await serve_app(tob_service.create_app(pool), listener, stop)
+
+    run_role(role)
+
+
+def _load(config: Any, flags: dict[str, dict[str, Any]]) -> Settings:
+    settings = Settings.load(config, flags)
+    log.configure(settings.one(LogSection).level)
+    return settings
+
+
+def _announce(section: HttpSection, *others: Any) -> None:
+    shown = {part.section: masked(part) for part in (section, *others)}
+    _log.info("service_started", role=section.section, **shown)
+
+
+def toc_cache(section: TocSection, at: StreamSection, values: ValuesSection) -> ReadingCache:
+    return _ttl_only_cache(section, values) if section.ttl_only else _versioned_cache(section, at, values)
+
+
+def _versioned_cache(section: TocSection, at: StreamSection, values: ValuesSection) -> AsyncVersionedCache:
+    options = CacheOptions(
+        local_ttl_ms=section.local_ttl_ms,
+        redis_ttl_ms=section.redis_ttl_ms,
+        local_max_entries=section.local_max_entries,
+        degraded_ttl_ms=section.degraded_ttl_ms,
+        max_lag_ms=section.max_lag_ms,
+        provisional_ttl_ms=section.provisional_ttl_ms,
+        window_ms=at.window_ms,
+        prefix=values.prefix,
+    )
+    return AsyncVersionedCache(
+        stream=lambda: open_stream(at, version_keys=False), values=lambda: open_values(values), options=options
+    )
+
+
+def _ttl_only_cache(section: TocSection, values: ValuesSection) -> TtlOnlyCache:
+    return TtlOnlyCache(
+        open_values(values, extra_prefix=PREFIX),
+        local_ttl_ms=section.local_ttl_ms,
+        redis_ttl_ms=section.redis_ttl_ms,
+        local_max_entries=section.local_max_entries,
+    )
+
+
+def _collectors(cache: ReadingCache, dc: str) -> list[Collector]:
+    return [CacheCollector(cache.info, dc=dc)] if isinstance(cache, AsyncVersionedCache) else []

@@ -1,0 +1,96 @@
+"""The stamp stream as server-sent events, for clients that cannot reach Redis.
+
+Law: a client that keeps the id of the last event misses nothing. It gets every entry after that id, or an event ``gap``
+(everything before it is unknown to the client now). Events: ``opened`` first, then entries under the names of their
+kinds, ``slow`` before a client that does not keep up is let go.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from app.errors import ApiError
+from app.fanout import Event, Listener, event_of, own_event
+from app.knowledge import Knowledge
+from app.versions import horizon_text, parse_stamp
+from versioning import stamp as stamps
+from versioning.backends.base import BackendError
+
+PAGE_ENTRIES: Final = 500
+RETRY_MS: Final = 1_000
+
+
+def router(knowledge: Knowledge) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["stream"])
+
+    # A dependency, because it may still refuse: the first line of the stream itself says 200.
+    def resume_after(last_event_id: Annotated[str | None, Header()] = None) -> int | None:
+        if knowledge.fanout.is_full:
+            raise ApiError(503, "too_many_listeners", "no more listeners fit", hint="ask another service")
+        return parse_stamp(last_event_id) if last_event_id else None
+
+    @routes.get("/stream", response_class=EventSourceResponse)
+    async def stream(
+        after: Annotated[int | None, Depends(resume_after)], namespace: str = ""
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Entries as they come; with `Last-Event-ID` (a stamp), all since that one first. `namespace` filters."""
+        async for event in events(knowledge, namespace, after):
+            yield ServerSentEvent(
+                raw_data=event.data,
+                event=event.name,
+                id=stamps.text(event.stamp),
+                retry=RETRY_MS if event.name == "opened" else None,
+            )
+
+    return routes
+
+
+async def events(knowledge: Knowledge, namespace: str, after: int | None) -> AsyncIterator[Event]:
+    # Listening begins before the past is read: what comes meanwhile waits, and what is in both is sent once.
+    with knowledge.fanout.listen(namespace) as listener:
+        sent = knowledge.index.watermark if after is None else after
+        yield own_event("opened", sent, horizon=horizon_text(knowledge), doubt=knowledge.doubt(knowledge.clock()))
+        try:
+            if after is not None:
+                async for event in _past(knowledge, after):
+                    sent = event.stamp
+                    if event.is_for(namespace):
+                        yield event
+        except BackendError as error:
+            yield own_event("unavailable", sent, reason=str(error))
+            return
+        async for event in _live(listener, sent):
+            yield event
+
+
+async def _live(listener: Listener, sent: int) -> AsyncIterator[Event]:
+    is_joined = False
+    async for event in listener.events():
+        # Only the first ones can be in both. Later stamps may even be lower: then a gap has said so.
+        is_joined = is_joined or event.stamp > sent or event.name == "gap"
+        if is_joined:
+            sent = event.stamp
+            yield event
+    if listener.is_slow:
+        yield own_event("slow", sent, reason="the client did not keep up; come back with the last id")
+
+
+async def _past(knowledge: Knowledge, after: int) -> AsyncIterator[Event]:
+    stream, until = knowledge.stream, knowledge.index.watermark
+    held = await stream.read_one(after)
+    nonce = held.nonce if held else ""
+    if held is None:
+        # The reader's history is not in the stream (any more): it starts over, from now.
+        yield own_event("gap", until, reason="the stream does not hold that id")
+        return
+    while after < until:
+        page = await stream.read_after(after, count=PAGE_ENTRIES)
+        if not page:
+            return
+        for entry in page:
+            if entry.previous != nonce:
+                yield own_event("gap", entry.stamp, reason="the stream's history was broken")
+            yield event_of(entry)
+            after, nonce = entry.stamp, entry.nonce

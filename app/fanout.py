@@ -1,0 +1,117 @@
+"""From one follower to any number of listeners. One that does not keep up is let go: it never slows the others."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from versioning import stamp as stamps
+from versioning.cli.describe import entry_fields, kind_name
+from versioning.entries import Change, Entry, Generation
+
+QUEUE_EVENTS_MAX: Final = 10_000
+"""Ten pages of the follower: one that catches up must not take its listeners for slow ones."""
+
+CLIENTS_MAX: Final = 1_000
+"""Each costs a socket and at worst a full queue of references to shared events."""
+
+
+class Event(NamedTuple):
+    stamp: int
+    name: str
+    data: str
+    """JSON, encoded once for all listeners."""
+    namespaces: frozenset[str] | None
+    """Namespaces the event is about; None: of interest to everyone."""
+
+    def is_for(self, namespace: str) -> bool:
+        return not namespace or self.namespaces is None or namespace in self.namespaces
+
+
+def event_of(entry: Entry) -> Event:
+    match entry.body:
+        case Change() as body:
+            namespaces: frozenset[str] | None = frozenset(key.partition(":")[0] for key in body.keys)
+        case Generation() as body:
+            namespaces = frozenset(body.namespaces)
+        case _:
+            namespaces = None
+    return Event(entry.stamp, kind_name(entry), _json(entry_fields(entry)), namespaces)
+
+
+def own_event(name: str, stamp: int, **fields: object) -> Event:
+    return Event(stamp, name, _json({"stamp": stamps.text(stamp), "kind": name, **fields}), None)
+
+
+def _json(fields: dict[str, Any]) -> str:
+    # Not orjson: it raises on a lone surrogate, and whatever the stream holds must not end the follower.
+    return json.dumps(fields, separators=(",", ":"))
+
+
+class Listener:
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.is_slow = False
+        self._events: deque[Event] = deque()
+        self._wake = asyncio.Event()
+        self._is_ended = False
+
+    def offer(self, event: Event) -> None:
+        if not event.is_for(self.namespace):
+            return
+        if len(self._events) >= QUEUE_EVENTS_MAX:
+            self.is_slow = True
+            self._events.clear()
+            self.end()
+            return
+        self._events.append(event)
+        self._wake.set()
+
+    def end(self) -> None:
+        self._is_ended = True
+        self._wake.set()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield what was offered, until the end; then ``is_slow`` says whether it was this listener's fault."""
+        while not self._is_ended or self._events:
+            while self._events:
+                yield self._events.popleft()
+            if not self._is_ended:
+                await self._wake.wait()
+                self._wake.clear()
+
+
+class Fanout:
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+        self.slow_count = 0
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._listeners) >= CLIENTS_MAX
+
+    def publish(self, event: Event) -> None:
+        for listener in list(self._listeners):
+            listener.offer(event)
+            if listener.is_slow:
+                self.slow_count += 1
+                self._listeners.discard(listener)
+
+    @contextmanager
+    def listen(self, namespace: str = "") -> Iterator[Listener]:
+        listener = Listener(namespace)
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def close(self) -> None:
+        """End every listener's events, so that their connections end."""
+        for listener in self._listeners:
+            listener.end()

@@ -1,0 +1,123 @@
+"""How every service of ours is served: no telemetry, bounded bodies, errors in one shape, a clean end on SIGTERM."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import errors
+from app.settings import HttpSection
+from versioning.errors import ConfigError, StamplineError
+
+BODY_BYTES_MAX: Final = 1 << 20
+"""1,000 keys of 512 bytes fit in, with their JSON."""
+
+BODY_HINT: Final = f"at most {BODY_BYTES_MAX} bytes"
+
+SHUTDOWN_S: Final = 5
+NO_TELEMETRY: Final[dict[str, Any]] = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+STATIC: Final = Path(__file__).parent / "static"
+
+
+def new_app(title: str, description: str, lifespan: Callable[[], AsyncIterator[None]]) -> FastAPI:
+    @contextlib.asynccontextmanager
+    async def run(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        async for _ in lifespan():
+            yield
+
+    app = FastAPI(
+        title=title,
+        description=description,
+        lifespan=run,
+        telemetry=NO_TELEMETRY,  # type: ignore[arg-type]
+        redoc_url=None,
+    )
+    errors.install(app)
+    app.add_middleware(BodyLimit)
+    return app
+
+
+class BodyLimit:
+    """Refuses large bodies, declared or not, in our error shape (FastAPI's own limit answers in plain text)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if declared.isdecimal() and int(declared) > BODY_BYTES_MAX:
+            answer = errors.error_answer(413, "body_too_large", f"a body of {declared} bytes", BODY_HINT)
+            await answer(scope, receive, send)
+            return
+        received = 0
+
+        async def count() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > BODY_BYTES_MAX:
+                raise HTTPException(413, f"a body of more than {BODY_BYTES_MAX} bytes")
+            return message
+
+        await self.app(scope, count, send)
+
+
+class StartFailedError(StamplineError):
+    """The service's own start-up raised."""
+
+
+class _Server(uvicorn.Server):
+    """Signals are the role runner's: uvicorn's would end the process by the signal, not with exit code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(section: HttpSection) -> socket.socket:
+    """Raises ConfigError where the address cannot be had."""
+    try:
+        family = socket.AF_INET6 if ":" in section.host else socket.AF_INET
+        return socket.create_server((section.host, section.port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {section.host}:{section.port}: {error.strerror}",
+            hint=f"choose another [{section.section}] port, or end what listens there",
+        ) from None
+
+
+async def serve(
+    app: FastAPI, listener: socket.socket, stop: asyncio.Event, before_stop: Callable[[], None] | None = None
+) -> None:
+    """Serve until ``stop``; ``before_stop`` ends what would keep connections open for ever."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S, server_header=False, workers=1
+    )
+    server = _Server(config)
+
+    async def watch() -> None:
+        await stop.wait()
+        if before_stop is not None:
+            before_stop()
+        server.should_exit = True
+
+    async with asyncio.TaskGroup() as group:
+        watcher = group.create_task(watch())
+        try:
+            await server.serve(sockets=[listener])
+        except SystemExit:
+            raise StartFailedError("the service did not start", hint="the log above says why") from None
+        finally:
+            watcher.cancel()

@@ -1,0 +1,95 @@
+"""What the version service knows, and how far it may vouch for it (P8: never "fresh" out of ignorance)."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from cachetools import LRUCache
+
+from app.fanout import Fanout, event_of, own_event
+from versioning import stamp as stamps
+from versioning.backends.base import BackendError, StreamBackend
+from versioning.cli.describe import time_text
+from versioning.client.follower import Follower, system_clock
+from versioning.entries import Change, Entry, Generation
+from versioning.index import Index
+from versioning.liveness import Now
+
+DETAILS_MAX: Final = 10_000
+DETAILS_TIMEOUT_S: Final = 0.5
+"""A lookup answers from memory; where its change came from is worth no longer wait than this."""
+
+READS_AT_ONCE: Final = 50
+
+
+class Detail(NamedTuple):
+    """Where an entry came from."""
+
+    gtid: str
+    committed_ms: int
+
+
+class Knowledge:
+    def __init__(self, stream: StreamBackend, index: Index, *, clock: Callable[[], Now] = system_clock) -> None:
+        self.stream = stream
+        self.index = index
+        self.clock = clock
+        self.fanout = Fanout()
+        self.follower = Follower(stream, index, clock=clock)
+        self.follower.on_entry.append(self._take)
+        self._details: LRUCache[int, Detail] = LRUCache(DETAILS_MAX)
+        self._breaks_seen = 0
+        self._reads = asyncio.Semaphore(READS_AT_ONCE)
+
+    def _take(self, entry: Entry) -> None:
+        if self.follower.stats.breaks != self._breaks_seen:
+            self._breaks_seen = self.follower.stats.breaks
+            self.fanout.publish(own_event("gap", entry.stamp, reason="the service's follower lost continuity"))
+        self._remember(entry)
+        self.fanout.publish(event_of(entry))
+
+    def _remember(self, entry: Entry) -> None:
+        if isinstance(entry.body, Change | Generation):
+            self._details[entry.stamp] = Detail(entry.body.gtid, entry.body.committed_ms)
+
+    def doubt(self, now: Now) -> str | None:
+        """Return why nothing can be vouched for, or None."""
+        index = self.index
+        if index.horizon > index.watermark:
+            return "starting: the stream has not been read yet"
+        if index.is_lagging(now):
+            lag_ms = index.liveness.lag_ms(now)
+            return (
+                "lagging: no heartbeat was ever seen" if lag_ms is None else f"lagging: {lag_ms} ms behind the source"
+            )
+        return None
+
+    def doubt_about(self, last: int, now: Now) -> str | None:
+        """Return why ``last`` (``stamp.ZERO``: no change known) may not be a key's last stamp, or None."""
+        index = self.index
+        needed = last or index.watermark - (index.window_ms << stamps.SEQUENCE_BITS)
+        if (doubt := self.doubt(now)) is not None or index.horizon <= needed:
+            return doubt
+        return f"incomplete: history is known since {time_text(stamps.ms_of(index.horizon))} only"
+
+    async def details(self, wanted: Sequence[int]) -> dict[int, Detail]:
+        """Return what is known of these entries; whatever cannot be had in time is missing."""
+        missing = {stamp for stamp in wanted if stamp and stamp not in self._details}
+        is_down = self.follower.stats.last_error and not self.follower.stats.is_connected
+        if missing and not is_down:
+            try:
+                async with asyncio.timeout(DETAILS_TIMEOUT_S), asyncio.TaskGroup() as group:
+                    for stamp in missing:
+                        group.create_task(self._read(stamp))
+            except TimeoutError:
+                pass
+        return {stamp: self._details[stamp] for stamp in wanted if stamp in self._details}
+
+    async def _read(self, stamp: int) -> None:
+        async with self._reads:
+            try:
+                entry = await self.stream.read_one(stamp)
+            except BackendError:
+                return
+        if entry is not None:
+            self._remember(entry)

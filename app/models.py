@@ -1,0 +1,95 @@
+"""Bodies of the version service's API. Stamps travel as text (JavaScript has no 64-bit integer), times as ms."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from versioning.bump import REASON_CHARS_MAX
+
+Strict = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class VersionAnswer(BaseModel):
+    """The last change of a key, and whether the service can vouch that there is none after it."""
+
+    key: str
+    stamp: str | None = Field(description="Last stamp of the key; null: no change since `since`.")
+    time_ms: int | None = Field(description="Time of that stamp, Unix ms.")
+    committed_ms: int | None = Field(description="Time of the commit at its origin, Unix ms, where known.")
+    origin_gtid: str | None = Field(description="GTID of the commit; null for a bump, or where not known.")
+    is_pending: bool = Field(description="Some replica has not applied the change yet: load again soon.")
+    since: str | None = Field(description="Stamp since which the service knows every change; null: none yet.")
+    vouches: bool = Field(description="False: a later change may exist. Never take such an answer for 'unchanged'.")
+    reason: str | None = Field(description="Why it does not vouch.")
+
+
+class LookupRequest(BaseModel):
+    model_config = Strict
+
+    keys: list[str]
+
+
+class LookupAnswer(BaseModel):
+    versions: list[VersionAnswer]
+
+
+class CheckItem(BaseModel):
+    model_config = Strict
+
+    key: str
+    fill_stamp: str
+
+
+class CheckRequest(BaseModel):
+    model_config = Strict
+
+    items: list[CheckItem]
+
+
+class CheckVerdict(BaseModel):
+    key: str
+    verdict: str = Field(description="fresh, stale or unknown")
+    stamp: str | None
+
+
+class CheckAnswer(BaseModel):
+    verdicts: list[CheckVerdict]
+    watermark: str = Field(description="Fill stamp for values whose load begins after this answer.")
+    reason: str | None = Field(description="Why nothing is fresh at the moment.")
+
+
+class BumpRequest(BaseModel):
+    model_config = Strict
+
+    keys: list[str] = []
+    namespace: str = ""
+    spread_ms: int | None = None
+    reason: Annotated[str, Field(description=f"Why, 1 to {REASON_CHARS_MAX} characters.")] = ""
+
+
+class BumpAnswer(BaseModel):
+    stamps: list[str]
+
+
+class StatusAnswer(BaseModel):
+    dc: str
+    vouches: bool
+    reason: str | None
+    is_connected: bool
+    is_covered: bool
+    lag_ms: int | None
+    replica_lag_ms: int | None
+    watermark: str
+    watermark_ms: int
+    horizon: str | None
+    horizon_ms: int | None
+    window_ms: int
+    keys: int
+    pending: int
+    entries: int
+    breaks: int
+    poisoned: int
+    reconnects: int
+    listeners: int
+    slow_listeners: int
+    last_error: str

@@ -1,0 +1,40 @@
+"""What an orchestrator asks: alive, ready, and the metrics. The same three for every service."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from app.errors import ApiError
+
+Readiness = Callable[[int | None], str | None]
+"""Given the largest lag wanted in ms (None: the configured one), why the service is not ready, or None."""
+
+
+def router(readiness: Readiness, registry: CollectorRegistry | None) -> APIRouter:
+    routes = APIRouter(tags=["probes"])
+
+    @routes.get("/livez")
+    async def livez() -> dict[str, str]:
+        """The process answers. Says nothing about what it knows."""
+        return {"status": "alive"}
+
+    @routes.get("/readyz")
+    async def readyz(
+        max_lag: Annotated[float | None, Query(ge=0, description="Seconds of lag tolerated.")] = None,
+    ) -> dict[str, str]:
+        """Whether to send traffic here; else 503 and the reason."""
+        reason = readiness(None if max_lag is None else int(max_lag * 1000))
+        if reason is not None:
+            raise ApiError(503, "not_ready", reason, hint="see /v1/status")
+        return {"status": "ready"}
+
+    if registry is not None:
+
+        @routes.get("/metrics", response_class=Response)
+        async def metrics() -> Response:
+            """Prometheus text format."""
+            return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return routes

@@ -1,0 +1,94 @@
+"""Lookups and checks: answered from memory, also with Redis down; then they do not vouch."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+
+from app.knowledge import Detail, Knowledge
+from app.models import CheckAnswer, CheckRequest, CheckVerdict, LookupAnswer, LookupRequest, VersionAnswer
+from versioning import stamp as stamps
+from versioning.bump import RequestError, check_keys
+from versioning.errors import StampFormatError
+from versioning.liveness import Now
+
+
+def router(knowledge: Knowledge) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["versions"])
+
+    # A key may hold slashes.
+    @routes.get("/versions/{key:path}")
+    async def version(key: str) -> VersionAnswer:
+        """The last change of one key."""
+        return (await look_up(knowledge, [key]))[0]
+
+    @routes.post("/versions")
+    async def versions(request: LookupRequest) -> LookupAnswer:
+        """The last change of each of up to 1,000 keys."""
+        return LookupAnswer(versions=await look_up(knowledge, request.keys))
+
+    @routes.post("/check")
+    async def check(request: CheckRequest) -> CheckAnswer:
+        """Verdicts on up to 1,000 cached values, each by its key and fill stamp."""
+        return judge(knowledge, request)
+
+    return routes
+
+
+async def look_up(knowledge: Knowledge, keys: Sequence[str]) -> list[VersionAnswer]:
+    check_keys(keys)
+    # One reading of clock and index for the whole batch; the details come after and change no verdict.
+    now = knowledge.clock()
+    found = [knowledge.index.last_stamp(key) for key in keys]
+    doubts = [knowledge.doubt_about(last, now) for last in found]
+    details = await knowledge.details(found)
+    return [
+        _answer(knowledge, key, last, doubt, details.get(last))
+        for key, last, doubt in zip(keys, found, doubts, strict=True)
+    ]
+
+
+def _answer(knowledge: Knowledge, key: str, last: int, doubt: str | None, detail: Detail | None) -> VersionAnswer:
+    index = knowledge.index
+    return VersionAnswer(
+        key=key,
+        stamp=stamp_text(last),
+        time_ms=stamps.ms_of(last) if last else None,
+        committed_ms=detail.committed_ms or None if detail else None,
+        origin_gtid=detail.gtid or None if detail else None,
+        is_pending=index.is_pending(key),
+        since=horizon_text(knowledge),
+        vouches=doubt is None,
+        reason=doubt,
+    )
+
+
+def judge(knowledge: Knowledge, request: CheckRequest) -> CheckAnswer:
+    check_keys([item.key for item in request.items])
+    now = knowledge.clock()
+    return CheckAnswer(
+        verdicts=[_verdict(knowledge, item.key, item.fill_stamp, now) for item in request.items],
+        watermark=stamps.text(knowledge.index.watermark),
+        reason=knowledge.doubt(now),
+    )
+
+
+def _verdict(knowledge: Knowledge, key: str, fill_stamp: str, now: Now) -> CheckVerdict:
+    verdict = knowledge.index.verdict(key, parse_stamp(fill_stamp), now)
+    return CheckVerdict(key=key, verdict=verdict.value, stamp=stamp_text(knowledge.index.last_stamp(key)))
+
+
+def parse_stamp(text: str) -> int:
+    """Raises RequestError."""
+    try:
+        return stamps.parse(text)
+    except StampFormatError as error:
+        raise RequestError("stamp_malformed", f"not a stamp: {text[:40]!r}", hint=error.hint) from None
+
+
+def stamp_text(stamp: int) -> str | None:
+    return stamps.text(stamp) if stamp else None
+
+
+def horizon_text(knowledge: Knowledge) -> str | None:
+    index = knowledge.index
+    return stamps.text(index.horizon) if index.horizon <= index.watermark else None

@@ -1,0 +1,82 @@
+"""What the processes and Redis B themselves counted, read from outside."""
+
+import asyncio
+import threading
+from dataclasses import dataclass
+from typing import Any, Self
+
+from deploy.simulation.configs import TOCS
+from deploy.simulation.http import Client
+from deploy.simulation.load import TRACKERS
+from deploy.simulation.world import World
+
+PROBE = "toc-probe"
+
+
+@dataclass(frozen=True)
+class CacheCounts:
+    """Of all ToCs with stampline, added up."""
+
+    hits: int
+    misses: int
+    loads: int
+
+    def since(self, before: "CacheCounts") -> "CacheCounts":
+        return CacheCounts(self.hits - before.hits, self.misses - before.misses, self.loads - before.loads)
+
+    @property
+    def hit_rate(self) -> float:
+        reads = self.hits + self.misses
+        return self.hits / reads if reads else 0.0
+
+
+async def cache_counts(world: World) -> CacheCounts:
+    infos = [await _cache_info(world, name) for name in TOCS]
+    hits = sum(sum(info["served"].get(tier, {}).values()) for info in infos for tier in ("local", "redis"))
+    return CacheCounts(hits, sum(info["misses"] for info in infos), sum(info["loads"] for info in infos))
+
+
+async def _cache_info(world: World, name: str) -> dict[str, Any]:
+    async with Client(world.http_ports[name]) as client:
+        answer: dict[str, Any] = (await client.get("/status")).json()
+    return answer
+
+
+async def redis_commands_per_read(world: World) -> float:
+    """Start one more ToC, whose memory is empty, and count what its reads cost Redis B while nothing is written."""
+    await asyncio.to_thread(world.start_toc, PROBE)
+    with _Monitor(world) as monitor:
+        async with Client(world.http_ports[PROBE]) as client:
+            answers = [await client.get(f"/trackers/{number}") for number in range(1, TRACKERS + 1)]
+    served = sum(answer.headers.get("x-stampline-tier") == "redis" for answer in answers)
+    return monitor.commands / served if served else float("inf")
+
+
+class _Monitor:
+    """Counts the commands that clients send to Redis B about trackers; those a script runs inside do not count."""
+
+    END = "stampline-demo-end"
+
+    def __init__(self, world: World) -> None:
+        self._server = world.redis_b
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._count, daemon=True)
+        self.commands = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._server.client() as client:
+            client.echo(self.END)
+        self._thread.join()
+
+    def _count(self) -> None:
+        with self._server.client(decode_responses=True) as client, client.monitor() as monitor:
+            self._ready.set()
+            for seen in monitor.listen():
+                if self.END in seen["command"]:
+                    return
+                self.commands += seen["client_type"] != "lua" and "tracker_web:" in seen["command"]

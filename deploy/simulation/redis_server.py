@@ -1,0 +1,80 @@
+"""Redis servers of their own: one, a Sentinel set, a cluster. None evicts, and none writes to disk unless asked to."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from deploy.simulation.server import MissingServerError, Server
+
+CONNECT_TIMEOUT_S = 5
+
+
+class RedisServer(Server):
+    """`options` are lines of redis.conf, underscores for dashes; `requirepass` also goes into `url` and `client`."""
+
+    def __init__(self, name: str, folder: Path, port: int | None = None, **options: Any) -> None:
+        super().__init__(name, folder, port)
+        self.options = {
+            "bind": self.host,
+            "port": self.port,
+            "dir": self.folder,
+            "save": '""',
+            "appendonly": "no",
+            "maxmemory-policy": "noeviction",
+            **{option.replace("_", "-"): value for option, value in options.items()},
+        }
+
+    @property
+    def password(self) -> str | None:
+        return self.options.get("requirepass")
+
+    @property
+    def url(self) -> str:
+        login = f":{self.password}@" if self.password else ""
+        return f"redis://{login}{self.address}/0"
+
+    def client(self, **options: Any) -> redis.Redis:
+        """Open a client whose replies are bytes; close it (or use it in a with block)."""
+        return redis.Redis(host=self.host, port=self.port, password=self.password, **options)
+
+    def flush(self) -> None:
+        """Forget every key and script."""
+        with self.client() as client:
+            client.flushall()
+            client.script_flush()
+
+    def _prepare(self) -> None:
+        lines = [f"{option} {value}" for option, value in self.options.items() if value is not None]
+        self._config_path.write_text("\n".join([*lines, ""]))
+
+    def _command(self) -> list[str | Path]:
+        return [_binary(), self._config_path]
+
+    def _is_ready(self) -> bool:
+        try:
+            with self.client(socket_timeout=CONNECT_TIMEOUT_S) as client:
+                return bool(client.ping())
+        except (redis.ConnectionError, redis.TimeoutError):
+            return False
+
+    @property
+    def _config_path(self) -> Path:
+        return self.folder / "redis.conf"
+
+
+def missing() -> str | None:
+    """Return why Redis cannot be started here, None when it can."""
+    try:
+        _binary()
+    except MissingServerError as error:
+        return str(error)
+    return None
+
+
+def _binary() -> str:
+    found = shutil.which("redis-server")
+    if found is None:
+        raise MissingServerError("redis-server is not installed: run deploy/setup.sh, or install redis-server >= 7.0")
+    return found

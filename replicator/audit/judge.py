@@ -1,0 +1,67 @@
+"""What one look at one key says. Pure: the observer brings what it saw.
+
+A value is wrong when a reader would serve it now and the row says otherwise. A value that readers refuse, or that is
+not there, is consistent: the next read loads it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from versioning.header import ValueHeader
+from versioning.limits import CLOCK_ERROR_MS, DEGRADED_JITTER_MIN
+from versioning.spread import scaled
+from versioning.verdict import Verdict
+
+
+class Result(StrEnum):
+    CONSISTENT = "consistent"
+    WRONG = "wrong"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    result: Result
+    reason: str
+
+
+MISSING = Outcome(Result.CONSISTENT, "not in Redis: the next read loads it")
+FOREIGN = Outcome(Result.CONSISTENT, "a value without our header: readers take it as a miss")
+SUPERSEDED = Outcome(Result.CONSISTENT, "superseded, and readers refuse it")
+TOO_OLD = Outcome(Result.CONSISTENT, "UNKNOWN and too old to be served")
+EQUAL = Outcome(Result.CONSISTENT, "equal to the row")
+WRONG_FRESH = Outcome(Result.WRONG, "FRESH, and not what the row says")
+WRONG_UNKNOWN = Outcome(Result.WRONG, "UNKNOWN and young, so it is served, and not what the row says")
+UNREADABLE = Outcome(Result.INCONCLUSIVE, "the cached value is not JSON")
+OVERTAKEN = Outcome(Result.INCONCLUSIVE, "a newer change was on its way")
+UNCHECKED = Outcome(Result.INCONCLUSIVE, "served, and no [[audit.check]] says what the row is")
+BUSY = Outcome(Result.INCONCLUSIVE, "too many looks at one time: lower samples_per_s")
+
+
+def is_served(verdict: Verdict, key: str, header: ValueHeader, now_ms: int, degraded_ttl_ms: int) -> bool:
+    """Whether a reader that finds this value in Redis serves it (P6)."""
+    if verdict is Verdict.UNKNOWN:
+        return -CLOCK_ERROR_MS <= now_ms - header.fill_ms <= scaled(key, degraded_ttl_ms, DEGRADED_JITTER_MIN)
+    return verdict is Verdict.FRESH
+
+
+def no_answer(error: str) -> Outcome:
+    return Outcome(Result.INCONCLUSIVE, error)
+
+
+def refusal(verdict: Verdict) -> Outcome:
+    return SUPERSEDED if verdict is Verdict.STALE else TOO_OLD
+
+
+def difference(verdict: Verdict) -> Outcome:
+    return WRONG_FRESH if verdict is Verdict.FRESH else WRONG_UNKNOWN
+
+
+def is_equal(cached: Any, row: Any) -> bool:
+    """Whether they say the same, as far as the row goes: fields that the statement leaves out are not compared."""
+    if isinstance(cached, dict) and isinstance(row, dict):
+        return all(name in cached and is_equal(cached[name], value) for name, value in row.items())
+    if isinstance(cached, list) and isinstance(row, list):
+        return len(cached) == len(row) and all(is_equal(one, other) for one, other in zip(cached, row, strict=True))
+    return bool(cached == row)

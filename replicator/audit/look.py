@@ -1,0 +1,112 @@
+"""One look at one key: what is in Redis, what a reader would make of it, and what the row says."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from replicator.audit.check import Check, Checks
+from replicator.audit.judge import (
+    EQUAL,
+    FOREIGN,
+    MISSING,
+    OVERTAKEN,
+    UNCHECKED,
+    UNREADABLE,
+    Outcome,
+    Result,
+    difference,
+    is_equal,
+    is_served,
+    no_answer,
+    refusal,
+)
+from replicator.errors import SourceError
+from versioning import header
+from versioning.backends.base import BackendError
+from versioning.errors import ConfigError, HeaderFormatError
+from versioning.header import ValueHeader
+from versioning.index import Index
+from versioning.liveness import Now
+from versioning.verdict import Verdict
+
+CONFIRM_EVERY_S: Final = 0.1
+
+
+class Values(Protocol):
+    async def get(self, key: str) -> bytes | None: ...
+
+
+class RowSource(Protocol):
+    async def value(self, check: Check, arguments: tuple[object, ...]) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    outcome: Outcome
+    header: ValueHeader | None = None
+    verdict: Verdict | None = None
+    data: bytes = b""
+
+
+class Looker:
+    def __init__(
+        self,
+        index: Index,
+        values: Values,
+        rows: RowSource | None,
+        checks: Checks,
+        *,
+        clock: Callable[[], Now],
+        degraded_ttl_ms: int,
+    ) -> None:
+        self._index = index
+        self._values = values
+        self._rows = rows
+        self._checks = checks
+        self._clock = clock
+        self._degraded_ttl_ms = degraded_ttl_ms
+
+    async def look(self, key: str, confirm_ms: int) -> Sight:
+        """Look, and again for ``confirm_ms`` where it seems wrong. No answer, or one without a value, is a doubt."""
+        try:
+            return await self._look(key, confirm_ms)
+        except (BackendError, SourceError, ConfigError) as error:
+            return Sight(no_answer(str(error)))
+
+    async def _look(self, key: str, confirm_ms: int) -> Sight:
+        first = await self.once(key)
+        end_ms = self._clock().monotonic_ms + confirm_ms
+        while first.outcome.result is Result.WRONG and self._clock().monotonic_ms < end_ms:
+            await asyncio.sleep(CONFIRM_EVERY_S)
+            again = await self.once(key)
+            # The row may be read behind a commit whose stamp is under way, and behind a lagging replica.
+            if again.outcome.result is not Result.WRONG or again.data != first.data:
+                return Sight(OVERTAKEN, again.header, again.verdict, again.data)
+        return first
+
+    async def once(self, key: str) -> Sight:
+        """Raises BackendError, SourceError, and ConfigError where the statement gives no JSON."""
+        data = await self._values.get(key)
+        if data is None:
+            return Sight(MISSING)
+        try:
+            head, payload = header.unpack(data)
+        except HeaderFormatError:
+            return Sight(FOREIGN, data=data)
+        now = self._clock()
+        verdict = self._index.verdict(key, head.fill_stamp, now)
+        if not is_served(verdict, key, head, now.ms, self._degraded_ttl_ms):
+            return Sight(refusal(verdict), head, verdict, data)
+        return Sight(await self._compared(key, head, verdict, payload), head, verdict, data)
+
+    async def _compared(self, key: str, head: ValueHeader, verdict: Verdict, payload: bytes) -> Outcome:
+        check = self._checks.of(key)
+        if check is None or self._rows is None:
+            return UNCHECKED
+        try:
+            cached = None if head.is_absent else json.loads(payload)
+        except ValueError:
+            return UNREADABLE
+        return EQUAL if is_equal(cached, await self._rows.value(*check)) else difference(verdict)

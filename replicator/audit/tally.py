@@ -1,0 +1,76 @@
+"""Counts of looks, and what they amount to: the fraction consistent, as nines, by namespace and delay."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from replicator.audit.judge import Outcome, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    namespace: str
+    after_s: float
+    consistent: int
+    wrong: int
+    inconclusive: int
+
+    @property
+    def fraction(self) -> float | None:
+        """None: nothing was conclusive."""
+        looked = self.consistent + self.wrong
+        return self.consistent / looked if looked else None
+
+    @property
+    def nines(self) -> str:
+        """As ``3.0`` for 99.9 %; without a wrong value only what so many looks can prove, as ``>2.4``."""
+        looked = self.consistent + self.wrong
+        if not looked:
+            return "-"
+        return f"{math.log10(looked / self.wrong):.1f}" if self.wrong else f">{math.log10(looked):.1f}"
+
+
+@dataclass(slots=True)
+class Tally:
+    counts: Counter[tuple[str, float, Result]] = field(default_factory=Counter)
+
+    def add(self, namespace: str, after_s: float, outcome: Outcome) -> None:
+        self.counts[namespace, after_s, outcome.result] += 1
+
+    @property
+    def wrong(self) -> int:
+        return sum(count for (_, _, result), count in self.counts.items() if result is Result.WRONG)
+
+    def rows(self) -> Iterator[Row]:
+        for namespace, after_s in sorted({(namespace, after_s) for namespace, after_s, _ in self.counts}):
+            yield Row(namespace, after_s, *(self.counts[namespace, after_s, result] for result in Result))
+
+    def as_json(self) -> dict[str, Any]:
+        rows = [
+            {
+                "namespace": row.namespace,
+                "after_s": row.after_s,
+                "consistent": row.consistent,
+                "wrong": row.wrong,
+                "inconclusive": row.inconclusive,
+                "fraction": row.fraction,
+                "nines": row.nines,
+            }
+            for row in self.rows()
+        ]
+        return {"wrong": self.wrong, "rows": rows}
+
+    def lines(self) -> list[str]:
+        rows = list(self.rows())
+        width = max((len(row.namespace) for row in rows), default=0)
+        head = f"{'namespace':<{max(width, 9)}}  {'after':>7}  {'looks':>8}  {'wrong':>6}  {'unsure':>6}  nines"
+        return [
+            head,
+            *(
+                f"{row.namespace:<{max(width, 9)}}  {f'{row.after_s:g} s':>7}  {row.consistent + row.wrong:>8}  "
+                f"{row.wrong:>6}  {row.inconclusive:>6}  {row.nines}"
+                for row in rows
+            ),
+        ]

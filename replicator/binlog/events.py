@@ -1,0 +1,84 @@
+"""What a binlog says, in our own words: the only things `source.transaction` sees of it. Times are Unix time in ms."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from replicator.tables import TableName
+
+
+class RowKind(Enum):
+    INSERT = auto()
+    UPDATE = auto()
+    DELETE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class RowImage:
+    """One row; a column that the binlog left out, or that cannot be decoded for sure, is not in the mapping."""
+
+    before: Mapping[str, object] | None
+    after: Mapping[str, object] | None
+
+
+class RowsUndecodableError(Exception):
+    """Rows changed, but which ones cannot be told for sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBegan:
+    """A GTID: everything up to the end of its transaction is under it."""
+
+    gtid: str
+    is_open: bool
+    """A BEGIN is implied: the transaction lasts until a commit. Else the next statement decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsChanged:
+    table: TableName
+    kind: RowKind
+    images: Iterator[RowImage]
+    """Decoded while iterating, at most once; raises RowsUndecodableError. Not iterating skips the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRan:
+    sql: str
+    time_ms: int
+    end: str
+    """file/offset behind the event."""
+    changed_ms: int = 0
+    """When the first rows since the last query were changed, watched or not; 0: there were none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    time_ms: int
+    end: str
+    changed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class XaPrepared:
+    xid: str
+    """gtrid and bqual in hex, and the format: `6162,,1`."""
+    is_one_phase: bool
+    time_ms: int
+    end: str
+    changed_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FileBegan:
+    """A new binlog file or connection: a transaction left open before it never committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReceived:
+    """The server had nothing more to send at `read_ms` or later."""
+
+    read_ms: int
+
+
+BinlogEvent = GroupBegan | RowsChanged | QueryRan | Committed | XaPrepared | FileBegan | HeartbeatReceived

@@ -1,0 +1,51 @@
+"""From rows to keys: the keys of the image before a change and of the image after it.
+
+A row that left a key and one that came to it both count. An image that lacks a column (MINIMAL, NOBLOB) is completed
+from the other one where that is right: what an update does not name, it did not change. A key that still cannot be
+derived is never guessed: its namespace is.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from replicator.binlog.events import RowImage
+from versioning.keys import KeyFormatError, KeyTemplate
+
+Values = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Underivable:
+    """A column is absent: which key changed is unknown, only its namespace is known."""
+
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """No reader can hold such a key (or a value of such a kind), so nobody needs its stamp."""
+
+
+def keys_of(templates: tuple[KeyTemplate, ...], image: RowImage) -> Iterator[str | Underivable | TooLong]:
+    for values in _versions(image):
+        for template in templates:
+            try:
+                key = template.render(values)
+            except KeyFormatError:
+                yield TooLong()
+            else:
+                yield Underivable(template.namespace) if key is None else key
+
+
+def has_changed(columns: tuple[str, ...], image: RowImage) -> bool:
+    """Whether any of these columns differs after an update; a column that is not in the after image did not change."""
+    before, after = image.before or {}, image.after or {}
+    return any(column in after and (column not in before or before[column] != after[column]) for column in columns)
+
+
+def _versions(image: RowImage) -> Iterator[Values]:
+    if image.before is not None:
+        yield image.before
+    if image.after is not None:
+        # An inserted row has no before image, and its absent columns have their defaults: unknown here.
+        yield image.after if image.before is None else {**image.before, **image.after}

@@ -1,0 +1,93 @@
+"""What information_schema says about tables: columns and their types, and the foreign keys that act by themselves.
+
+Kept until `forget` (at DDL and for every new connection). It shows the present, the binlog may still be in the past: a
+table map that does not fit is not decoded, and the DDL in between ages out whatever was decoded wrongly before it.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from replicator.binlog.plan import ForeignKey
+from replicator.mysql import MySqlClient
+from replicator.tables import TableName
+
+_MEMBER = re.compile(r"'((?:[^']|'')*)'")
+_ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
+
+_COLUMNS = """
+SELECT column_name, data_type, column_type, character_set_name FROM information_schema.columns
+WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
+"""
+# One schema at a time and no join: MariaDB opens every table it must look at, and opening all tables of a server for
+# one question (views of `sys` included) has crashed a 10.11.
+_REFERENCES = """
+SELECT constraint_name, table_schema, table_name, referenced_table_schema, referenced_table_name, referenced_column_name
+FROM information_schema.key_column_usage
+WHERE table_schema = %s AND referenced_table_name IS NOT NULL ORDER BY table_name, constraint_name, ordinal_position
+"""
+_RULES = """
+SELECT table_name, constraint_name, delete_rule, update_rule
+FROM information_schema.referential_constraints WHERE constraint_schema = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    data_type: str
+    column_type: str
+    charset: str | None
+
+    @property
+    def is_unsigned(self) -> bool:
+        return "unsigned" in self.column_type
+
+    @property
+    def members(self) -> list[str]:
+        """Values of an ENUM or SET, in order."""
+        return [member.replace("''", "'") for member in _MEMBER.findall(self.column_type)]
+
+
+class Schema:
+    def __init__(self, client: MySqlClient) -> None:
+        self._client = client
+        self._columns: dict[TableName, tuple[Column, ...]] = {}
+
+    def columns(self, table: TableName) -> tuple[Column, ...]:
+        """Empty when there is no such table, or none that we may read."""
+        found = self._columns.get(table)
+        if found is None:
+            rows = self._client.query(_COLUMNS, (table.database, table.table))
+            found = tuple(
+                Column(str(name), str(kind).lower(), str(full), charset) for name, kind, full, charset in rows
+            )
+            self._columns[table] = found
+        return found
+
+    def foreign_keys(self, databases: Iterable[str]) -> list[ForeignKey]:
+        """Those with an action (CASCADE, SET NULL) in these databases, and in the databases of their parents."""
+        found: list[ForeignKey] = []
+        todo = sorted(set(databases))
+        for database in todo:  # grows while it is walked
+            found += self._foreign_keys_of(database)
+            todo += sorted({key.parent.database for key in found} - set(todo))
+        return found
+
+    def forget(self) -> None:
+        self._columns.clear()
+
+    def _foreign_keys_of(self, database: str) -> list[ForeignKey]:
+        grouped: dict[tuple[str, ...], list[str]] = {}
+        for *head, column in self._client.query(_REFERENCES, (database,)):
+            grouped.setdefault(tuple(str(part) for part in head), []).append(str(column))
+        if not grouped:
+            return []
+        rules = {(str(table), str(name)): (on_delete in _ACTS, on_update in _ACTS)
+                 for table, name, on_delete, on_update in self._client.query(_RULES, (database,))}  # fmt: skip
+        keys = []
+        for (name, child_database, child, parent_database, parent), columns in grouped.items():
+            acts = rules.get((child, name), (True, True))  # dropped between the two questions: on doubt it acts
+            tables = TableName(child_database, child), TableName(parent_database, parent)
+            keys.append(ForeignKey(name, *tables, tuple(columns), *acts))
+        return [key for key in keys if key.acts_on_delete or key.acts_on_update]

@@ -1,0 +1,191 @@
+"""Binlog packets as bytes, between the socket and the reader library: checked, unpacked, and freed of what trips it.
+
+Nothing is dropped here in silence: an event is passed on, known to be irrelevant, or an error. What happens to one:
+its checksum is verified; a compressed event or transaction becomes the plain events it stands for; status variables of
+a query (some unknown to the library) go; an event from a file written without checksums gets room for one, as the
+library expects the same of all files.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+
+from replicator.errors import ChecksumError, UnsupportedEventError
+
+_HEADER = struct.Struct("<IBIIIH")
+_BODY = 1 + _HEADER.size  # behind the OK byte and the header
+_CHECKSUM_BYTES = 4
+_IGNORABLE_FLAG = 0x80
+
+QUERY, ROTATE, FORMAT_DESCRIPTION, TABLE_MAP, HEARTBEAT = 2, 4, 15, 19, 27
+TRANSACTION_PAYLOAD = 40
+INCIDENT, EXECUTE_LOAD_QUERY = 26, 18
+
+# Events the library decodes, and the two that are told from their type alone.
+_PASSED = frozenset(
+    {QUERY, ROTATE, FORMAT_DESCRIPTION, 16, EXECUTE_LOAD_QUERY, TABLE_MAP, 23, 24, 25, INCIDENT, HEARTBEAT}
+    | {30, 31, 32, 33, 38, 39, 162}
+)
+# Stop, intvar, append block, rand, user variable, begin load (a query follows these), ignorable, rows query, anonymous
+# GTID, previous GTIDs, transaction context, view change; MariaDB: annotate, binlog checkpoint, GTID list, encryption.
+_IRRELEVANT = frozenset({3, 5, 9, 13, 14, 17, 28, 29, 34, 35, 36, 37, 160, 161, 163, 164})
+# MariaDB log_bin_compress: query and rows events, versions 1 and 2.
+_COMPRESSED = {165: QUERY, 166: 23, 167: 24, 168: 25, 169: 30, 170: 31, 171: 32}
+_UPDATES = frozenset({24, 31})
+_ROWS_V2 = frozenset({30, 31, 32})
+
+_ZSTD, _UNCOMPRESSED = 0, 255
+
+
+class PacketRewriter:
+    """One per connection. `has_checksums`: whether we told the server that we understand them."""
+
+    def __init__(self, *, has_checksums: bool) -> None:
+        self._has_checksums = has_checksums
+        self._file_has_checksums = has_checksums
+
+    def rewrite(self, packet: bytes) -> Iterator[bytes]:
+        """The packets to decode instead of this one; raises ChecksumError, UnsupportedEventError."""
+        if not packet or packet[0] != 0:  # end of stream
+            yield packet
+            return
+        kind = packet[5]
+        if kind == FORMAT_DESCRIPTION:
+            self._file_has_checksums = packet[-_CHECKSUM_BYTES - 1] == 1
+        if kind in {ROTATE, HEARTBEAT, FORMAT_DESCRIPTION}:  # made for us by the server, whatever the file has
+            yield packet
+            return
+        yield from self._rewrite_event(kind, packet)
+
+    def _rewrite_event(self, kind: int, packet: bytes) -> Iterator[bytes]:
+        is_checked = self._has_checksums and self._file_has_checksums
+        if is_checked:
+            _verify(packet)
+        if kind in _UNPACKERS or kind in _COMPRESSED:
+            plain = packet[:-_CHECKSUM_BYTES] if is_checked else packet
+            for inner_kind, body in _unpacked(kind, plain):
+                yield self._packet(packet, inner_kind, body)
+        elif kind in _PASSED:
+            # The library takes the last four bytes of a table map for a checksum, always.
+            is_short = self._has_checksums or kind == TABLE_MAP
+            yield packet if is_checked or not is_short else self._packet(packet, kind, packet[_BODY:])
+        elif kind not in _IRRELEVANT and not _flags(packet) & _IGNORABLE_FLAG:
+            raise unsupported(kind)
+
+    def _packet(self, original: bytes, kind: int, body: bytes) -> bytes:
+        time_s, _, server_id, _, log_pos, flags = _HEADER.unpack_from(original, 1)
+        size = _HEADER.size + len(body) + (_CHECKSUM_BYTES if self._has_checksums else 0)
+        header = _HEADER.pack(time_s, kind, server_id, size, log_pos, flags)
+        return b"\0" + header + body + b"\0" * _CHECKSUM_BYTES
+
+
+def unsupported(kind: int) -> UnsupportedEventError:
+    return UnsupportedEventError(
+        f"binlog event of type {kind} is not supported", hint="update stampline, or switch off what writes it"
+    )
+
+
+def _flags(packet: bytes) -> int:
+    return int(_HEADER.unpack_from(packet, 1)[5])
+
+
+def _verify(packet: bytes) -> None:
+    body = memoryview(packet)[1:-_CHECKSUM_BYTES]
+    if zlib.crc32(body) != int.from_bytes(packet[-_CHECKSUM_BYTES:], "little"):
+        raise ChecksumError(
+            f"binlog event of type {packet[5]} has a wrong checksum",
+            hint="when it comes back, check the server's disk and mariadb-binlog --verify-binlog-checksum",
+        )
+
+
+def _unpacked(kind: int, packet: bytes) -> Iterator[tuple[int, bytes]]:
+    try:
+        yield from _UNPACKERS.get(kind, _rows)(kind, packet[_BODY:])
+    except (zlib.error, struct.error, IndexError, ValueError) as error:
+        raise UnsupportedEventError(
+            f"compressed binlog event of type {kind} cannot be read: {error}", hint="switch binlog compression off"
+        ) from error
+
+
+def _query(kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
+    database_bytes, status_bytes = body[8], int.from_bytes(body[11:13], "little")
+    rest = body[13 + status_bytes :]
+    sql = rest[database_bytes + 1 :]
+    if kind != QUERY:
+        sql = _inflate(sql)
+    yield QUERY, body[:11] + b"\0\0" + rest[: database_bytes + 1] + sql
+
+
+def _rows(kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
+    plain_kind = _COMPRESSED[kind]
+    offset = 8  # table id and flags
+    if plain_kind in _ROWS_V2:
+        offset += int.from_bytes(body[8:10], "little")
+    columns, offset = _length(body, offset)
+    offset += (columns + 7) // 8 * (2 if plain_kind in _UPDATES else 1)
+    yield plain_kind, body[:offset] + _inflate(body[offset:])
+
+
+def _inflate(data: bytes) -> bytes:
+    """MariaDB: a byte 0x80 + size of the length, the length (big endian), zlib."""
+    if data[0] & 0xF0 != 0x80:
+        raise ValueError(f"compression {data[0] >> 4 & 7} is unknown")
+    head = 1 + (data[0] & 0x07)
+    return zlib.decompress(data[head:])
+
+
+def _transaction(_kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
+    """MySQL: fields of type, length, value; type 0 ends them, and the events of the transaction follow."""
+    compression, size, offset = _ZSTD, 0, 0
+    while True:
+        field, offset = _length(body, offset)
+        if field == 0:
+            break
+        length, offset = _length(body, offset)
+        value, _ = _length(body, offset)
+        compression = value if field == 2 else compression
+        size = value if field == 3 else size
+        offset += length
+    events = _expand(compression, body[offset:], size)
+    start = 0
+    while start < len(events):
+        _, kind, _, event_size, _, flags = _HEADER.unpack_from(events, start)
+        if event_size < _HEADER.size:
+            raise ValueError("an event inside is shorter than its header")
+        event = b"\0" + events[start : start + event_size]
+        start += event_size
+        if kind == QUERY:
+            yield from _query(kind, event[_BODY:])
+        elif kind in _PASSED:
+            yield kind, event[_BODY:]
+        elif kind not in _IRRELEVANT and not flags & _IGNORABLE_FLAG:
+            raise unsupported(kind)
+
+
+def _expand(compression: int, data: bytes, size: int) -> bytes:
+    if compression == _UNCOMPRESSED:
+        return data
+    if compression != _ZSTD:
+        raise ValueError(f"compression {compression} is unknown")
+    import zstandard  # noqa: PLC0415  only MySQL 8.0.20 and newer ever need it
+
+    try:
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+
+
+def _length(data: bytes, offset: int) -> tuple[int, int]:
+    """A length-encoded integer and the offset behind it."""
+    first = data[offset]
+    if first < 251:
+        return first, offset + 1
+    width = {252: 2, 253: 3, 254: 8}[first]
+    return int.from_bytes(data[offset + 1 : offset + 1 + width], "little"), offset + 1 + width
+
+
+_UNPACKERS: dict[int, Callable[[int, bytes], Iterator[tuple[int, bytes]]]] = {
+    QUERY: _query,
+    165: _query,
+    TRANSACTION_PAYLOAD: _transaction,
+}

@@ -1,0 +1,179 @@
+"""``stampline source`` and ``stampline mirror``: from settings to a running role, and its exit."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from replicator.errors import MySqlAuthenticationError
+from replicator.metrics import registry
+from replicator.mirror.gate_mysql import MySqlGate, check_gates
+from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.run import run_mirror
+from replicator.mysql import MySqlAddress
+from replicator.probes import Probes
+from replicator.settings import GateSection, MirrorSection, SourceSection, TableSection, watched_tables
+from replicator.source.options import SourceOptions
+from replicator.source.run import run_source
+from replicator.source.stats import SourceStats
+from versioning.backends.redis_stream import RedisStream
+from versioning.cli import log
+from versioning.cli.backends import open_stream
+from versioning.cli.masked import masked
+from versioning.cli.options import ConfigOption
+from versioning.cli.running import run_role
+from versioning.cli.sections import LogSection, MySqlSection, StreamSection
+from versioning.cli.settings import Section, Settings
+from versioning.errors import ConfigError
+from versioning.limits import MAX_LAG_MS
+
+MetricsPortOption = Annotated[
+    int | None, typer.Option("--metrics-port", min=0, max=65_535, help="Serve /metrics, /livez and /readyz here.")
+]
+MetricsHostOption = Annotated[
+    str, typer.Option("--metrics-host", metavar="ADDRESS", help="Address for --metrics-port.")
+]
+
+_log = structlog.get_logger()
+
+
+def source(
+    *,
+    config: ConfigOption = None,
+    adopt_templates: Annotated[
+        bool, typer.Option("--adopt-templates", help="Take over a stream written with other key templates.")
+    ] = False,
+    metrics_port: MetricsPortOption = None,
+    metrics_host: MetricsHostOption = "127.0.0.1",
+) -> None:
+    """Follow a MySQL binlog into the stamp stream. Any number may run at once."""
+    settings = _load(config)
+    section, at = settings.one(SourceSection), settings.one(StreamSection)
+    tables = settings.many(TableSection)
+    options = SourceOptions(
+        name=section.name,
+        mysql=address(section.mysql),
+        tables=watched_tables(tables),
+        heartbeat_ms=section.heartbeat_ms,
+        window_ms=at.window_ms,
+        keys_max=section.keys_max,
+        generation_spread_ms=section.generation_spread_ms,
+        keys_per_entry=section.keys_per_entry,
+        server_id=section.server_id,
+        adopt_digest=adopt_templates,
+    )
+    _announce("source", section, at, tables=masked(tables))
+    stats = SourceStats()
+
+    async def role(stop: asyncio.Event) -> None:
+        async with _probes("source", stats, at.dc, metrics_host, metrics_port), _opened(at) as stream:
+            await run_source(options, stream, stop=stop, stats=stats)
+
+    _run(role)
+
+
+def mirror(
+    *,
+    config: ConfigOption = None,
+    metrics_port: MetricsPortOption = None,
+    metrics_host: MetricsHostOption = "127.0.0.1",
+) -> None:
+    """Copy the stamp stream of another datacenter into this one, behind the gate. Any number may run at once."""
+    settings = _load(config)
+    section, at = settings.one(MirrorSection), settings.one(StreamSection)
+    origin_at = StreamSection(url=section.full_origin_url(), name=section.origin_name, window_s=at.window_s)
+    options = MirrorOptions(
+        origin_dc=section.origin_dc,
+        gate_limit_ms=section.gate_limit_ms,
+        heartbeat_ms=section.heartbeat_ms,
+        window_ms=at.window_ms,
+    )
+    gates = [MySqlGate(gate.name, address(gate)) for gate in _distinct(section.gate)]
+    _announce("mirror", section, at)
+    stats = MirrorStats()
+
+    async def role(stop: asyncio.Event) -> None:
+        async with (
+            _probes("mirror", stats, at.dc, metrics_host, metrics_port),
+            _opened(origin_at) as origin,
+            _opened(at, version_keys=True) as target,
+        ):
+            await check_gates(gates)
+            await run_mirror(options, origin, target, gates, stop=stop, stats=stats)
+
+    _run(role)
+
+
+def address(section: MySqlSection) -> MySqlAddress:
+    target = section.target()
+    return MySqlAddress(
+        host=target.host,
+        port=target.port,
+        user=target.user,
+        password=target.password,
+        ssl_ca=target.ssl_ca,
+        ssl_cert=target.ssl_cert,
+        ssl_key=target.ssl_key,
+        ssl_disabled=target.ssl_disabled,
+    )
+
+
+def readiness(stats: SourceStats | MirrorStats) -> str | None:
+    """Ready: connected, and no further behind than followers tolerate."""
+    if not stats.is_connected:
+        return stats.last_error or "starting: not connected yet"
+    behind_ms = time.time_ns() // 1_000_000 - stats.read_ms
+    return None if behind_ms <= MAX_LAG_MS else f"behind: the last proof of life is {behind_ms} ms old"
+
+
+def _distinct(gates: Sequence[GateSection]) -> Sequence[GateSection]:
+    names = [gate.name for gate in gates]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two [[mirror.gate]] are named {twice}", hint="give each database a name of its own")
+    return gates
+
+
+@contextlib.asynccontextmanager
+async def _opened(section: StreamSection, *, version_keys: bool = False) -> AsyncIterator[RedisStream]:
+    stream = open_stream(section, version_keys=version_keys)
+    try:
+        yield stream
+    finally:
+        await stream.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _probes(
+    role: str, stats: SourceStats | MirrorStats, dc: str, host: str, port: int | None
+) -> AsyncIterator[None]:
+    if port is None:
+        yield
+        return
+    probes = Probes(registry(role, stats, dc), lambda: readiness(stats))
+    async with probes.serve(host, port) as bound:
+        _log.info("probes_served", host=host, port=bound)
+        yield
+
+
+def _run(role: Any) -> None:
+    try:
+        run_role(role)
+    except MySqlAuthenticationError as error:
+        raise ConfigError(str(error)) from None
+    _log.info("role_stopped")
+
+
+def _load(config: Path | None) -> Settings:
+    settings = Settings.load(config)
+    log.configure(settings.one(LogSection).level)
+    return settings
+
+
+def _announce(role: str, *sections: Section, **more: Any) -> None:
+    _log.info("role_started", role=role, **{part.section: masked(part) for part in sections}, **more)

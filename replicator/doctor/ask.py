@@ -1,0 +1,178 @@
+"""From settings to facts: whatever sections are there are asked about, each server once and for itself."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from replicator.commands import address
+from replicator.doctor.ask_mysql import ask_schema, ask_server
+from replicator.doctor.findings import Finding, Severity
+from replicator.doctor.mysql_facts import MySqlFacts, SchemaFacts
+from replicator.doctor.redis_checks import StreamFacts
+from replicator.doctor.site import Plan, Site
+from replicator.errors import SourceError
+from replicator.settings import GateSection, MirrorSection, SourceSection, TableSection, watched_tables
+from replicator.tables import WatchedTables
+from versioning import stamp as stamps
+from versioning.backends.base import BackendError
+from versioning.backends.redis_connect import RedisAddress
+from versioning.backends.redis_facts import RedisFacts, redis_facts
+from versioning.backends.redis_stream import RedisStream
+from versioning.cli.sections import MySqlSection, StreamSection, ValuesSection
+from versioning.cli.settings import AnySection, Settings
+from versioning.errors import ConfigError, StamplineError
+from versioning.limits import DEGRADED_TTL_MS, GATE_LIMIT_MS, MAX_LAG_MS, REDIS_TTL_MS, WINDOW_MS
+
+Facts = TypeVar("Facts")
+
+
+class _Sections:
+    """The sections a file has; None for those it has not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.stream = _optional(settings, StreamSection)
+        self.values = _optional(settings, ValuesSection)
+        self.source = _optional(settings, SourceSection)
+        self.mirror = _optional(settings, MirrorSection)
+        self.gates: Sequence[GateSection] = self.mirror.gate if self.mirror else ()
+        # The reference service's own section is the one place that tells where and how long loads are kept; its type
+        # belongs to a package that need not be installed.
+        self.toc: Any = getattr(settings.values, "toc", None)
+        tables = settings.many(TableSection)
+        self.tables: WatchedTables | None = watched_tables(tables) if tables else None
+        if not (self.stream or self.values or self.source or self.mirror):
+            raise ConfigError(
+                "there is nothing to check: no [stream], [values], [source] or [mirror]",
+                hint="name the settings of a role with --config FILE",
+            )
+
+    def plan(self, outage_s: int) -> Plan:
+        load = getattr(self.toc, "mysql", None)
+        return Plan(
+            window_ms=self.stream.window_ms if self.stream else WINDOW_MS,
+            outage_s=outage_s,
+            tables=self.tables,
+            reader_id=self.source.server_id if self.source else None,
+            gate_limit_ms=self.mirror.gate_limit_ms if self.mirror else GATE_LIMIT_MS,
+            has_mirror=self.mirror is not None,
+            gate_addresses=tuple(_where(gate) for gate in self.gates),
+            load_address=_where(load) if isinstance(load, MySqlSection) else "",
+            redis_ttl_ms=getattr(self.toc, "redis_ttl_ms", REDIS_TTL_MS),
+            is_ttl_known=self.toc is not None,
+            degraded_ttl_ms=getattr(self.toc, "degraded_ttl_ms", DEGRADED_TTL_MS),
+            max_lag_ms=getattr(self.toc, "max_lag_ms", MAX_LAG_MS),
+        )
+
+
+class _Asker:
+    """Asks, and keeps a finding for each server that cannot be asked."""
+
+    def __init__(self) -> None:
+        self.unreached: list[Finding] = []
+
+    def miss(self, subject: str, setting: str, error: StamplineError) -> None:
+        what = str(error).removesuffix(f" ({error.hint})")
+        fix = error.hint or f"start it, or correct its address in {setting}"
+        self.unreached.append(Finding(Severity.ERROR, subject, "unreached", what, fix))
+
+    def server(self, role: str, setting: str, section: MySqlSection) -> MySqlFacts | None:
+        try:
+            return ask_server(role, address(section))
+        except SourceError as error:
+            self.miss(f"{role} {_where(section)}", setting, error)
+            return None
+
+    def schema(self, section: MySqlSection, tables: WatchedTables) -> SchemaFacts:
+        try:
+            return ask_schema(address(section), tables)
+        except SourceError as error:
+            self.miss(f"source {_where(section)}", "[source.mysql]", error)
+            return SchemaFacts()
+
+    async def redis(self, role: str, setting: str, url: str) -> tuple[RedisFacts, ...]:
+        at = RedisAddress.parse(url)
+        try:
+            return await redis_facts(at)
+        except BackendError as error:
+            self.miss(f"{role} {at}", setting, error)
+            return ()
+
+    async def stream(self, role: str, setting: str, at: StreamSection, **known: Any) -> StreamFacts | None:
+        servers = await self.redis(role, setting, at.full_url())
+        if not servers:
+            return None
+        backend = RedisStream.from_url(at.full_url(), name=at.name)
+        try:
+            state = await backend.state()
+            oldest = await backend.read_after(stamps.ZERO, count=1)
+            newest = await backend.read_before(None, count=1)
+        except StamplineError as error:
+            self.miss(f"{role} {backend.address}", setting, error)
+            return None
+        finally:
+            await backend.aclose()
+        return StreamFacts(
+            role=role,
+            address=str(backend.address),
+            servers=servers,
+            state=state,
+            oldest=oldest[0] if oldest else None,
+            newest=newest[0] if newest else None,
+            now_ms=time.time_ns() // 1_000_000,
+            window_ms=at.window_ms,
+            wait_replicas=at.wait_replicas,
+            **known,
+        )
+
+
+def ask(settings: Settings, *, outage_s: int) -> Site:
+    """Raises ConfigError; every other trouble is in the site's ``unreached``."""
+    sections, asker = _Sections(settings), _Asker()
+    plan = sections.plan(outage_s)
+    source, schema = _ask_source(asker, sections)
+    gates = [asker.server(f"gate {gate.name}", f"[[mirror.gate]] {gate.name}", gate) for gate in sections.gates]
+    streams, values = asyncio.run(_ask_redis(asker, sections))
+    return Site(plan, source, schema, _known(gates), _known(streams), values, tuple(asker.unreached))
+
+
+def _ask_source(asker: _Asker, sections: _Sections) -> tuple[MySqlFacts | None, SchemaFacts]:
+    if sections.source is None:
+        return None, SchemaFacts()
+    facts = asker.server("source", "[source.mysql]", sections.source.mysql)
+    if facts is None or sections.tables is None:
+        return facts, SchemaFacts()
+    return facts, asker.schema(sections.source.mysql, sections.tables)
+
+
+async def _ask_redis(asker: _Asker, sections: _Sections) -> tuple[list[StreamFacts | None], tuple[RedisFacts, ...]]:
+    """A file with ``[mirror]`` is B's: its ``[stream]`` is the mirrored one, and a source in it writes the origin."""
+    mirror, stream = sections.mirror, sections.stream
+    of_source = {
+        "writers": (f"source:{sections.source.name}",) if sections.source else (),
+        "digest": sections.tables.digest() if sections.tables else "",
+    }
+    found: list[StreamFacts | None] = []
+    if mirror is not None:
+        window_s = stream.window_s if stream else WINDOW_MS // 1000
+        origin = StreamSection(url=mirror.full_origin_url(), name=mirror.origin_name, window_s=window_s)
+        found.append(await asker.stream("origin", "[mirror] origin_url", origin, **of_source))
+    if stream is not None:
+        known = {"writers": (f"mirror:{mirror.origin_dc}",)} if mirror is not None else of_source
+        found.append(await asker.stream("stream", "[stream]", stream, **known))
+    values = sections.values
+    return found, (await asker.redis("values", "[values]", values.full_url())) if values else ()
+
+
+def _optional(settings: Settings, kind: type[AnySection]) -> AnySection | None:
+    found = getattr(settings.values, kind.section, None)
+    return found if isinstance(found, kind) else None
+
+
+def _known(found: Sequence[Facts | None]) -> tuple[Facts, ...]:
+    return tuple(facts for facts in found if facts is not None)
+
+
+def _where(section: MySqlSection) -> str:
+    target = section.target()
+    return f"{target.host}:{target.port}"

@@ -1,0 +1,137 @@
+"""Asks a MySQL or MariaDB for its facts. Reads only; one schema of information_schema at a time.
+
+Only what nobody needs a right for may fail here: a missing grant is a fact, an unreachable server an error.
+"""
+
+import time
+from typing import Any, Final
+
+from replicator.binlog.schema import Schema
+from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
+from replicator.errors import MySqlAuthenticationError, SourceError
+from replicator.mysql import MySqlAddress, MySqlClient
+from replicator.tables import TableSpec, WatchedTables
+
+VARIABLES: Final = (
+    "version", "server_id", "server_uuid", "server_uid", "log_bin", "binlog_format", "binlog_row_image",
+    "binlog_row_metadata", "binlog_checksum", "log_bin_compress", "binlog_transaction_compression",
+    "binlog_row_value_options", "expire_logs_days", "binlog_expire_logs_seconds", "binlog_expire_logs_auto_purge",
+    "max_binlog_total_size", "gtid_mode", "gtid_strict_mode", "mysql56_temporal_format", "sync_binlog",
+    "innodb_flush_log_at_trx_commit", "read_only", "log_slave_updates", "log_replica_updates", "time_zone",
+    "system_time_zone", "rpl_semi_sync_master_enabled", "rpl_semi_sync_master_wait_point",
+)  # fmt: skip
+
+# One schema and no join: opening all tables of a server for one question has crashed a MariaDB 10.11.
+_COLUMNS: Final = """
+SELECT column_name, data_type, column_type, character_set_name, collation_name FROM information_schema.columns
+WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
+"""
+_PRIMARY_KEY: Final = """
+SELECT 1 FROM information_schema.statistics
+WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' LIMIT 1
+"""
+_CONSTRAINTS: Final = """
+SELECT 1 FROM information_schema.table_constraints WHERE table_schema = %s AND table_name = %s LIMIT 1
+"""
+_ENGINE: Final = "SELECT engine FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
+_CHECKS: Final = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
+
+
+def ask_server(role: str, address: MySqlAddress) -> MySqlFacts:
+    """Raises SourceError where the server cannot be asked at all."""
+    client = MySqlClient(address)
+    try:
+        variables = client.variables(*VARIABLES)
+        offset_ms, error_ms = _clock(client)
+        return MySqlFacts(
+            role=role,
+            address=str(address),
+            account=_account(client),
+            variables=variables,
+            grants=tuple(str(row[0]) for row in client.query("SHOW GRANTS")),
+            binlog_filters=_binlog_filters(client),
+            replication=_replication(client),
+            clock_offset_ms=offset_ms,
+            clock_error_ms=error_ms,
+        )
+    finally:
+        client.close()
+
+
+def ask_schema(address: MySqlAddress, tables: WatchedTables) -> SchemaFacts:
+    """Raises SourceError."""
+    client = MySqlClient(address)
+    try:
+        facts = tuple(_table(client, spec) for spec in tables.specs)
+        return SchemaFacts(facts, tuple(Schema(client).foreign_keys({spec.database for spec in tables.specs})))
+    finally:
+        client.close()
+
+
+def _account(client: MySqlClient) -> str:
+    user, _, host = str(client.query("SELECT CURRENT_USER()")[0][0]).rpartition("@")
+    return f"'{user}'@'{host}'"
+
+
+def _clock(client: MySqlClient) -> tuple[int, int]:
+    before_ns = time.time_ns()
+    ((seconds,),) = client.query("SELECT UNIX_TIMESTAMP(SYSDATE(3))")
+    after_ns = time.time_ns()
+    offset_ms = int(seconds * 1000) - (before_ns + after_ns) // 2_000_000
+    return offset_ms, (after_ns - before_ns) // 2_000_000 + 1
+
+
+def _binlog_filters(client: MySqlClient) -> tuple[str, ...] | None:
+    rows = _first_known(client, "SHOW MASTER STATUS", "SHOW BINARY LOG STATUS")
+    if rows is None:
+        return None
+    names = {"Binlog_Do_DB": "binlog_do_db", "Binlog_Ignore_DB": "binlog_ignore_db"}
+    return tuple(f"{names[name]}={row[name]}" for row in rows for name in names if row.get(name))
+
+
+def _replication(client: MySqlClient) -> tuple[dict[str, Any], ...] | None:
+    rows = _first_known(client, "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
+    return None if rows is None else tuple(rows)
+
+
+def _first_known(client: MySqlClient, *statements: str) -> list[dict[str, Any]] | None:
+    """Return the rows of the first statement this server knows; None where we may not ask it."""
+    for statement in statements[:-1]:
+        try:
+            return client.query_dicts(statement)
+        except MySqlAuthenticationError:
+            return None
+        except SourceError:  # other words in this version; a lost connection fails at the next one too
+            continue
+    try:
+        return client.query_dicts(statements[-1])
+    except MySqlAuthenticationError:
+        return None
+
+
+def _table(client: MySqlClient, spec: TableSpec) -> TableFacts:
+    columns = tuple(_column(client, spec, row) for row in client.query(_COLUMNS, spec.name))
+    if not columns:
+        return TableFacts(spec.name)
+    engines = client.query(_ENGINE, spec.name)
+    return TableFacts(
+        name=spec.name,
+        columns=columns,
+        has_primary_key=bool(client.query(_PRIMARY_KEY, spec.name)),
+        shows_constraints=bool(client.query(_CONSTRAINTS, spec.name)),
+        engine=str(engines[0][0]) if engines else "",
+    )
+
+
+def _column(client: MySqlClient, spec: TableSpec, row: tuple[Any, ...]) -> ColumnFacts:
+    name, data_type, column_type, charset, collation = row
+    kind = str(data_type).lower()
+    if kind == "longtext" and name in spec.columns and _is_json(client, spec, str(name)):
+        kind = "json"
+    return ColumnFacts(str(name), kind, str(column_type), charset, collation)
+
+
+def _is_json(client: MySqlClient, spec: TableSpec, column: str) -> bool:
+    """MariaDB's JSON is a LONGTEXT with a check that it brings along."""
+    clause = f"json_valid(`{column}`)".lower()
+    return any(clause in str(check).lower() for (check,) in client.query(_CHECKS, (spec.database,)))

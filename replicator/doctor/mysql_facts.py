@@ -1,0 +1,81 @@
+"""What the doctor knows of one MySQL or MariaDB, and of the watched tables on it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from replicator.binlog.plan import ForeignKey
+from replicator.doctor.findings import Subject
+from replicator.tables import TableName
+
+
+@dataclass(frozen=True, slots=True)
+class MySqlFacts:
+    role: str
+    """``source``, or ``gate <name>``."""
+    address: str
+    account: str = ""
+    """Who we are there, quoted for a statement: ``'stampline_source'@'%'``."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Global variables, names in lower case; those the server does not know are absent."""
+    grants: tuple[str, ...] = ()
+    """Lines of SHOW GRANTS."""
+    binlog_filters: tuple[str, ...] | None = ()
+    """As ``binlog_do_db=shop``; None: we may not see them."""
+    replication: tuple[Mapping[str, Any], ...] | None = ()
+    """Rows of the replica status, empty on a server that follows nobody; None: we may not see them."""
+    clock_offset_ms: int = 0
+    """How far its clock is ahead of ours."""
+    clock_error_ms: int = 0
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(f"{self.role} {self.address}")
+
+    @property
+    def is_mariadb(self) -> bool:
+        return "mariadb" in self.variable("version") or "gtid_strict_mode" in self.variables
+
+    @property
+    def server_id(self) -> int:
+        return int(self.variables.get("server_id", "0"))
+
+    @property
+    def identity(self) -> str:
+        """The same for one server under two names."""
+        return self.variables.get("server_uuid") or self.variables.get("server_uid") or self.address
+
+    def variable(self, name: str, default: str = "") -> str:
+        """Return a value in lower case, ``default`` where the server does not know the name."""
+        return self.variables.get(name, default).lower()
+
+    def is_on(self, name: str) -> bool:
+        return self.variable(name) in {"on", "1", "yes"}
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    name: str
+    data_type: str
+    """As information_schema has it, in lower case; ``json`` for MariaDB's JSON too."""
+    column_type: str = ""
+    """The whole type, for a statement."""
+    charset: str | None = None
+    collation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    name: TableName
+    columns: tuple[ColumnFacts, ...] = ()
+    """Empty: not there, or not to be read by us."""
+    has_primary_key: bool = True
+    shows_constraints: bool = True
+    engine: str = "InnoDB"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFacts:
+    tables: tuple[TableFacts, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    """Those that act by themselves, in the databases of the watched tables."""

@@ -1,0 +1,152 @@
+"""Is this Redis fit for a stamp stream, and does the stream in it hold what it should?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from replicator.doctor.findings import Findings, Subject
+from versioning import stamp as stamps
+from versioning.backends.base import StreamState
+from versioning.backends.redis_facts import RedisFacts
+from versioning.entries import Entry
+from versioning.limits import MAX_LAG_MS
+
+VERSION_MIN: Final = (7, 0)
+MEMORY_FULL: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """One ``[stream]``, or the origin of a mirror, with its Redis."""
+
+    role: str
+    address: str
+    servers: tuple[RedisFacts, ...] = ()
+    state: StreamState | None = None
+    oldest: Entry | None = None
+    newest: Entry | None = None
+    """Read after ``state``: never below it in a healthy stream."""
+    now_ms: int = 0
+    window_ms: int = 0
+    wait_replicas: int = 0
+    writers: tuple[str, ...] = ()
+    """Whose checkpoints should be in it: ``source:mysql-a``."""
+    digest: str = ""
+    """Of the configured key templates; empty where they are not known here."""
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(f"{self.role} {self.address}")
+
+
+def check_server(subject: Subject, facts: RedisFacts) -> Findings:
+    """Hold for any Redis we use, that of the cached values included."""
+    version = tuple(int(part) for part in facts.version.split(".")[:2] if part.isdecimal())
+    if version < VERSION_MIN:
+        what = f"Redis {facts.version or 'of unknown version'} is older than 7.0"
+        yield subject.error("redis_version", what, "install Redis 7.0 or newer")
+    if facts.is_saving_failed:
+        what = "its last write to disk failed: it refuses writes, or will after a restart have lost them"
+        yield subject.error("redis_saving", what, "free its disk, then redis-cli BGSAVE")
+    if facts.role != "master":
+        yield subject.error(
+            "redis_role", "it is a replica, and takes no writes", "name the primary, or use sentinel://"
+        )
+
+
+def eviction(stream: StreamFacts, facts: RedisFacts) -> Findings:
+    if facts.policy != "noeviction":
+        what = f"maxmemory-policy is {facts.policy}: it may evict stamps that were acknowledged"
+        fix = "redis-cli CONFIG SET maxmemory-policy noeviction; and the same in redis.conf"
+        yield stream.subject.error("eviction", what, fix)
+
+
+def memory(stream: StreamFacts, facts: RedisFacts) -> Findings:
+    if facts.memory_limit_bytes and facts.memory_used_bytes > MEMORY_FULL * facts.memory_limit_bytes:
+        what = f"{facts.memory_used_bytes} of {facts.memory_limit_bytes} bytes are used: appends fail when it is full"
+        fix = f"redis-cli CONFIG SET maxmemory {facts.memory_limit_bytes * 2}; and the same in redis.conf"
+        yield stream.subject.warning("memory", what, fix)
+
+
+def persistence(stream: StreamFacts, facts: RedisFacts) -> Findings:
+    if not facts.has_aof:
+        what = "appendonly is no: a restart loses stamps, and all values are UNKNOWN until one window is replayed"
+        fix = "redis-cli CONFIG SET appendonly yes; and appendonly yes in redis.conf"
+        yield stream.subject.warning("persistence", what, fix)
+
+
+def replicas(stream: StreamFacts, facts: RedisFacts) -> Findings:
+    if stream.wait_replicas > facts.replicas:
+        what = f"wait_replicas is {stream.wait_replicas}, and {facts.replicas} replicas are online: no append counts"
+        fix = f"start the missing replicas, or write wait_replicas = {facts.replicas} into [stream]"
+        yield stream.subject.error("replicas", what, fix)
+    elif facts.replicas and not stream.wait_replicas:
+        what = f"{facts.replicas} replicas are online and wait_replicas is 0: a failover loses acknowledged stamps"
+        yield stream.subject.warning("replicas", what, "write wait_replicas = 1 into [stream]")
+
+
+def ends(stream: StreamFacts) -> Findings:
+    state, newest = stream.state, stream.newest
+    if state is None or (state.last == stamps.ZERO and newest is None):
+        return
+    fix = "let nothing but stampline write there (no XTRIM, XDEL, FLUSHALL); it heals by itself within one window"
+    if newest is None or newest.stamp < state.last:
+        found = "nothing" if newest is None else stamps.text(newest.stamp)
+        what = f"the stream ends at {found}, and {stamps.text(state.last)} was handed out: entries were removed"
+        yield stream.subject.error("stream_end", what, fix)
+    elif state.last == stamps.ZERO:
+        yield stream.subject.error("stream_state", "its state is gone, and the entries are not", fix)
+
+
+def trimmed(stream: StreamFacts) -> Findings:
+    oldest, newest = stream.oldest, stream.newest
+    if oldest is None or newest is None or not oldest.previous:
+        return
+    kept_ms = stamps.ms_of(newest.stamp) - stamps.ms_of(oldest.stamp)
+    if kept_ms < stream.window_ms:
+        what = f"entries are trimmed after {kept_ms // 1000} s, and the window is {stream.window_ms // 1000} s"
+        fix = f"write window_s = {stream.window_ms // 1000} into [stream] of every process; let nothing else XTRIM it"
+        yield stream.subject.error("stream_trimmed", what, fix)
+
+
+def checkpoints(stream: StreamFacts) -> Findings:
+    if stream.state is None:
+        return
+    for writer in stream.writers:
+        role = writer.partition(":")[0]
+        found = stream.state.checkpoints.get(writer)
+        if found is None:
+            what = f"{writer} has never written to it"
+            yield stream.subject.warning("checkpoint", what, f"stampline {role} --config FILE")
+            continue
+        age_ms = stream.now_ms - found.read_ms
+        fix = f"stampline {role} --config FILE; if it runs, its log names the reason"
+        if age_ms > stream.window_ms:
+            what = f"{writer} was last heard of {age_ms // 1000} s ago, longer than the window: nothing is vouched for"
+            yield stream.subject.error("checkpoint", what, fix)
+        elif age_ms > MAX_LAG_MS:
+            what = f"{writer} was last heard of {age_ms // 1000} s ago: followers vouch for nothing"
+            yield stream.subject.warning("checkpoint", what, fix)
+
+
+def templates(stream: StreamFacts) -> Findings:
+    if stream.state is None or not stream.digest or stream.state.digest in {"", stream.digest}:
+        return
+    what = f"it was written with key templates {stream.state.digest[:12]}, these are {stream.digest[:12]}"
+    fix = "give every source the same [[table]] sections, or: stampline source --adopt-templates"
+    yield stream.subject.error("templates", what, fix)
+
+
+SERVER_CHECKS: Final[tuple[Callable[[StreamFacts, RedisFacts], Findings], ...]] = (
+    eviction, memory, persistence, replicas,
+)  # fmt: skip
+STREAM_CHECKS: Final[tuple[Callable[[StreamFacts], Findings], ...]] = (ends, trimmed, checkpoints, templates)
+
+
+def check_stream(stream: StreamFacts) -> Findings:
+    for facts in stream.servers:
+        yield from check_server(stream.subject, facts)
+        for check_one in SERVER_CHECKS:
+            yield from check_one(stream, facts)
+    for check in STREAM_CHECKS:
+        yield from check(stream)

@@ -1,0 +1,148 @@
+"""Will this database open the gate? What keeps a replica from applying, or from saying that it has (P4)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from replicator.doctor.binlog_checks import strictness
+from replicator.doctor.findings import Findings
+from replicator.doctor.mysql_facts import MySqlFacts
+
+_NEW_WORDS: Final = (8, 4)
+_FILTERS: Final = (
+    "Replicate_Do_DB", "Replicate_Ignore_DB", "Replicate_Do_Table", "Replicate_Ignore_Table", "Replicate_Wild_Do_Table",
+    "Replicate_Wild_Ignore_Table",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GateContext:
+    limit_ms: int
+    """Longest time an entry waits at the gate."""
+    max_lag_ms: int
+    source_id: int = 0
+    """server_id of the source's MySQL; 0: not known here."""
+
+
+def check_gate(facts: MySqlFacts, context: GateContext) -> Findings:
+    for check in CHECKS:
+        yield from check(facts, context)
+
+
+def is_a_replica(facts: MySqlFacts, context: GateContext) -> Findings:
+    if facts.replication is None or facts.replication or facts.server_id == context.source_id:
+        return
+    what = "it replicates from nowhere: entries wait for it until the gate's limit, unless it is the primary itself"
+    fix = f"{_changed(facts, 'MASTER_HOST', 'SOURCE_HOST')} '<the primary>', ...; {_start(facts)}"
+    if context.source_id:
+        yield facts.subject.error("replication", what, fix)
+    else:
+        yield facts.subject.warning("replication", what, fix)
+
+
+def semi_sync_primary(facts: MySqlFacts, context: GateContext) -> Findings:
+    del context
+    is_primary = facts.replication == ()
+    is_late = (
+        facts.is_on("rpl_semi_sync_master_enabled")
+        and facts.variable("rpl_semi_sync_master_wait_point") == "after_sync"
+    )
+    if is_primary and is_late:
+        what = "a primary with semi-sync AFTER_SYNC names commits long before it shows them: loads may read the old row"
+        yield facts.subject.warning("semi_sync", what, "SET GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_COMMIT';")
+
+
+def threads_running(facts: MySqlFacts, context: GateContext) -> Findings:
+    del context
+    for row in facts.replication or ():
+        stopped = [word for word in ("IO", "SQL") if _of(row, f"{word}_Running", "Yes") != "Yes"]
+        if stopped:
+            errors = " ".join(filter(None, (_of(row, f"Last_{word}_Error") for word in ("IO", "SQL"))))
+            what = f"replication is stopped ({' and '.join(stopped)} thread){': ' + errors if errors else ''}"
+            yield facts.subject.error("replication_stopped", what, _start(facts))
+
+
+def lag(facts: MySqlFacts, context: GateContext) -> Findings:
+    for row in facts.replication or ():
+        behind = _of(row, "Seconds_Behind_Master") or _of(row, "Seconds_Behind_Source")
+        if behind.isdecimal() and int(behind) * 1000 > context.max_lag_ms:
+            what = f"it is {behind} s behind: everything it has not applied passes the gate as pending"
+            yield facts.subject.warning("replica_lag", what, "find the slow statement: SHOW PROCESSLIST;")
+
+
+def delay(facts: MySqlFacts, context: GateContext) -> Findings:
+    for row in facts.replication or ():
+        wanted = _of(row, "SQL_Delay")
+        if wanted.isdecimal() and int(wanted) * 1000 >= context.limit_ms:
+            fix = f"{_stop(facts)} {_changed(facts, 'MASTER_DELAY', 'SOURCE_DELAY')} 0; {_start(facts)}"
+            what = f"it is delayed by {wanted} s, more than the gate's limit: every entry enters as pending"
+            yield facts.subject.error("replica_delay", what, fix)
+
+
+def filters(facts: MySqlFacts, context: GateContext) -> Findings:
+    del context
+    for row in facts.replication or ():
+        for name in _FILTERS:
+            value = _of(row, name)
+            if value:
+                what = f"{name} is {value}: a GTID counts as applied though rows of it were left out"
+                variable = name.lower()
+                if facts.is_mariadb:
+                    fix = f"{_stop(facts)} SET GLOBAL {variable} = ''; {_start(facts)} and take it out of my.cnf"
+                else:
+                    fix = f"take {variable} out of my.cnf and restart the server"
+                yield facts.subject.error("replica_filter", what, fix)
+
+
+def by_gtid(facts: MySqlFacts, context: GateContext) -> Findings:
+    del context
+    for row in facts.replication or ():
+        if facts.is_mariadb and _of(row, "Using_Gtid", "No") == "No":
+            fix = f"{_stop(facts)} CHANGE MASTER TO MASTER_USE_GTID = slave_pos; {_start(facts)}"
+            yield facts.subject.warning("replica_gtid", "it replicates by file and offset, and loses its place", fix)
+
+
+def read_only(facts: MySqlFacts, context: GateContext) -> Findings:
+    del context
+    # MariaDB from 11.8 on has words of its own for ON: whatever is not OFF refuses writers.
+    if facts.replication and facts.variable("read_only", "on") in {"off", "0"}:
+        what = "it takes writes, and nothing written there is ever stamped"
+        yield facts.subject.warning("read_only", what, "SET GLOBAL read_only = ON; and read_only = ON in my.cnf")
+
+
+def strict(facts: MySqlFacts, context: GateContext) -> Findings:
+    del context
+    yield from strictness(facts)
+
+
+def _of(row: Mapping[str, Any], name: str, default: str = "") -> str:
+    """Return a field of the replica status under its old name or its new one."""
+    for known in (f"Slave_{name}", f"Replica_{name}", name):
+        value = row.get(known)
+        if value is not None:
+            return str(value)
+    return default
+
+
+def _has_new_words(facts: MySqlFacts) -> bool:
+    major, _, rest = facts.variable("version").partition(".")
+    minor = rest.partition(".")[0]
+    return not facts.is_mariadb and major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= _NEW_WORDS
+
+
+def _start(facts: MySqlFacts) -> str:
+    return "START REPLICA;" if _has_new_words(facts) else "START SLAVE;"
+
+
+def _stop(facts: MySqlFacts) -> str:
+    return "STOP REPLICA;" if _has_new_words(facts) else "STOP SLAVE;"
+
+
+def _changed(facts: MySqlFacts, old: str, new: str) -> str:
+    return f"CHANGE REPLICATION SOURCE TO {new} =" if _has_new_words(facts) else f"CHANGE MASTER TO {old} ="
+
+
+Check = Callable[[MySqlFacts, GateContext], Findings]
+CHECKS: Final[tuple[Check, ...]] = (
+    is_a_replica, semi_sync_primary, threads_running, lag, delay, filters, by_gtid, read_only, strict,
+)  # fmt: skip

@@ -1,0 +1,31 @@
+"""Why a source stops or starts its binlog connection anew. Each kind has one answer, and `source.run` gives it."""
+
+from versioning.errors import ConfigError, StamplineError
+
+
+class SourceError(StamplineError):
+    """The binlog cannot be read any further on this connection."""
+
+
+class MySqlUnavailableError(SourceError):
+    """Not reached, cut off or silent: connect again, with backoff."""
+
+
+class MySqlAuthenticationError(SourceError):
+    """Wrong password, user or rights: a person must act, so tries are rare."""
+
+
+class PositionLostError(SourceError):
+    """The server does not have the position we hold (purged, rewound, rebuilt): replay one window (P3)."""
+
+
+class UnsupportedEventError(SourceError):
+    """The binlog holds what this version cannot read. It stops: going on would skip changes in silence."""
+
+
+class ChecksumError(SourceError):
+    """An event arrived damaged: read it again over a new connection."""
+
+
+class PreflightError(ConfigError):
+    """The server or a watched table is not fit for a source; one line that names the fix."""

@@ -1,0 +1,244 @@
+"""The gate (P4): which GTIDs every listed database has applied. A stamp never outruns its data.
+
+Law: a GTID counts as applied when a position that the database itself has named includes it, compared here, for all
+domains; the result of the database's own wait is only a hint to look. A database that is down, or has less than it had
+before, has not applied. One blocking wait per database tells of everything it has.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final, NamedTuple, Protocol
+
+import structlog
+
+from replicator.mirror.options import GateStats, MirrorStats
+from replicator.position import FilePosition, Flavor, Position, parse
+from replicator.retry import Backoff
+from versioning.errors import ConfigError, FormatError, StamplineError
+
+WAIT_MS: Final = 1_000
+"""Longest wait in the database: how late a changed target or a stop can be noticed."""
+
+IDLE_MS: Final = 1_000
+"""With nothing to wait for, each database is asked this often whether it still has what it had."""
+
+UNANSWERED_PAUSE_S: Final = 0.1
+"""Before asking again a database that would not wait (its replication is stopped)."""
+
+log = structlog.get_logger()
+
+
+class GateError(StamplineError):
+    """The database did not answer; it counts as not having applied anything new."""
+
+
+class GateDeniedError(GateError):
+    """Wrong password, user or rights: a person must act, so tries are rare."""
+
+
+class GateSetupError(ConfigError):
+    """A listed database that can never open the gate. One line, and it names the fix."""
+
+
+class Gate(Protocol):
+    """One database that loads read from."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def wait(self, gtid: str, limit_ms: int) -> str:
+        """Return the position applied, once it may include ``gtid`` or the limit has passed; at once for an empty GTID.
+
+        Raises GateError.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Target(NamedTuple):
+    gtid: str = ""
+    limit_ms: int = WAIT_MS
+
+
+NextTarget = Callable[[Callable[[str], bool]], Target]
+
+
+@lru_cache(maxsize=4096)
+def _parsed(gtid: str) -> Position | None:
+    """Return None for what no server ever names: such an entry is never applied."""
+    try:
+        return parse(_with_server(gtid), flavor_of(gtid))
+    except FormatError:
+        log.warning("gtid_unreadable", gtid=gtid[:80])
+        return None
+
+
+def flavor_of(gtid: str) -> Flavor:
+    if "/" in gtid:
+        return Flavor.FILE
+    return Flavor.MYSQL if ":" in gtid else Flavor.MARIADB
+
+
+def without_server(gtid: str) -> str:
+    """An offset in the binlog of the primary, as a replica names it: ``file/offset``."""
+    return gtid.partition(":")[2] or gtid
+
+
+def _with_server(gtid: str) -> str:
+    return f"0:{without_server(gtid)}" if flavor_of(gtid) is Flavor.FILE else gtid
+
+
+def names(answer: str, gtid: str) -> bool:
+    """Whether a position, as a database has named it, includes the GTID."""
+    return includes(parsed_answer(answer), gtid)
+
+
+def includes(position: Position, gtid: str) -> bool:
+    wanted = _parsed(gtid)
+    return wanted is not None and position.covers(wanted)
+
+
+@dataclass(slots=True)
+class _View:
+    gate: Gate
+    stats: GateStats
+    position: Position | None = None
+    lowest: Position | None = None
+    """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``)."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def has(self, gtid: str) -> bool:
+        return not gtid or (self.position is not None and includes(self.position, gtid))
+
+    def kept(self, gtid: str) -> bool:
+        """Whether it had this all the time, however far it has caught up meanwhile."""
+        return self.has(gtid) if self.lowest is None else not gtid or includes(self.lowest, gtid)
+
+    def go_back(self, position: Position) -> None:
+        if self.lowest is None or not position.covers(self.lowest):
+            self.lowest = position
+
+
+class GateBoard:
+    """All gates of a mirror. ``next_target`` says what to wait for; ``on_progress`` when a position has changed.
+
+    ``acknowledged`` are GTIDs that every database must have: a first answer without them is a database that went back.
+    """
+
+    def __init__(
+        self,
+        gates: Sequence[Gate],
+        stats: MirrorStats,
+        next_target: NextTarget,
+        on_progress: Callable[[], None],
+        on_rewind: Callable[[], None],
+    ) -> None:
+        self.acknowledged: tuple[str, ...] = ()
+        self._views = [_View(gate, stats.gates.setdefault(gate.name, GateStats())) for gate in gates]
+        self._next_target = next_target
+        self._on_progress = on_progress
+        self._on_rewind = on_rewind
+
+    def __bool__(self) -> bool:
+        return bool(self._views)
+
+    def has_applied(self, gtid: str) -> bool:
+        return all(view.has(gtid) for view in self._views)
+
+    def has_kept(self, gtid: str) -> bool:
+        """Whether no database was without it since what went back was last said again."""
+        return all(view.kept(gtid) for view in self._views)
+
+    def said_again(self) -> None:
+        for view in self._views:
+            view.lowest = None
+
+    def wake(self) -> None:
+        """Tell that there may be something new to wait for."""
+        for view in self._views:
+            view.wake.set()
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._watch(view) for view in self._views))
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(view.gate.aclose() for view in self._views), return_exceptions=True)
+
+    async def _watch(self, view: _View) -> None:
+        backoff = Backoff(random.random)
+        while True:
+            view.wake.clear()
+            target = self._next_target(view.has)
+            try:
+                answer = await self._ask(view, target)
+            except GateDeniedError as error:
+                await self._pause(view, error, backoff.denied_s())
+                continue
+            except (GateError, FormatError) as error:
+                await self._pause(view, error, backoff.next_s())
+                continue
+            backoff.reset()
+            self._accept(view, answer)
+            await self._idle(view, target)
+
+    async def _ask(self, view: _View, target: Target) -> Position:
+        view.stats.waits += bool(target.gtid)
+        text = (await view.gate.wait(target.gtid, target.limit_ms)).replace("\n", "")
+        position = parsed_answer(text)
+        if not view.stats.is_up:
+            log.info("gate_connected", gate=view.gate.name, applied=text)
+        view.stats.is_up, view.stats.applied = 1, text
+        return position
+
+    def _accept(self, view: _View, position: Position) -> None:
+        if position == view.position:
+            return
+        is_rewound = self._is_rewound(view, position)
+        if is_rewound:
+            view.go_back(position)
+            view.stats.rewinds += 1
+            log.error(
+                "replica_rewound",
+                gate=view.gate.name,
+                had=str(view.position or ",".join(self.acknowledged)),
+                has=str(position),
+                hint="restored from an older copy? its keys are pending until it has caught up",
+            )
+        view.position = position
+        if is_rewound:
+            self._on_rewind()
+        self._on_progress()
+
+    def _is_rewound(self, view: _View, position: Position) -> bool:
+        if view.position is None:
+            return not all(includes(position, gtid) for gtid in self.acknowledged)
+        return not position.covers(view.position)
+
+    async def _idle(self, view: _View, target: Target) -> None:
+        if target.gtid and view.has(target.gtid):
+            return
+        if target.gtid:
+            await asyncio.sleep(UNANSWERED_PAUSE_S)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_MS / 1000):
+                await view.wake.wait()
+
+    async def _pause(self, view: _View, error: Exception, pause_s: float) -> None:
+        if view.stats.is_up or str(error) != view.stats.last_error:
+            log.warning("gate_lost", gate=view.gate.name, error=str(error), retry_s=round(pause_s, 2))
+        view.stats.is_up = 0
+        view.stats.errors += 1
+        view.stats.last_error = str(error)
+        await asyncio.sleep(pause_s)
+
+
+def parsed_answer(text: str) -> Position:
+    if flavor_of(text) is Flavor.FILE:
+        return FilePosition.parse(_with_server(text))
+    return parse(text, flavor_of(text))

@@ -1,0 +1,188 @@
+"""A gate on MariaDB or MySQL: one connection, one thread of its own, one blocking wait at a time.
+
+What is asked, by the notation of the GTID that is waited for:
+
+- MariaDB GTIDs, a replica: ``MASTER_GTID_WAIT`` and ``gtid_slave_pos``, which moves when InnoDB has the rows.
+- MariaDB GTIDs, a server without replication (the primary itself): ``gtid_current_pos``, asked every 10 ms. It moves
+  before InnoDB shows the commit, so a position counts 10 ms after it was named; with semi-sync AFTER_SYNC a commit can
+  be hidden for longer than that: list replicas then.
+- MySQL GTIDs: ``WAIT_FOR_EXECUTED_GTID_SET`` and ``gtid_executed``, on any server; before MySQL 5.7
+  ``WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS``.
+- file and offset: ``MASTER_POS_WAIT`` and SHOW SLAVE STATUS, a direct replica only.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import structlog
+
+from replicator.errors import MySqlAuthenticationError, SourceError
+from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError, flavor_of, names, without_server
+from replicator.mysql import MySqlAddress, MySqlClient
+from replicator.position import Flavor
+from versioning.errors import ConfigError
+
+ANSWER_TIMEOUT_S: Final = 4.0
+"""An answer later than this is none: the connection is dead. A wait lasts half as long at most."""
+
+PRIMARY_SETTLE_S: Final = 0.01
+"""What a primary's binlog names is given this long to reach InnoDB before it counts."""
+
+log = structlog.get_logger()
+
+
+class MySqlGate:
+    """A ``Gate``. Use ``check`` before the start, to refuse a database that can never open it."""
+
+    def __init__(self, name: str, address: MySqlAddress) -> None:
+        self.name = name
+        self._address = address
+        self._client = MySqlClient(address, read_timeout_s=ANSWER_TIMEOUT_S)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"gate-{name}")
+        self._flavor: Flavor | None = None
+        self._version = ""
+        self._is_replica = True
+        self._has_binlog = True
+
+    async def check(self) -> None:
+        """Ask the database what it is; raises GateSetupError, GateError. Logs what is odd but may heal."""
+        await self._run(self._check)
+
+    async def wait(self, gtid: str, limit_ms: int) -> str:
+        limit_s = min(limit_ms / 1000, ANSWER_TIMEOUT_S / 2)
+        position = str(await self._run(self._wait, gtid, limit_s))
+        if gtid and not names(position, gtid):
+            self._version = ""  # Promoted, or turned into a replica? Look again.
+        return position
+
+    async def aclose(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._client.close)
+        self._thread.shutdown(wait=False)
+
+    async def _run(self, question: Any, *arguments: Any) -> Any:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, question, *arguments)
+        except MySqlAuthenticationError as error:
+            raise GateDeniedError(str(error)) from error
+        except SourceError as error:
+            self._version = ""  # Whatever answers next may be another server.
+            raise GateError(str(error)) from error
+
+    def _check(self) -> None:
+        self._learn()
+        rows = self._replication()
+        if not rows and (self._flavor is Flavor.FILE or not self._has_binlog):
+            raise GateSetupError(
+                f"gate {self.name} ({self._address}) replicates from nowhere and names no GTIDs",
+                hint="list a replica of the source's server, or that server itself",
+            )
+        if not rows:
+            log.warning("gate_is_no_replica", gate=self.name, hint="right only for the primary itself")
+        for row in rows:
+            stopped = [column for column in _RUNNING if row.get(column) not in {None, "Yes"}]
+            if stopped:
+                log.warning("gate_replication_stopped", gate=self.name, stopped=stopped)
+
+    def _learn(self) -> None:
+        """Ask once per connection what this server is."""
+        if self._version:
+            return
+        variables = self._client.variables("version", "gtid_mode", "gtid_slave_pos", "log_bin")
+        self._version = variables["version"].lower()
+        if "mariadb" in self._version or "gtid_slave_pos" in variables:
+            self._flavor = Flavor.MARIADB
+        else:
+            self._flavor = Flavor.MYSQL if variables.get("gtid_mode", "").upper() == "ON" else Flavor.FILE
+        self._has_binlog = variables.get("log_bin", "OFF").upper() == "ON"
+        self._is_replica = self._flavor is not Flavor.MARIADB or bool(self._replication())
+
+    def _replication(self) -> list[dict[str, Any]]:
+        sql = "SHOW ALL SLAVES STATUS" if self._flavor is Flavor.MARIADB else self._status_sql()
+        return self._client.query_dicts(sql)
+
+    def _status_sql(self) -> str:
+        is_new = "mariadb" not in self._version and _number(self._version) >= _REPLICA_WORDS
+        return "SHOW REPLICA STATUS" if is_new else "SHOW SLAVE STATUS"
+
+    def _wait(self, gtid: str, limit_s: float) -> str:
+        self._learn()
+        flavor = flavor_of(gtid) if gtid else self._flavor
+        if flavor is Flavor.FILE:
+            return self._wait_for_offset(without_server(gtid), limit_s)
+        if flavor is not self._flavor:
+            raise GateError(
+                f"gate {self.name} ({self._address}) cannot have {gtid[:60]}: it counts in another notation",
+                hint="the listed database must be a replica of the source's server",
+            )
+        if flavor is Flavor.MYSQL:
+            return self._wait_mysql(gtid, limit_s)
+        return self._wait_mariadb(gtid, limit_s) if self._is_replica else self._wait_primary(gtid, limit_s)
+
+    def _wait_mariadb(self, gtid: str, limit_s: float) -> str:
+        if not gtid:
+            return self._scalar("SELECT @@GLOBAL.gtid_slave_pos")
+        ((_, position),) = self._client.query(
+            "SELECT MASTER_GTID_WAIT(%s, %s), @@GLOBAL.gtid_slave_pos", (gtid, limit_s)
+        )
+        return str(position)
+
+    def _wait_primary(self, gtid: str, limit_s: float) -> str:
+        give_up_at = time.monotonic() + limit_s
+        while True:
+            position = self._scalar("SELECT @@GLOBAL.gtid_current_pos")
+            time.sleep(PRIMARY_SETTLE_S)
+            if not gtid or names(position, gtid) or time.monotonic() > give_up_at:
+                return position
+
+    def _wait_mysql(self, gtid: str, limit_s: float) -> str:
+        if gtid:
+            # Whole seconds: some versions round a fraction down, and 0 waits for ever.
+            self._client.query(f"SELECT {self._mysql_wait()}(%s, %s)", (gtid, math.ceil(limit_s)))
+        return self._scalar("SELECT @@GLOBAL.gtid_executed")
+
+    def _mysql_wait(self) -> str:
+        is_old = _number(self._version) < _EXECUTED_WAIT
+        return "WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS" if is_old else "WAIT_FOR_EXECUTED_GTID_SET"
+
+    def _wait_for_offset(self, gtid: str, limit_s: float) -> str:
+        if gtid:
+            waited_file, _, waited_offset = gtid.partition("/")
+            wait = "SOURCE_POS_WAIT" if self._status_sql() == "SHOW REPLICA STATUS" else "MASTER_POS_WAIT"
+            self._client.query(f"SELECT {wait}(%s, %s, %s)", (waited_file, int(waited_offset), math.ceil(limit_s)))
+        rows = self._client.query_dicts(self._status_sql())
+        if not rows:
+            raise GateError(f"gate {self.name} ({self._address}) is no replica", hint="list a direct replica")
+        row = rows[0]
+        file = row.get("Relay_Master_Log_File") or row.get("Relay_Source_Log_File")
+        offset = row.get("Exec_Master_Log_Pos") or row.get("Exec_Source_Log_Pos")
+        return f"{file}/{offset}"
+
+    def _scalar(self, sql: str) -> str:
+        return str(self._client.query(sql)[0][0] or "")
+
+
+_RUNNING: Final = ("Slave_IO_Running", "Slave_SQL_Running", "Replica_IO_Running", "Replica_SQL_Running")
+_EXECUTED_WAIT: Final = (5, 7)
+_REPLICA_WORDS: Final = (8, 4)
+
+
+def _number(version: str) -> tuple[int, int]:
+    major, _, rest = version.partition(".")
+    minor = rest.partition(".")[0]
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (0, 0)
+
+
+async def check_gates(gates: Sequence[MySqlGate]) -> None:
+    """Before a mirror starts: raises ConfigError for one that can never open the gate, or refuses our login."""
+    for gate in gates:
+        try:
+            await gate.check()
+        except GateDeniedError as error:
+            raise ConfigError(str(error)) from None
+        except GateError as error:
+            # A replica that is down is what the gate's limit and pending are for.
+            log.warning("gate_not_reached", gate=gate.name, error=str(error))

@@ -1,0 +1,80 @@
+"""Which entries a mirror appends next. Pure: the state, the queue and the gate's answers in, one append out.
+
+The order inside an append is the rule: first what settles older entries, then what leaves the gate, then the
+heartbeat. A settled entry behind a newer pending one of the same key would end the wrong wait.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from replicator.mirror.position import MirrorPosition
+from replicator.mirror.queue import POISON, MirrorQueue, Released
+from replicator.mirror.settle import Again
+from replicator.mirror.state import MirrorState
+from versioning.entries import Body, Gap, Heartbeat, Origin, Replayed
+
+CLOCK_JUMP_MS: Final = 60_000
+"""An origin heartbeat this far below the last one is a clock put right, not one another mirror has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    bodies: tuple[tuple[Body, Origin | None], ...]
+    position: MirrorPosition | None
+    taken: int
+    heartbeat: Heartbeat | None
+    agains: tuple[Again, ...]
+    released: tuple[Body, ...]
+    not_claimed: int
+    """Replays left out, because an unreadable entry lies in what they would vouch for."""
+
+
+def make_plan(
+    agains: list[Again], released: Released, heartbeat: Heartbeat | None, state: MirrorState, dc: str
+) -> Plan | None:
+    """Return None where there is nothing to append."""
+    left, not_claimed = _without_false_claims(released.bodies, state.is_poisoned)
+    bodies: list[tuple[Body, Origin | None]] = [(again.body, again.origin) for again in agains]
+    bodies += left
+    if heartbeat is not None:
+        position = released.position
+        is_at_position = position is not None and released.ends_with_heartbeat
+        bodies.append((heartbeat, position.origin(dc) if position is not None and is_at_position else None))
+    if not bodies:
+        return None
+    return Plan(
+        tuple(bodies),
+        released.position,
+        released.taken,
+        heartbeat,
+        tuple(agains),
+        tuple(body for body, _ in left),
+        not_claimed,
+    )
+
+
+def _without_false_claims(
+    bodies: tuple[tuple[Body, Origin], ...],
+    is_poisoned: bool,  # noqa: FBT001
+) -> tuple[list[tuple[Body, Origin]], int]:
+    left: list[tuple[Body, Origin]] = []
+    for body, origin in bodies:
+        if isinstance(body, Gap):
+            is_poisoned = body.reason.startswith(POISON)
+        if not (isinstance(body, Replayed) and is_poisoned):
+            left.append((body, origin))
+    return left, len(bodies) - len(left)
+
+
+def next_heartbeat(queue: MirrorQueue, state: MirrorState, read_ms: int, *, has_gates: bool) -> Heartbeat | None:
+    """Return what the origin's newest heartbeat says that the target stream does not yet; None for nothing new.
+
+    It goes past the entries held at the gate: what they wait for is the replicas' lag, told by ``applied_ms``.
+    """
+    newest = queue.beats.newest
+    if not newest.read_ms or read_ms - CLOCK_JUMP_MS <= newest.read_ms <= read_ms:
+        return None
+    if not has_gates:
+        return Heartbeat(newest.read_ms)
+    applied = queue.beats.applied
+    return Heartbeat(newest.read_ms, max(applied.read_ms, state.applied_ms), applied.gtid)

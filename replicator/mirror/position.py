@@ -1,0 +1,63 @@
+"""What a mirror's checkpoint says: the last origin entry that is in the target stream, and a replay still owed.
+
+After a gap of its own the mirror copies everything the origin has. When it has come to `until`, it may claim what the
+origin claims: everything since `since_ms` is stamped again (P3). A mirror that dies half-way leaves that duty to
+whoever goes on, so it is part of the text: `<stamp>/<nonce>`, and while it is owed ` replay=<since_ms>..<until>`
+behind it.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from versioning import stamp as stamps
+from versioning.entries import Origin
+from versioning.errors import CheckpointFormatError
+
+_FORM: Final = re.compile(r"(\d+-\d+)/(\S*)(?: replay=(\d{1,15})\.\.(\d+-\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayClaim:
+    since_ms: int
+    until: int
+    """Stamp of the origin's last entry when the copy began."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPosition:
+    stamp: int = stamps.ZERO
+    """In the origin's stream; ``stamp.ZERO`` before its oldest entry."""
+    nonce: str = ""
+    claim: ReplayClaim | None = None
+
+    def encode(self) -> str:
+        text = f"{stamps.text(self.stamp)}/{self.nonce}"
+        if self.claim is None:
+            return text
+        return f"{text} replay={self.claim.since_ms}..{stamps.text(self.claim.until)}"
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """Raises FormatError."""
+        found = _FORM.fullmatch(text)
+        if found is None:
+            raise CheckpointFormatError(f"not a mirror's position: {text[:120]!r}")
+        claim = ReplayClaim(int(found[3]), stamps.parse(found[4])) if found[3] else None
+        return cls(stamps.parse(found[1]), found[2], claim)
+
+    def origin(self, dc: str) -> Origin:
+        """Proof, in an entry of the target stream, that everything of the origin up to here is in it."""
+        return Origin(dc, stamps.text(self.stamp), self.nonce)
+
+    def is_same_entry(self, other: "MirrorPosition") -> bool:
+        return (self.stamp, self.nonce) == (other.stamp, other.nonce)
+
+    def reaches(self, other: "MirrorPosition") -> bool:
+        """Whether an owner of this position has done all that leads to the other one."""
+        if self.stamp != other.stamp:
+            return self.stamp > other.stamp
+        return self.claim is None or other.claim is not None
+
+    def without_claim(self) -> "MirrorPosition":
+        return replace(self, claim=None)

@@ -1,0 +1,265 @@
+"""Origin entries between their reading and their append, in order.
+
+Law: an entry leaves when every replica has applied its GTID, or at its time limit, then marked pending; never before
+the entry in front of it. So an entry of an origin in the target stream proves that everything before it is there too.
+Heartbeats wait here only to keep their place: nothing stands behind one that is not true without it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
+from replicator.mirror.position import MirrorPosition
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
+from versioning.errors import StamplineError
+
+POISON: Final = "unreadable entry in the origin's stream: "
+UNAPPLIED: Final = " (not yet applied by every replica)"
+"""Marks, in the stream, a gap that must be said again when the replicas have come to its position."""
+
+BEATS_KEPT_MAX: Final = 512
+
+IsApplied = Callable[[str], bool]
+
+
+class BrokenOriginError(StamplineError):
+    """The origin's stream is not the one that was read before. ``name`` is the kind of break, for counting."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    position: MirrorPosition
+    """The checkpoint once this is appended."""
+    body: Body
+    came_ms: int
+    """Monotonic time."""
+    gtid: str | None
+    """What the gate waits for. None: not known before the next heartbeat names a position."""
+
+    @property
+    def keys_count(self) -> int:
+        return len(self.body.keys) if isinstance(self.body, Change) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    bodies: tuple[tuple[Body, Origin], ...] = ()
+    position: MirrorPosition | None = None
+    """None where nothing is taken."""
+    taken: int = 0
+    is_cut: bool = False
+    """More could leave than one append holds."""
+    ends_with_heartbeat: bool = False
+
+
+@dataclass(slots=True)
+class Beats:
+    """The origin's heartbeats: how far its source has read, and how much of that the replicas have applied."""
+
+    newest: Heartbeat = field(default_factory=lambda: Heartbeat(0))
+    applied: Heartbeat = field(default_factory=lambda: Heartbeat(0))
+    _unapplied: deque[Heartbeat] = field(default_factory=deque)
+
+    def take(self, beat: Heartbeat) -> None:
+        self.newest = beat
+        self._unapplied.append(beat)
+        if len(self._unapplied) > BEATS_KEPT_MAX:
+            self._unapplied = deque(list(self._unapplied)[1::2])
+
+    def advance(self, is_applied: IsApplied) -> None:
+        while self._unapplied and is_applied(self._unapplied[0].gtid):
+            self.applied = self._unapplied.popleft()
+
+    def rewind(self) -> None:
+        """Some replica has less than it had: only a later answer says again how far all have applied."""
+        if self.newest.read_ms:
+            self._unapplied.append(self.newest)
+        self.applied = Heartbeat(0)
+
+    @property
+    def awaited(self) -> str:
+        return self._unapplied[0].gtid if self._unapplied else ""
+
+
+class MirrorQueue:
+    """``position``: the origin entry to go on behind. Pure: monotonic times in ms are arguments."""
+
+    def __init__(self, dc: str, position: MirrorPosition) -> None:
+        self.beats = Beats()
+        self.keys_count = 0
+        self._waiting = 0
+        self._poisoned = 0
+        self._dc = dc
+        self._items: deque[Held] = deque()
+        self._unplaced: list[Held] = []
+        self._floor = position
+        self._is_floor_seen = True
+        self._newest = position
+        self._claim = position.claim
+
+    def __len__(self) -> int:
+        """Entries that wait; heartbeats are none."""
+        return self._waiting
+
+    def put_gap(self, reason: str, now_ms: int) -> None:
+        """Say that what was before is unknown; the next heartbeat tells what the replicas must have for that."""
+        self._put(Held(self._newest, Gap(reason), now_ms, None))
+
+    def put(self, entry: Entry, now_ms: int) -> None:
+        """Take in the origin's next entry; raises BrokenOriginError where another mirror read something else."""
+        if entry.stamp <= self._floor.stamp:
+            self._check_floor(entry)
+            return
+        if not self._is_floor_seen:
+            raise BrokenOriginError(
+                "floor_missing", "another mirror has gone on from an origin entry that is not there"
+            )
+        self._newest = MirrorPosition(entry.stamp, entry.nonce, self._claim)
+        body, gtid = self._readable(entry.body)
+        self._put(Held(self._newest, body, now_ms, gtid))
+        if isinstance(body, Heartbeat):
+            self.beats.take(body)
+            self._place(body.gtid)
+        if self._claim is not None and entry.stamp >= self._claim.until:
+            self._put_claim(self._claim.since_ms, now_ms)
+
+    def _check_floor(self, entry: Entry) -> None:
+        if entry.stamp == self._floor.stamp:
+            if entry.nonce != self._floor.nonce:
+                raise BrokenOriginError(
+                    "stamp_reused", "an origin entry has another nonce than another mirror has seen"
+                )
+            self._is_floor_seen = True
+
+    def _readable(self, body: Body | Poisoned) -> tuple[Body, str | None]:
+        if isinstance(body, Poisoned):
+            self._poisoned += 1
+            return Gap(POISON + body.reason), None
+        return body, body.gtid
+
+    def _put_claim(self, since_ms: int, now_ms: int) -> None:
+        self._claim = None
+        self._newest = self._newest.without_claim()
+        gtid = self.beats.newest.gtid
+        self._put(Held(self._newest, Replayed(since_ms, gtid), now_ms, gtid))
+
+    def _put(self, item: Held) -> None:
+        self._items.append(item)
+        self.keys_count += item.keys_count
+        self._waiting += not isinstance(item.body, Heartbeat)
+        if item.gtid is None:
+            self._unplaced.append(item)
+
+    def place_now(self) -> None:
+        """No heartbeat comes (the queue is full, or the source silent): the newest GTID here has to do."""
+        if self._unplaced:
+            self._place(next((item.gtid for item in reversed(self._items) if item.gtid), ""))
+
+    def _place(self, gtid: str) -> None:
+        for item in self._unplaced:
+            item.gtid = gtid
+            item.body = replace(item.body, gtid=gtid)
+        self._unplaced = []
+
+    def count_poisoned(self) -> int:
+        """Unreadable entries since the last call."""
+        count, self._poisoned = self._poisoned, 0
+        return count
+
+    def release(self, now_ms: int, limit_ms: int, is_applied: IsApplied, *, has_gates: bool) -> Released:
+        """Say what may leave now. It stays until ``drop``: the append may be refused."""
+        if self._unplaced and now_ms - self._unplaced[0].came_ms >= limit_ms:
+            self.place_now()
+        bodies: list[tuple[Body, Origin]] = []
+        position, taken, keys, is_heartbeat = None, 0, 0, False
+        for item in self._items:
+            body = _leaving(item, now_ms - item.came_ms >= limit_ms, is_applied, has_gates=has_gates)
+            if body is None:
+                break
+            if len(bodies) >= BATCH_ENTRIES_MAX or keys + item.keys_count > max(BATCH_KEYS_MAX, item.keys_count):
+                return Released(tuple(bodies), position, taken, is_cut=True)
+            is_heartbeat = isinstance(body, Heartbeat)
+            if not is_heartbeat:
+                bodies.append((body, item.position.origin(self._dc)))
+                keys += item.keys_count
+            position, taken = item.position, taken + 1
+        return Released(tuple(bodies), position, taken, ends_with_heartbeat=is_heartbeat)
+
+    @property
+    def floor(self) -> MirrorPosition:
+        """The last origin entry that is known to be in the target stream."""
+        return self._floor
+
+    def drop(self, count: int) -> None:
+        """Forget what has been appended."""
+        for _ in range(count):
+            self._drop_first()
+
+    def drop_through(self, position: MirrorPosition) -> int:
+        """Forget what another mirror has appended; raises BrokenOriginError where it was not what this one has read."""
+        dropped = 0
+        while self._items and position.reaches(self._items[0].position):
+            dropped += not isinstance(self._drop_first().body, Heartbeat)
+        if position.stamp > self._newest.stamp:
+            self._floor, self._is_floor_seen, self._claim = position, False, position.claim
+            self._newest = position
+        elif not position.is_same_entry(self._floor):
+            raise BrokenOriginError(
+                "histories_differ", "another mirror has gone on from an origin entry that was not read here"
+            )
+        return dropped
+
+    def _drop_first(self) -> Held:
+        item = self._items.popleft()
+        self._floor = item.position
+        self.keys_count -= item.keys_count
+        self._waiting -= not isinstance(item.body, Heartbeat)
+        if item.gtid is None:
+            self._unplaced.remove(item)
+        return item
+
+    def wait_ms(self, now_ms: int, limit_ms: int) -> int | None:
+        """Time until the first entry reaches its limit; None where none waits."""
+        first = next((item for item in self._items if not isinstance(item.body, Heartbeat)), None)
+        return None if first is None else max(first.came_ms + limit_ms - now_ms, 0)
+
+    def awaited(self, is_applied: IsApplied) -> str:
+        """Return the oldest GTID here that is not applied; empty where all are.
+
+        Positions ascend along the queue, so the boundary is found by halving; with several domains it is *a* boundary.
+        """
+        low, high = 0, len(self._items)
+        while low < high:
+            middle = (low + high) // 2 if low else 0  # The first one decides most of the time.
+            if is_applied(self._items[middle].gtid or ""):
+                low = middle + 1
+            else:
+                high = middle
+        return (self._items[low].gtid or "") if low < len(self._items) else ""
+
+
+def _leaving(item: Held, is_late: bool, is_applied: IsApplied, *, has_gates: bool) -> Body | None:  # noqa: FBT001
+    """Return the body as it may enter the target stream now, None where it has to wait."""
+    body = item.body
+    if isinstance(body, Heartbeat):
+        return body
+    if not has_gates:
+        return as_pending(body)
+    if item.gtid is not None and is_applied(item.gtid):
+        return body
+    return as_pending(body) if is_late else None
+
+
+def as_pending(body: Body) -> Body:
+    match body:
+        case Change() | Generation() if body.gtid:
+            return replace(body, pending=True)
+        case Gap() if not body.reason.endswith(UNAPPLIED):
+            return replace(body, reason=body.reason + UNAPPLIED)
+    return body

@@ -1,0 +1,157 @@
+"""Reads the origin's stream across the WAN: every entry once, in order, one link delay after its append.
+
+Subscribe first, then catch up by pages, then take what is pushed as long as each entry names the one before it. A hole
+is read from the stream; what the stream does not have either is a break (BrokenOriginError), and ends this reader. A
+silent link is a dead link; and since a stream that was cut short looks idle, its end is compared now and then (P2).
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.queue import BrokenOriginError
+from replicator.mirror.resume import Resume
+from replicator.retry import Backoff
+from versioning import stamp as stamps
+from versioning.backends.base import AuthenticationError, BackendError, StreamBackend, UnavailableError
+from versioning.entries import Entry
+
+PAGE_ENTRIES: Final = 1_000
+"""Asked for at once. A page that the link did not carry within the timeout is asked for again by a quarter: entries may
+be 30 KiB each, and the same page would fail for ever."""
+
+log = structlog.get_logger()
+
+
+class OriginReader:
+    """``take`` gets each entry; ``room`` waits until the next one may come."""
+
+    def __init__(
+        self,
+        origin: StreamBackend,
+        resume: Resume,
+        take: Callable[[Entry], None],
+        room: Callable[[], Awaitable[None]],
+        *,
+        options: MirrorOptions,
+        stats: MirrorStats,
+        backoff: Backoff,
+    ) -> None:
+        self._origin = origin
+        self._take = take
+        self._room = room
+        self._options = options
+        self._stats = stats
+        self._backoff = backoff
+        self._stamp = resume.position.stamp
+        self._nonce = "" if resume.is_torn else resume.position.nonce
+        self._is_started = self._stamp != stamps.ZERO
+        self._page_entries = PAGE_ENTRIES
+
+    async def run(self) -> None:
+        """Read until cancelled; raises BrokenOriginError, or what ``take`` raises."""
+        while True:
+            try:
+                await self._read()
+            except AuthenticationError as error:
+                await self._pause("access_denied", error, self._backoff.denied_s())
+            except BackendError as error:
+                await self._pause("link_lost", error, self._backoff.next_s())
+            except TimeoutError:
+                silence = UnavailableError(f"the origin was silent for {self._options.silence_ms} ms")
+                # The silence was pause enough.
+                await self._pause("silent", silence, Backoff(random.random).next_s())
+
+    async def _pause(self, reason: str, error: Exception, pause_s: float) -> None:
+        self._stats.is_connected = 0
+        self._stats.count_reconnect(reason)
+        self._stats.last_error = str(error)
+        log.warning("origin_link_lost", reason=reason, error=str(error), retry_s=round(pause_s, 2))
+        await asyncio.sleep(pause_s)
+
+    async def _read(self) -> None:
+        async with self._origin.subscribe() as pushed:
+            await self._catch_up()
+            self._stats.is_connected = 1
+            await first_of(self._follow(pushed), self._check())
+
+    async def _follow(self, pushed: AsyncIterator[Entry]) -> None:
+        while True:
+            async with asyncio.timeout(self._options.silence_ms / 1000):
+                entry = await anext(pushed, None)
+            if entry is None:
+                raise UnavailableError("the origin ended the subscription")
+            if entry.stamp > self._stamp:
+                if self._joins(entry):
+                    await self._accept(entry)
+                else:
+                    await self._catch_up()
+            self._backoff.reset()
+
+    async def _catch_up(self) -> None:
+        while page := await self._read_page():
+            for entry in page:
+                if entry.stamp <= self._stamp:
+                    continue
+                if not self._joins(entry):
+                    raise BrokenOriginError(
+                        "origin_hole",
+                        f"origin entry {stamps.text(entry.stamp)} does not follow {stamps.text(self._stamp)}",
+                    )
+                await self._accept(entry)
+
+    async def _read_page(self) -> list[Entry]:
+        try:
+            page = await self._origin.read_after(self._stamp, count=self._page_entries)
+        except UnavailableError:
+            self._page_entries = max(self._page_entries // 4, 1)
+            raise
+        self._page_entries = min(self._page_entries * 9 // 8 + 1, PAGE_ENTRIES)
+        return page
+
+    def _joins(self, entry: Entry) -> bool:
+        # An unreadable entry may hide its nonces; it counts as a gap anyway.
+        return not self._is_started or "" in {self._nonce, entry.nonce} or entry.previous == self._nonce
+
+    async def _accept(self, entry: Entry) -> None:
+        await self._room()
+        self._take(entry)
+        self._stamp, self._nonce, self._is_started = entry.stamp, entry.nonce, True
+
+    async def _check(self) -> None:
+        """Compare the end of the origin's stream with what was read, beside the reading."""
+        while True:
+            await asyncio.sleep(self._options.check_ms / 1000)
+            held_stamp, held_nonce = self._stamp, self._nonce
+            newest = await self._origin.read_before(None, count=1)
+            if not self._is_started and not newest:
+                continue
+            if not newest or newest[0].stamp < held_stamp:
+                raise BrokenOriginError("origin_shortened", "the origin's stream ends before what was read of it")
+            if newest[0].stamp == held_stamp and newest[0].nonce != held_nonce:
+                raise BrokenOriginError("stamp_reused", "the origin's last entry has another nonce than was read")
+            if newest[0].stamp > self._stamp:
+                await self._is_coming(newest[0].stamp)
+
+    async def _is_coming(self, stamp: int) -> None:
+        """A push that does not come within a silence was lost, though the link seems to live."""
+        await asyncio.sleep(self._options.silence_ms / 1000)
+        if self._stamp < stamp:
+            raise UnavailableError("the origin's pushes do not come through")
+
+
+async def first_of(*works: Awaitable[None]) -> None:
+    """Run all until the first one fails, and raise what it raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,118 @@
+"""Where a mirror goes on: behind the last entry that both streams share (P3), else behind a gap.
+
+Law: a checkpoint is believed only when the origin still has its entry under the same nonce. A mirror never claims more
+than its origin does: after a gap of its own it owes a replay from the origin's own horizon, and says so when it is
+copied.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from replicator.mirror.position import MirrorPosition, ReplayClaim
+from versioning import stamp as stamps
+from versioning.backends.base import StreamBackend
+from versioning.checkpoint import Checkpoint
+from versioning.errors import FormatError
+from versioning.limits import CLOCK_ERROR_MS
+
+PAGE_ENTRIES: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    position: MirrorPosition
+    gap: str = ""
+    """Reason of the gap to write first; empty for none."""
+    break_name: str = ""
+    """Kind of break that was found, for counting; empty where the checkpoint was good."""
+    is_torn: bool = False
+    """What follows the position in the origin's stream does not name it: entries in between were deleted."""
+
+
+async def find_resume(
+    origin: StreamBackend, target: StreamBackend, dc: str, stored: Checkpoint | None, *, now_ms: int, window_ms: int
+) -> Resume:
+    """Raises BackendError of either stream."""
+    position = _decoded(stored)
+    if position is not None and await _is_there(origin, position):
+        if await _is_torn(origin, position):
+            return Resume(position, gap=_REASONS["origin_torn"], break_name="origin_torn", is_torn=True)
+        return Resume(position)
+    name = "first_start" if stored is None else "origin_changed"
+    shared = await _last_shared(origin, target, dc, since_ms=now_ms - window_ms)
+    if shared is not None:
+        return Resume(shared, break_name=name if stored else "checkpoint_lost")
+    claim = await _claim(origin, now_ms=now_ms, window_ms=window_ms)
+    return Resume(MirrorPosition(claim=claim), gap=_REASONS[name], break_name=name)
+
+
+_REASONS: Final = {
+    "first_start": "this stream has nothing of the origin yet",
+    "origin_changed": "the origin's stream has none of the entries that are here",
+    "origin_torn": "entries were deleted in the middle of the origin's stream",
+}
+
+
+def _decoded(stored: Checkpoint | None) -> MirrorPosition | None:
+    try:
+        return None if stored is None else MirrorPosition.decode(stored.position)
+    except FormatError:
+        return None
+
+
+async def _is_there(origin: StreamBackend, position: MirrorPosition) -> bool:
+    if position.stamp == stamps.ZERO:
+        return True
+    entry = await origin.read_one(position.stamp)
+    return entry is not None and entry.nonce == position.nonce
+
+
+async def _is_torn(origin: StreamBackend, position: MirrorPosition) -> bool:
+    following = await origin.read_after(position.stamp, count=1)
+    if position.stamp == stamps.ZERO or not following:
+        return False
+    return "" not in {position.nonce, following[0].nonce} and following[0].previous != position.nonce
+
+
+async def _last_shared(
+    origin: StreamBackend, target: StreamBackend, dc: str, *, since_ms: int
+) -> MirrorPosition | None:
+    """Find the last entry both have. What is lost is always the end of a stream, so it is found by halving."""
+    oldest = await origin.read_after(stamps.ZERO, count=1)
+    if not oldest:
+        return None
+    known = await _mirrored(target, dc, since_ms=since_ms)
+    candidates = sorted((p for p in known if p.stamp >= oldest[0].stamp), key=lambda p: (p.stamp, p.nonce))
+    low, high = 0, len(candidates)
+    while low < high:
+        middle = (low + high) // 2
+        if await _is_there(origin, candidates[middle]):
+            low = middle + 1
+        else:
+            high = middle
+    return candidates[low - 1] if low else None
+
+
+async def _mirrored(target: StreamBackend, dc: str, *, since_ms: int) -> set[MirrorPosition]:
+    found: set[MirrorPosition] = set()
+    before: int | None = None
+    while page := await target.read_before(before, count=PAGE_ENTRIES):
+        for entry in page:
+            if entry.origin is not None and entry.origin.dc == dc:
+                found.add(MirrorPosition(stamps.parse(entry.origin.id), entry.origin.nonce))
+        before = page[-1].stamp
+        if stamps.ms_of(before) < since_ms:
+            break
+    return {position for position in found if position.stamp != stamps.ZERO}
+
+
+async def _claim(origin: StreamBackend, *, now_ms: int, window_ms: int) -> ReplayClaim | None:
+    state = await origin.state()
+    oldest = await origin.read_after(stamps.ZERO, count=1)
+    if not (oldest and state.last and state.since):
+        return None
+    complete_ms = max(stamps.ms_of(state.since), now_ms - window_ms)
+    if oldest[0].previous:  # Trimmed, perhaps sooner than the origin's own state knows.
+        complete_ms = max(complete_ms, stamps.ms_of(oldest[0].stamp))
+    since_ms = complete_ms + CLOCK_ERROR_MS
+    return ReplayClaim(since_ms, state.last) if since_ms < stamps.ms_of(state.last) else None

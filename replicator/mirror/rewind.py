@@ -1,0 +1,77 @@
+"""What to say again when a replica has less than it had (restored from an older copy, or newly listed and behind).
+
+Its rows are older than stamps that readers rely on: every key whose last entry it lacked is pending again, even when it
+has caught up by now, since values were loaded from it.
+When it is behind by more than the window, or the stream was trimmed too soon, keys that no entry names any more are
+concerned too: then a gap, to be said again when it has caught up.
+"""
+
+from replicator.mirror.queue import UNAPPLIED, IsApplied
+from replicator.mirror.settle import Again
+from replicator.mirror.state import names_of, speaks_of_data
+from replicator.mirror.target import PAGE_ENTRIES
+from versioning import stamp as stamps
+from versioning.backends.base import StreamBackend
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
+
+_REASON = "a replica has less than it had before"
+
+
+async def unapplied_again(target: StreamBackend, dc: str, is_kept: IsApplied, *, window_ms: int) -> list[Again]:
+    """Raises BackendError."""
+    scan = _Scan(is_kept)
+    before: int | None = None
+    newest, is_whole = 0, True
+    while page := await target.read_before(before, count=PAGE_ENTRIES):
+        newest = newest or page[0].stamp
+        for entry in page:
+            if entry.origin is not None and entry.origin.dc == dc:
+                scan.take_older(entry, entry.origin)
+        before, is_whole = page[-1].stamp, not page[-1].previous
+        if stamps.ms_of(newest) - stamps.ms_of(before) > window_ms:
+            return scan.found(is_whole=False)
+    return scan.found(is_whole=is_whole)
+
+
+class _Scan:
+    def __init__(self, is_kept: IsApplied) -> None:
+        self._is_kept = is_kept
+        self._found: list[Again] = []
+        self._decided: set[tuple[bool, str]] = set()
+        self._newest: tuple[str, Origin] | None = None
+        self._oldest_gtid = ""
+
+    def take_older(self, entry: Entry, origin: Origin) -> None:
+        body = entry.body
+        if isinstance(body, Heartbeat):
+            # Of an idle database nothing else may be left: it too says what every replica had.
+            self._note_position(body.gtid, origin)
+            return
+        if not isinstance(body, Change | Generation) or not speaks_of_data(body):
+            return
+        self._note_position(body.gtid, origin)
+        is_change = isinstance(body, Change)
+        names = tuple(name for name in names_of(body) if (is_change, name) not in self._decided)
+        self._decided.update((is_change, name) for name in names)
+        if names and not body.pending and not self._is_kept(body.gtid):
+            self._found.append(_pending(body, names, origin))
+
+    def _note_position(self, gtid: str, origin: Origin) -> None:
+        if gtid:
+            self._newest = self._newest or (gtid, origin)
+            self._oldest_gtid = gtid
+
+    def found(self, *, is_whole: bool) -> list[Again]:
+        """Return what to write, oldest first."""
+        again = self._found[::-1]
+        if self._newest is not None and not is_whole and not self._is_kept(self._oldest_gtid):
+            gtid, origin = self._newest
+            again.append(Again(Gap(_REASON + UNAPPLIED, gtid), origin, is_settled=False))
+        return again
+
+
+def _pending(body: Change | Generation, names: tuple[str, ...], origin: Origin) -> Again:
+    if isinstance(body, Change):
+        return Again(Change(names, body.gtid, body.committed_ms, pending=True), origin, is_settled=False)
+    again = Generation(names, body.start_ms, body.spread_ms, body.reason, body.gtid, body.committed_ms, pending=True)
+    return Again(again, origin, is_settled=False)

@@ -1,0 +1,186 @@
+"""The mirror: the origin's stream, copied into the target's in order, no entry before its data (P4).
+
+Any number of mirrors run at once, all active. Each reads the origin, asks the gates and appends; the target accepts
+one (P1), the others are refused, read what it wrote and drop that from their queues. Nobody leads and nothing is taken
+over.
+
+One session: agree with the target stream, find where to go on (``resume``), then read and write side by side,
+until the two streams turn out to have gone apart; then the next session.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from replicator.mirror.gate import Gate, GateBoard, Target
+from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.position import MirrorPosition
+from replicator.mirror.queue import BrokenOriginError, MirrorQueue
+from replicator.mirror.reader import OriginReader, first_of
+from replicator.mirror.resume import Resume, find_resume
+from replicator.mirror.target import MirrorTarget
+from replicator.mirror.writer import MirrorWriter, RacedError, TargetLostError
+from replicator.retry import Backoff
+from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
+from versioning.client.follower import system_clock
+from versioning.entries import Entry
+from versioning.liveness import Now
+
+log = structlog.get_logger()
+
+
+async def run_mirror(
+    options: MirrorOptions,
+    origin: StreamBackend,
+    target: StreamBackend,
+    gates: Sequence[Gate],
+    *,
+    stop: asyncio.Event,
+    stats: MirrorStats | None = None,
+    clock: Callable[[], Now] = system_clock,
+) -> None:
+    """Mirror until ``stop`` is set. Closes the gates, not the streams. No fault of a server or a link ends it."""
+    mirror = Mirror(options, origin, target, gates, stats=stats or MirrorStats(), clock=clock)
+    try:
+        await first_of(mirror.run(), _stopped(stop))
+    finally:
+        await mirror.aclose()
+
+
+async def _stopped(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+class Mirror:
+    def __init__(
+        self,
+        options: MirrorOptions,
+        origin: StreamBackend,
+        target: StreamBackend,
+        gates: Sequence[Gate],
+        *,
+        stats: MirrorStats,
+        clock: Callable[[], Now],
+    ) -> None:
+        self._options = options
+        self._origin = origin
+        self._stats = stats
+        self._clock = clock
+        self._backoff = Backoff(random.random)
+        self._target = MirrorTarget(target, options, stats, lambda: clock().ms, is_timed=not gates)
+        self._board = GateBoard(gates, stats, self._next_target, self._progressed, self._rewound)
+        self._writer = MirrorWriter(options, self._target, self._board, stats, clock)
+
+    async def run(self) -> None:
+        await self._agree()
+        self._board.acknowledged = self._target.acknowledged
+        works = [self._sessions()]
+        if self._board:
+            works.append(self._board.run())
+        await first_of(*works)
+
+    async def aclose(self) -> None:
+        await self._board.aclose()
+
+    async def _sessions(self) -> None:
+        while True:
+            try:
+                await first_of(self._read(), self._writer.run())
+            except RacedError:
+                pass  # The other mirror has answered the same break; go on from there.
+            except (BrokenOriginError, TargetLostError) as error:
+                self._stats.count_break(error.name)
+                self._stats.last_error = str(error)
+                log.warning("mirror_broken", name=error.name, error=str(error))
+            await asyncio.sleep(self._backoff.next_s())
+            await self._agree()
+
+    async def _agree(self) -> None:
+        while True:
+            try:
+                await self._target.sync()
+            except BackendError as error:
+                await self._pause("target_lost", error)
+            else:
+                break
+        stored = self._target.stored
+        self._writer.queue = MirrorQueue(self._options.origin_dc, _position_of(stored.position if stored else ""))
+        self._writer.is_ready, self._writer.is_breaking = stored is not None, False
+
+    async def _pause(self, event: str, error: BackendError) -> None:
+        denied = isinstance(error, AuthenticationError)
+        pause_s = self._backoff.denied_s() if denied else self._backoff.next_s()
+        self._stats.last_error = str(error)
+        self._stats.count_reconnect("access_denied" if denied else event)
+        log.warning(event, error=str(error), retry_s=round(pause_s, 2))
+        await asyncio.sleep(pause_s)
+
+    async def _read(self) -> None:
+        resume = await self._resume()
+        reader = OriginReader(
+            self._origin,
+            resume,
+            self._take,
+            self._writer.has_room,
+            options=self._options,
+            stats=self._stats,
+            backoff=self._backoff,
+        )
+        await reader.run()
+
+    async def _resume(self) -> Resume:
+        while True:
+            stored = self._target.stored
+            now_ms = self._clock().ms
+            options = self._options
+            try:
+                resume = await find_resume(
+                    self._origin,
+                    self._target.stream,
+                    options.origin_dc,
+                    stored,
+                    now_ms=now_ms,
+                    window_ms=options.window_ms,
+                )
+            except BackendError as error:
+                await self._pause("origin_lost", error)
+                continue
+            self._begin(resume, is_outdated=stored != self._target.stored)
+            return resume
+
+    def _begin(self, resume: Resume, *, is_outdated: bool) -> None:
+        writer, queue = self._writer, MirrorQueue(self._options.origin_dc, resume.position)
+        if resume.break_name:
+            self._stats.count_break(resume.break_name)
+            log.warning("mirror_resumed", after=resume.position.encode(), name=resume.break_name, gap=resume.gap)
+        if resume.gap:
+            queue.put_gap(resume.gap, self._clock().monotonic_ms)
+        if is_outdated:
+            if resume.break_name or self._target.stored is None:
+                raise RacedError
+            queue.drop_through(_position_of(self._target.stored.position))
+        writer.queue, writer.is_ready, writer.is_breaking = queue, True, bool(resume.break_name)
+        writer.wake()
+
+    def _take(self, entry: Entry) -> None:
+        self._writer.queue.put(entry, self._clock().monotonic_ms)
+        self._writer.wake()
+        self._board.wake()
+
+    def _next_target(self, has: Callable[[str], bool]) -> Target:
+        return self._writer.next_target(has)
+
+    def _progressed(self) -> None:
+        self._writer.progressed()
+
+    def _rewound(self) -> None:
+        self._writer.rewound()
+
+
+def _position_of(text: str) -> MirrorPosition:
+    with contextlib.suppress(ValueError):
+        return MirrorPosition.decode(text)
+    return MirrorPosition()

@@ -1,0 +1,81 @@
+"""What must be said again of pending entries: settled when the replicas have the data, renewed before it is forgotten.
+
+A settled entry stamps its keys again, so that whatever was loaded from a replica that lagged is superseded. With no
+database listed, time stands in for the replicas: the keys are stamped again after each delay, and settled with the
+last.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
+from replicator.mirror.queue import POISON, UNAPPLIED, IsApplied
+from replicator.mirror.state import MirrorState, Pending
+from versioning.entries import Body, Change, Gap, Generation, Origin
+
+
+class Again(NamedTuple):
+    body: Body
+    origin: Origin | None
+    is_settled: bool
+
+
+def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: int) -> list[Again]:
+    """Return what to write now, where databases are listed: one append at most."""
+
+    def judge(mark: Pending) -> bool | None:
+        if is_applied(mark.body.gtid):
+            return True
+        # Three chances in a window, and twice the time a follower needs to cover it.
+        return False if now_ms - mark.written_ms >= window_ms // 3 else None
+
+    return _all_due(state, judge)
+
+
+def due_by_time(state: MirrorState, now_ms: int, delays_ms: Sequence[int]) -> list[Again]:
+    """The same where no database is listed."""
+
+    def judge(mark: Pending) -> bool | None:
+        *steps, last = (mark.since_ms + delay for delay in delays_ms)
+        if now_ms >= last:
+            return True
+        return False if any(mark.written_ms < step <= now_ms for step in steps) else None
+
+    return _all_due(state, judge)
+
+
+def _all_due(state: MirrorState, judge: Callable[[Pending], bool | None]) -> list[Again]:
+    found: list[Again] = []
+    keys = 0
+    for mark, names in state.pendings():
+        again = _again(mark, names, judge(mark), state.is_poisoned)
+        if again is None:
+            continue
+        keys += max(len(names), 1)
+        if found and (keys > BATCH_KEYS_MAX or len(found) >= BATCH_ENTRIES_MAX):
+            break
+        found.append(again)
+    return found
+
+
+def _again(
+    mark: Pending,
+    names: tuple[str, ...],
+    is_settled: bool | None,  # noqa: FBT001
+    is_poisoned: bool,  # noqa: FBT001
+) -> Again | None:
+    if is_settled is None:
+        return None
+    body: Body
+    match mark.body:
+        case Change() as change:
+            body = replace(change, keys=names, pending=not is_settled, settled=is_settled)
+        case Generation() as generation:
+            body = replace(generation, namespaces=names, pending=not is_settled, settled=is_settled)
+        case Gap() as gap:
+            reason = gap.reason.removesuffix(UNAPPLIED) if is_settled else gap.reason
+            # Saying an old gap again must not hide that something unreadable came after it.
+            prefix = POISON if is_poisoned and not reason.startswith(POISON) else ""
+            body = replace(gap, reason=prefix + reason)
+    return Again(body, mark.origin, is_settled)

@@ -1,0 +1,189 @@
+"""What the target stream says of this origin: a fold over its entries, so that any mirror can take over from any other.
+
+Read backwards over one window at start (``WindowFold``), then forwards: every own append, and after a refusal what
+another mirror wrote. A key is pending from the last entry that says so until one with a GTID, or a settled one, says
+otherwise.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from replicator.mirror.queue import POISON, UNAPPLIED
+from versioning import stamp as stamps
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
+
+Named = Change | Generation
+
+ACKNOWLEDGED_MAX: Final = 1_000
+"""GTIDs a database is first asked for; those below the newest say little more."""
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One pending entry; several keys share it."""
+
+    body: Named | Gap
+    origin: Origin | None
+    since_ms: int
+    """Unix time in ms: when the first entry with this GTID entered as pending."""
+    written_ms: int
+    """Unix time in ms: when the last one did."""
+
+
+@dataclass(slots=True)
+class MirrorState:
+    dc: str
+    is_timed: bool = False
+    """No database is listed: the replicas are taken to lag by seconds, not by more than a replay allows for."""
+    last: int = stamps.ZERO
+    """Last entry of the target stream that is folded in, whoever wrote it."""
+    nonce: str = ""
+    applied_ms: int = 0
+    keys: dict[str, Pending] = field(default_factory=dict)
+    namespaces: dict[str, Pending] = field(default_factory=dict)
+    gap: Pending | None = None
+    is_poisoned: bool = False
+    """An unreadable entry came after the last gap of the origin: no replay may reach below it."""
+
+    @property
+    def pending_count(self) -> int:
+        return len(self.keys) + len(self.namespaces) + (self.gap is not None)
+
+    def follows(self, entry: Entry) -> bool:
+        return self.nonce in {"", entry.previous}
+
+    def take(self, entry: Entry, now_ms: int) -> None:
+        """Fold in the next entry of the target stream."""
+        self.last, self.nonce = entry.stamp, entry.nonce
+        body = entry.body
+        if isinstance(body, Heartbeat):
+            self.applied_ms = max(self.applied_ms, body.applied_ms)
+        elif entry.origin is not None and entry.origin.dc == self.dc:
+            # Stamps may be ahead of the clock (P1).
+            self._take_own(entry, min(stamps.ms_of(entry.stamp), now_ms))
+
+    def _take_own(self, entry: Entry, written_ms: int) -> None:
+        match entry.body:
+            case Change(keys=names) | Generation(namespaces=names) as body if speaks_of_data(body):
+                where = self.keys if isinstance(body, Change) else self.namespaces
+                mark = Pending(body, entry.origin, written_ms, written_ms) if body.pending else None
+                for name in names:
+                    _mark(where, name, mark)
+            case Gap() as body:
+                self._take_gap(body, entry.origin, written_ms)
+            case Replayed() as body if self.is_timed or body.since_ms <= self.applied_ms:
+                # What the gap hid is either applied (it is older) or named again, and pending where it is not.
+                self.gap = None
+
+    def _take_gap(self, body: Gap, origin: Origin | None, written_ms: int) -> None:
+        self.is_poisoned = body.reason.startswith(POISON)
+        if body.reason.endswith(UNAPPLIED):
+            since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
+            self.gap = Pending(body, origin, since_ms, written_ms)
+        elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
+            self.gap = None
+
+    def pendings(self) -> Iterator[tuple[Pending, tuple[str, ...]]]:
+        """Each pending entry with the names it still holds, oldest first."""
+        for where in (self.keys, self.namespaces):
+            groups: dict[Pending, list[str]] = {}
+            for name, mark in where.items():
+                groups.setdefault(mark, []).append(name)
+            for mark, names in groups.items():
+                yield mark, tuple(names)
+        if self.gap is not None:
+            yield self.gap, ()
+
+    def first_pending_gtid(self) -> str:
+        marks = (next(iter(where.values()), None) for where in (self.keys, self.namespaces))
+        return next((mark.body.gtid for mark in (*marks, self.gap) if mark is not None and mark.body.gtid), "")
+
+
+def _mark(where: dict[str, Pending], name: str, mark: Pending | None) -> None:
+    held = where.pop(name, None)
+    if mark is None:
+        return
+    if held is not None and held.body.gtid == mark.body.gtid:
+        mark.since_ms = min(mark.since_ms, held.since_ms)
+    where[name] = mark
+
+
+def speaks_of_data(body: Body) -> bool:
+    return isinstance(body, Change | Generation) and bool(body.gtid or body.pending or body.settled)
+
+
+class WindowFold:
+    """Builds a ``MirrorState`` from the newest entry backwards: the newest word on a name is the one that counts."""
+
+    def __init__(self, dc: str, now_ms: int, *, is_timed: bool = False) -> None:
+        self._now_ms = now_ms
+        self.state = MirrorState(dc, is_timed)
+        self.acknowledged: list[str] = []
+        """GTIDs that every replica had applied when they entered: the last heartbeat's, and those above it."""
+        self._decided: set[tuple[bool, str]] = set()
+        self._is_gap_decided = False
+        self._is_plain_gap_seen = False
+        self._replayed_since_ms: int | None = None
+        self._is_poison_decided = False
+        self._has_heartbeat = False
+
+    def take_older(self, entry: Entry) -> None:
+        state, body = self.state, entry.body
+        if not state.last:
+            state.last, state.nonce = entry.stamp, entry.nonce
+        if isinstance(body, Heartbeat):
+            self._take_heartbeat(body)
+        elif entry.origin is not None and entry.origin.dc == state.dc:
+            self._take_own(entry, min(stamps.ms_of(entry.stamp), self._now_ms))
+
+    def _take_heartbeat(self, body: Heartbeat) -> None:
+        self.state.applied_ms = max(self.state.applied_ms, body.applied_ms)
+        if self._replayed_since_ms is not None:
+            self._is_gap_decided |= self._replayed_since_ms <= body.applied_ms
+            self._replayed_since_ms = None
+        if body.gtid and not self._has_heartbeat:
+            self._has_heartbeat = True
+            self.acknowledged.append(body.gtid)
+
+    def _take_own(self, entry: Entry, written_ms: int) -> None:
+        match entry.body:
+            case Change() | Generation() as body if speaks_of_data(body):
+                self._acknowledge(body)
+                self._take_named(body, entry.origin, written_ms)
+            case Gap() as body:
+                self._take_gap(body, entry.origin, written_ms)
+            case Replayed() as body:
+                self._is_gap_decided |= self.state.is_timed
+                self._replayed_since_ms = body.since_ms
+
+    def _acknowledge(self, body: Named) -> None:
+        is_above = not self._has_heartbeat and len(self.acknowledged) < ACKNOWLEDGED_MAX
+        if is_above and body.gtid and not body.pending:
+            self.acknowledged.append(body.gtid)
+
+    def _take_named(self, body: Named, origin: Origin | None, written_ms: int) -> None:
+        is_change = isinstance(body, Change)
+        where = self.state.keys if is_change else self.state.namespaces
+        mark = Pending(body, origin, written_ms, written_ms)
+        for name in names_of(body):
+            if (is_change, name) not in self._decided:
+                self._decided.add((is_change, name))
+                if body.pending:
+                    where[name] = mark
+            elif body.pending and name in where and where[name].body.gtid == body.gtid:
+                where[name].since_ms = min(where[name].since_ms, written_ms)
+
+    def _take_gap(self, body: Gap, origin: Origin | None, written_ms: int) -> None:
+        if not self._is_poison_decided:
+            self._is_poison_decided = True
+            self.state.is_poisoned = body.reason.startswith(POISON)
+        is_unapplied = body.reason.endswith(UNAPPLIED)
+        if not self._is_gap_decided and is_unapplied and (body.gtid or not self._is_plain_gap_seen):
+            self.state.gap = Pending(body, origin, written_ms, written_ms)
+        self._is_gap_decided |= is_unapplied or bool(body.gtid)
+        self._is_plain_gap_seen |= not is_unapplied
+
+
+def names_of(body: Named) -> tuple[str, ...]:
+    return body.keys if isinstance(body, Change) else body.namespaces

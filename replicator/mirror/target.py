@@ -1,0 +1,125 @@
+"""A mirror's side of the target stream: what it believes is there (P1), and what that says of the origin.
+
+Law: ``stored`` is the checkpoint this mirror has seen in the stream, ``state`` the fold of every entry up to
+``state.last``. After a refusal or a lost answer both are read again; when the entries do not join, the whole window
+is.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.position import MirrorPosition
+from replicator.mirror.state import MirrorState, WindowFold
+from versioning import stamp as stamps
+from versioning.backends.base import Append, BackendError, StreamBackend
+from versioning.checkpoint import Checkpoint
+from versioning.entries import NONCE_CHARS, Body, Entry, NewEntry, Origin
+from versioning.errors import CheckpointFormatError
+
+PAGE_ENTRIES: Final = 1_000
+
+log = structlog.get_logger()
+
+Bodies = Sequence[tuple[Body, Origin | None]]
+
+
+class MirrorTarget:
+    def __init__(
+        self,
+        stream: StreamBackend,
+        options: MirrorOptions,
+        stats: MirrorStats,
+        now_ms: Callable[[], int],
+        *,
+        is_timed: bool,
+    ) -> None:
+        self.stream = stream
+        self.state = MirrorState(options.origin_dc, is_timed)
+        self.stored: Checkpoint | None = None
+        self.acknowledged: tuple[str, ...] = ()
+        """GTIDs that all replicas had applied when the window was last read."""
+        self._options = options
+        self._stats = stats
+        self._now_ms = now_ms
+        self._above = stamps.ZERO
+
+    @property
+    def read_ms(self) -> int:
+        return self.stored.read_ms if self.stored else 0
+
+    async def sync(self) -> None:
+        """Read the checkpoint and what is new; raises BackendError."""
+        await self.adopt(await self._checkpoint())
+
+    async def _checkpoint(self) -> Checkpoint | None:
+        try:
+            return await self.stream.checkpoint(self._options.writer)
+        except CheckpointFormatError as error:
+            raise BackendError(
+                f"checkpoint of {self._options.writer}: {error}", hint="delete it: a gap follows"
+            ) from error
+
+    async def adopt(self, stored: Checkpoint | None) -> None:
+        """Believe this checkpoint, and fold in the entries up to it."""
+        if not await self._fold_new(stored):
+            await self._read_window()
+        self.stored = stored
+        self._above = max(self._above, self.state.last)
+
+    async def _fold_new(self, stored: Checkpoint | None) -> bool:
+        state = self.state
+        if stored is None or not state.last:
+            return False
+        is_found = stored == self.stored or stored.nonce == state.nonce
+        while page := await self.stream.read_after(state.last, count=PAGE_ENTRIES):
+            for entry in page:
+                if not state.follows(entry):
+                    return False
+                state.take(entry, self._now_ms())
+                is_found = is_found or entry.nonce == stored.nonce
+        return is_found
+
+    async def _read_window(self) -> None:
+        fold = WindowFold(self._options.origin_dc, self._now_ms(), is_timed=self.state.is_timed)
+        before: int | None = None
+        while page := await self.stream.read_before(before, count=PAGE_ENTRIES):
+            for entry in page:
+                fold.take_older(entry)
+            before = page[-1].stamp
+            if stamps.ms_of(fold.state.last) - stamps.ms_of(before) > self._options.window_ms:
+                break
+        self.state = fold.state
+        self.acknowledged = tuple(fold.acknowledged)
+
+    def _position_text(self, position: MirrorPosition | None) -> str:
+        if position is not None:
+            return position.encode()
+        # Before the first position there is nothing to say: a checkpoint without it would claim a start without a gap.
+        assert self.stored is not None  # noqa: S101
+        return self.stored.position
+
+    async def append(self, bodies: Bodies, position: MirrorPosition | None, read_ms: int, now_ms: int) -> None:
+        """Append all of it; ``position`` None leaves the origin position as stored.
+
+        Raises CheckpointRefusedError, BackendError.
+        """
+        entries = tuple(NewEntry(secrets.token_hex(NONCE_CHARS // 2), body, origin) for body, origin in bodies)
+        checkpoint = Checkpoint(self._position_text(position), read_ms, entries[-1].nonce)
+        batch = Append(
+            entries,
+            clock_ms=now_ms,
+            writer=self._options.writer,
+            expected=self.stored,
+            checkpoint=checkpoint,
+            above=self._above,
+        )
+        self._stats.appends += 1
+        appended = await self.stream.append(batch)
+        for stamp, new in zip(appended, entries, strict=True):
+            self.state.take(Entry(stamp, new.nonce, self.state.nonce, new.body, new.origin), now_ms)
+        self.stored = checkpoint
+        self._above = max(self._above, appended[-1])

@@ -1,0 +1,284 @@
+"""The writing half of a mirror: takes what may leave the gate, appends it, and answers a refusal.
+
+Law: an entry leaves the queue only when its append was answered, or when the target stream says that another mirror has
+appended it. After a lost answer the checkpoint tells which.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import structlog
+
+from replicator.mirror.gate import WAIT_MS, GateBoard, Target
+from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.plan import Plan, make_plan, next_heartbeat
+from replicator.mirror.position import MirrorPosition
+from replicator.mirror.queue import UNAPPLIED, MirrorQueue, Released
+from replicator.mirror.rewind import unapplied_again
+from replicator.mirror.settle import Again, due, due_by_time
+from replicator.mirror.target import MirrorTarget
+from replicator.retry import Backoff
+from versioning.backends.base import AuthenticationError, BackendError, CheckpointRefusedError
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Change, Gap, Generation
+from versioning.errors import FormatError, StamplineError
+from versioning.liveness import Now
+
+PENDING_WAIT_MS: Final = 200
+"""Longest wait for a pending entry's GTID: a new entry, perhaps of another domain, must not wait for it."""
+
+AGAIN_ENTRIES: Final = 50
+"""Entries said again in one append, each with as many keys as it had."""
+
+TICK_MS: Final = 1_000
+PENDING_TICK_MS: Final = 50
+
+log = structlog.get_logger()
+
+
+class RacedError(StamplineError):
+    """Another mirror was faster in answering a break: look again."""
+
+    def __init__(self) -> None:
+        super().__init__("another mirror has answered the same break")
+
+
+class TargetLostError(StamplineError):
+    """The target stream has lost entries that it had accepted. ``name`` is the kind of break, for counting."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class MirrorWriter:
+    """``queue``, ``is_ready`` and ``is_breaking`` are set anew for each session."""
+
+    def __init__(
+        self,
+        options: MirrorOptions,
+        target: MirrorTarget,
+        board: GateBoard,
+        stats: MirrorStats,
+        clock: Callable[[], Now],
+    ) -> None:
+        self.queue = MirrorQueue(options.origin_dc, MirrorPosition())
+        self.is_ready = False
+        self.is_breaking = False
+        self._options = options
+        self._target = target
+        self._board = board
+        self._stats = stats
+        self._clock = clock
+        self._backoff = Backoff(random.random)
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._has_rewound = False
+        self._next_scan_ms = 0
+        self._beat_ms = 0
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def progressed(self) -> None:
+        # A scan of many pending entries is not repeated for every commit of the replica.
+        self._next_scan_ms = min(
+            self._next_scan_ms, self._clock().monotonic_ms + self._target.state.pending_count // 100
+        )
+        self._wake.set()
+
+    def rewound(self) -> None:
+        self._has_rewound = True
+        self.queue.beats.rewind()
+        self._target.state.applied_ms = 0
+
+    async def has_room(self) -> None:
+        while self.queue.keys_count >= self._options.queue_keys_max:
+            self.queue.place_now()
+            self._room.clear()
+            await self._room.wait()
+
+    def next_target(self, has: Callable[[str], bool]) -> Target:
+        for gtid in (self.queue.awaited(has), self.queue.beats.awaited):
+            if not has(gtid):
+                return Target(gtid, WAIT_MS)
+        gtid = self._target.state.first_pending_gtid()
+        return Target() if has(gtid) else Target(gtid, PENDING_WAIT_MS)
+
+    async def run(self) -> None:
+        """Write until cancelled; raises TargetLostError, RacedError, BrokenOriginError."""
+        while True:
+            self._wake.clear()
+            if self._has_rewound and self.is_ready and not self.is_breaking:
+                await self._say_again()
+            now = self._clock()
+            plan = self._plan(now) if self.is_ready else None
+            if plan is not None:
+                await self._append(plan, now)
+            self._measure()
+            if plan is None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._wait_ms(now) / 1000):
+                        await self._wake.wait()
+
+    def _plan(self, now: Now) -> Plan | None:
+        options, queue, state = self._options, self.queue, self._target.state
+        queue.beats.advance(self._board.has_applied)
+        has_gates = bool(self._board)
+        agains = self._due(now)
+        released = queue.release(now.monotonic_ms, options.gate_limit_ms, self._board.has_applied, has_gates=has_gates)
+        if self.is_breaking and released.position is None:
+            return None  # Nothing passes the gap: whoever goes on after this mirror must find it.
+        heartbeat = None
+        if not released.is_cut and now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
+            heartbeat = next_heartbeat(queue, state, self._target.read_ms, has_gates=has_gates)
+        return make_plan(agains, released, heartbeat, state, options.origin_dc)
+
+    def _due(self, now: Now) -> list[Again]:
+        state = self._target.state
+        if not state.pending_count or now.monotonic_ms < self._next_scan_ms:
+            return []
+        self._next_scan_ms = now.monotonic_ms + (TICK_MS if self._board else PENDING_TICK_MS)
+        if self._board:
+            found = due(state, now.ms, self._board.has_applied, window_ms=self._options.window_ms)
+        else:
+            found = due_by_time(state, now.ms, self._options.settle_delays_ms)
+        if found:
+            self._next_scan_ms = now.monotonic_ms  # There may be more than one append holds.
+        return found
+
+    def _wait_ms(self, now: Now) -> int:
+        options, waits = self._options, [TICK_MS]
+        held_ms = self.queue.wait_ms(now.monotonic_ms, options.gate_limit_ms)
+        if held_ms is not None and self.is_ready:
+            waits.append(held_ms)
+        if self.is_ready and self.queue.beats.newest.read_ms > self._target.read_ms:
+            waits.append(self._beat_ms + options.heartbeat_ms - now.monotonic_ms)
+        if self._target.state.pending_count:
+            waits.append(self._next_scan_ms - now.monotonic_ms)
+        return max(min(waits), 1)
+
+    async def _append(self, plan: Plan, now: Now) -> bool:
+        """Return whether it was written, as far as this mirror can tell."""
+        read_ms = plan.heartbeat.read_ms if plan.heartbeat else self._target.read_ms
+        try:
+            await self._target.append(plan.bodies, plan.position, read_ms, now.ms)
+        except CheckpointRefusedError as refusal:
+            self._stats.appends_refused += 1
+            await self._retrying(partial(self._give_way, refusal.stored))
+        except BackendError as error:
+            await self._pause(error)
+            await self._retrying(self._look_again)
+        else:
+            self._appended(plan, now)
+            return True
+        return False
+
+    def _appended(self, plan: Plan, now: Now) -> None:
+        self._backoff.reset()
+        self.is_breaking = False
+        self.queue.drop(plan.taken)
+        self._room.set()
+        if plan.heartbeat is not None:
+            self._beat_ms = now.monotonic_ms
+        if self._target.state.pending_count:
+            self._board.wake()
+        self._count(plan)
+
+    async def _retrying(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except BackendError as error:
+                await self._pause(error)
+            else:
+                return
+
+    async def _pause(self, error: BackendError) -> None:
+        denied = isinstance(error, AuthenticationError)
+        pause_s = self._backoff.denied_s() if denied else self._backoff.next_s()
+        self._stats.appends_failed += 1
+        self._stats.count_reconnect("target_denied" if denied else "target_lost")
+        self._stats.last_error = str(error)
+        log.warning("target_lost", error=str(error), retry_s=round(pause_s, 2))
+        await asyncio.sleep(pause_s)
+
+    async def _look_again(self) -> None:
+        """After a lost answer: was it written?"""
+        before = self._target.stored
+        await self._target.sync()
+        if self._target.stored != before:
+            self._follow(before)
+
+    async def _give_way(self, stored: Checkpoint | None) -> None:
+        """After a refusal: take in what the other mirror wrote."""
+        before = self._target.stored
+        await self._target.adopt(stored)
+        self._follow(before)
+
+    def _follow(self, before: Checkpoint | None) -> None:
+        stored = self._target.stored
+        if self.is_breaking:
+            raise RacedError
+        if stored is None:
+            raise TargetLostError("checkpoint_lost", "the target stream has lost this origin's checkpoint")
+        try:
+            position = MirrorPosition.decode(stored.position)
+        except FormatError as error:
+            raise TargetLostError("checkpoint_unreadable", str(error)) from error
+        if not position.reaches(self.queue.floor):
+            raise TargetLostError("checkpoint_behind", "the target stream has lost entries that it had accepted")
+        if before is None or stored.read_ms > before.read_ms:
+            self._beat_ms = self._clock().monotonic_ms
+        self._stats.entries_covered += self.queue.drop_through(position)
+        self._room.set()
+
+    async def _say_again(self) -> None:
+        """A replica went back: its keys are pending until it has caught up, and superseded even if it has by now."""
+        self._has_rewound, is_said = False, False  # First: it may go back once more while this waits.
+        try:
+            is_said = await self._say_all_again()
+        finally:
+            self._has_rewound |= not is_said
+        if not self._has_rewound:
+            self._board.said_again()
+
+    async def _say_all_again(self) -> bool:
+        options, target = self._options, self._target
+        try:
+            agains = await unapplied_again(
+                target.stream, options.origin_dc, self._board.has_kept, window_ms=options.window_ms
+            )
+        except BackendError as error:
+            await self._pause(error)
+            return False
+        for first in range(0, len(agains), AGAIN_ENTRIES):
+            plan = make_plan(agains[first : first + AGAIN_ENTRIES], Released(), None, target.state, options.origin_dc)
+            if plan is not None and not await self._append(plan, self._clock()):
+                return False  # Refused or lost: start over from what is there now.
+        return True
+
+    def _count(self, plan: Plan) -> None:
+        stats = self._stats
+        for body in plan.released:
+            stats.entries += 1
+            stats.keys += len(body.keys) if isinstance(body, Change) else 0
+            stats.gaps += isinstance(body, Gap)
+            is_pending = isinstance(body, Change | Generation) and body.pending
+            stats.entries_pending += is_pending or (isinstance(body, Gap) and body.reason.endswith(UNAPPLIED))
+        stats.heartbeats += plan.heartbeat is not None
+        stats.entries_settled += sum(again.is_settled for again in plan.agains)
+        stats.entries_renewed += sum(not again.is_settled for again in plan.agains)
+        stats.replays_not_claimed += plan.not_claimed
+        if plan.not_claimed:
+            log.warning("replay_not_claimed", hint="an unreadable entry lies in what it would vouch for")
+
+    def _measure(self) -> None:
+        stats, state = self._stats, self._target.state
+        stats.held, stats.pending = len(self.queue), state.pending_count
+        stats.poisoned += self.queue.count_poisoned()
+        stats.read_ms, stats.applied_ms = self._target.read_ms, state.applied_ms if self._board else 0

@@ -1,0 +1,189 @@
+"""Connections to MySQL and MariaDB for questions, and the border where their errors become ours."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pymysql
+import pymysql.cursors
+
+from replicator.errors import (
+    MySqlAuthenticationError,
+    MySqlUnavailableError,
+    PositionLostError,
+    SourceError,
+    UnsupportedEventError,
+)
+from replicator.position import Flavor, Position, parse
+
+CONNECT_TIMEOUT_S = 5
+
+_DENIED = frozenset({1044, 1045, 1130, 1142, 1143, 1227, 1251, 1698, 3118, 3159, 4151})
+_BINLOG_FATAL = 1236
+# Error 1236 stands for many things. These two are not about the position.
+_SAME_SERVER_ID = ("same server_uuid", "same server_id", "same server-id")
+_PACKET_TOO_BIG = "max_allowed_packet"
+_ACCESS_HINT = "check user, password and the grants REPLICATION SLAVE, REPLICATION CLIENT and SELECT"
+
+
+@dataclass(frozen=True, slots=True)
+class MySqlAddress:
+    host: str
+    port: int = 3306
+    user: str = "stampline_source"
+    password: str = field(default="", repr=False)
+    ssl_ca: str | None = None
+    ssl_cert: str | None = None
+    ssl_key: str | None = None
+    ssl_verify_identity: bool = True
+    ssl_disabled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def settings(self, *, read_timeout_s: float) -> dict[str, Any]:
+        """Arguments of pymysql.connect, a new dict each time: the binlog library changes what it gets."""
+        settings: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "database": "information_schema",
+            "charset": "utf8mb4",
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "read_timeout": read_timeout_s,
+            "write_timeout": read_timeout_s,
+            "autocommit": True,
+        }
+        if self.ssl_ca is not None:
+            settings |= {
+                "ssl_ca": self.ssl_ca,
+                "ssl_verify_cert": True,
+                "ssl_verify_identity": self.ssl_verify_identity,
+            }
+        if self.ssl_cert is not None:
+            settings |= {"ssl_cert": self.ssl_cert, "ssl_key": self.ssl_key}
+        if self.ssl_disabled:
+            settings["ssl_disabled"] = True
+        return settings
+
+
+@contextmanager
+def translated(address: MySqlAddress) -> Iterator[None]:
+    """Whatever the driver raises inside comes out as a SourceError that names the server."""
+    try:
+        yield
+    except (pymysql.err.MySQLError, OSError) as error:
+        raise _translate(address, error) from error
+
+
+def _translate(address: MySqlAddress, error: Exception) -> SourceError:
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    text = str(error.args[1]) if len(error.args) > 1 else str(error)
+    where = f"MySQL {address}"
+    if code in _DENIED:
+        return MySqlAuthenticationError(f"{where} refused {address.user}: {text}", hint=_ACCESS_HINT)
+    if code == _BINLOG_FATAL and _PACKET_TOO_BIG in text:
+        return UnsupportedEventError(f"{where}: {text}", hint="raise max_allowed_packet on the server")
+    if code == _BINLOG_FATAL and not any(part in text for part in _SAME_SERVER_ID):
+        return PositionLostError(f"{where} does not have our position: {text}")
+    return MySqlUnavailableError(f"{where} is not available: {text or type(error).__name__}")
+
+
+class MySqlClient:
+    """One connection for questions, opened at the first one. Not for several threads."""
+
+    def __init__(self, address: MySqlAddress, *, read_timeout_s: float = 10.0) -> None:
+        self.address = address
+        self._read_timeout_s = read_timeout_s
+        self._connection: pymysql.Connection[Any] | None = None
+
+    def query(self, sql: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._ask(sql, arguments)[1]
+
+    def query_dicts(self, sql: str, arguments: Sequence[object] = ()) -> list[dict[str, Any]]:
+        names, rows = self._ask(sql, arguments)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def _ask(self, sql: str, arguments: Sequence[object]) -> tuple[list[str], list[tuple[Any, ...]]]:
+        with translated(self.address):
+            if self._connection is None:
+                self._connection = pymysql.connect(**self.address.settings(read_timeout_s=self._read_timeout_s))
+            try:
+                with self._connection.cursor() as cursor:
+                    cursor.execute(sql, arguments)
+                    return [column[0] for column in cursor.description or ()], list(cursor.fetchall())
+            except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError):
+                self.close()
+                raise
+
+    def variables(self, *names: str) -> dict[str, str]:
+        """Global variables in lower case; those the server does not know are absent."""
+        marks = ",".join(["%s"] * len(names))
+        rows = self.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({marks})", names)
+        return {str(name).lower(): str(value) for name, value in rows}
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.open:
+            connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    flavor: Flavor
+    server_id: int
+    has_checksums: bool
+    has_full_metadata: bool
+    position: Position
+    """The end of the binlog."""
+    variables: dict[str, str]
+
+
+_VARIABLES = (
+    "version",
+    "server_id",
+    "gtid_mode",
+    "gtid_binlog_pos",
+    "gtid_executed",
+    "log_bin",
+    "binlog_format",
+    "binlog_checksum",
+    "binlog_row_metadata",
+    "mysql56_temporal_format",
+)
+
+
+def server_facts(client: MySqlClient) -> ServerFacts:
+    variables = client.variables(*_VARIABLES)
+    flavor = _flavor(variables)
+    server_id = int(variables["server_id"])
+    return ServerFacts(
+        flavor,
+        server_id,
+        variables.get("binlog_checksum", "NONE").upper() != "NONE",
+        variables.get("binlog_row_metadata", "").upper() == "FULL",
+        parse(_end_of_binlog(client, flavor, server_id, variables), flavor),
+        variables,
+    )
+
+
+def _flavor(variables: dict[str, str]) -> Flavor:
+    if "mariadb" in variables["version"].lower() or "gtid_binlog_pos" in variables:
+        return Flavor.MARIADB
+    return Flavor.MYSQL if variables.get("gtid_mode", "OFF").upper() == "ON" else Flavor.FILE
+
+
+def _end_of_binlog(client: MySqlClient, flavor: Flavor, server_id: int, variables: dict[str, str]) -> str:
+    if flavor is Flavor.MARIADB:
+        return variables["gtid_binlog_pos"]
+    if flavor is Flavor.MYSQL:
+        return variables["gtid_executed"].replace("\n", "")
+    files = binlog_files(client)
+    return f"{server_id}:{files[-1][0]}/{files[-1][1]}" if files else f"{server_id}:none.0/0"
+
+
+def binlog_files(client: MySqlClient) -> list[tuple[str, int]]:
+    """Names and sizes, oldest first."""
+    return [(str(row[0]), int(row[1])) for row in client.query("SHOW BINARY LOGS")]

@@ -1,0 +1,69 @@
+"""``/metrics``, ``/livez`` and ``/readyz`` of a replicator.
+
+Served by the loop that does the work, so that a loop that hangs fails its liveness probe. As much HTTP as probes and
+scrapers speak: GET, one answer per connection.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from versioning.errors import ConfigError
+
+REQUEST_BYTES_MAX: Final = 8 * 1024
+REQUEST_TIMEOUT_S: Final = 5.0
+TEXT: Final = "text/plain; charset=utf-8"
+
+Readiness = Callable[[], str | None]
+"""Why the role is not ready, or None."""
+
+
+class Probes:
+    def __init__(self, registry: CollectorRegistry, readiness: Readiness) -> None:
+        self._registry = registry
+        self._readiness = readiness
+
+    @contextlib.asynccontextmanager
+    async def serve(self, host: str, port: int) -> AsyncIterator[int]:
+        """Serve inside the block; yields the port. Raises ConfigError where the address cannot be had."""
+        try:
+            server = await asyncio.start_server(self._answer, host, port, limit=REQUEST_BYTES_MAX)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --metrics-port"
+            ) from None
+        async with server:
+            yield int(server.sockets[0].getsockname()[1])
+
+    def answer(self, method: str, path: str) -> tuple[str, str, bytes]:
+        """Return status line, media type and body."""
+        match method, path.partition("?")[0]:
+            case "GET", "/metrics":
+                return "200 OK", CONTENT_TYPE_LATEST, generate_latest(self._registry)
+            case "GET", "/livez":
+                return "200 OK", TEXT, b"alive\n"
+            case "GET", "/readyz":
+                reason = self._readiness()
+                return (
+                    ("200 OK", TEXT, b"ready\n") if reason is None else ("503 Not Ready", TEXT, f"{reason}\n".encode())
+                )
+            case "GET", _:
+                return "404 Not Found", TEXT, b"/metrics, /livez or /readyz\n"
+        return "405 Method Not Allowed", TEXT, b"GET only\n"
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+                method, _, rest = head.decode("latin-1").partition(" ")
+                status, media_type, body = self.answer(method, rest.partition(" ")[0])
+                writer.write(
+                    f"HTTP/1.1 {status}\r\ncontent-type: {media_type}\r\ncontent-length: {len(body)}\r\n"
+                    "connection: close\r\n\r\n".encode()
+                    + body
+                )
+                await writer.drain()
+        writer.close()

@@ -1,0 +1,91 @@
+"""Sections of the replicator's roles: ``[source]``, ``[[table]]``, ``[mirror]`` and its ``[[mirror.gate]]``."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from replicator.tables import TableSpec, WatchedTables
+from versioning.cli.sections import MySqlSection, check_redis_url, full_url
+from versioning.cli.settings import Section
+from versioning.errors import ConfigError
+from versioning.keys import KeyTemplate
+from versioning.limits import GATE_LIMIT_MS, GENERATION_SPREAD_MS, KEYS_PER_ENTRY, MAX_KEYS, SPREAD_MAX_MS
+
+NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+
+
+class SourceSection(Section):
+    section: ClassVar[str] = "source"
+
+    name: str = Field(pattern=NAME_PATTERN)
+    """The same for all sources of one MySQL: they share a checkpoint (P1)."""
+    mysql: MySqlSection
+    server_id: int | None = Field(default=None, ge=1, le=2**32 - 1)
+    """Unique among all that read this binlog; random in a high range unless set."""
+    heartbeat_ms: int = Field(default=500, ge=50, le=5_000)
+    keys_max: int = Field(default=MAX_KEYS, ge=1)
+    keys_per_entry: int = Field(default=KEYS_PER_ENTRY, ge=1, le=5_000)
+    generation_spread_ms: int = Field(default=GENERATION_SPREAD_MS, ge=0, le=SPREAD_MAX_MS)
+
+
+class TableSection(Section):
+    section: ClassVar[str] = "table"
+
+    name: str
+    """``database.table``."""
+    keys: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("name")
+    @classmethod
+    def _is_qualified(cls, name: str) -> str:
+        database, dot, table = name.partition(".")
+        if not (database and dot and table) or "." in table:
+            raise ValueError(f"{name!r} is not database.table")
+        return name
+
+    @field_validator("keys")
+    @classmethod
+    def _are_templates(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        for text in keys:
+            try:
+                KeyTemplate.parse(text)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+        return keys
+
+    def spec(self) -> TableSpec:
+        database, _, table = self.name.partition(".")
+        return TableSpec(database, table, tuple(KeyTemplate.parse(text) for text in self.keys))
+
+
+class GateSection(MySqlSection):
+    """A database that loads read from; entries wait until it has applied them (P4)."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+
+
+class MirrorSection(Section):
+    section: ClassVar[str] = "mirror"
+
+    origin_dc: str = Field(default="a", pattern=NAME_PATTERN)
+    """The same for all mirrors of one origin: they share a checkpoint (P1)."""
+    origin_url: str = Field(repr=False)
+    origin_name: str = Field(default="stampline", pattern=NAME_PATTERN)
+    origin_password_file: Path | None = None
+    gate_limit_ms: int = Field(default=GATE_LIMIT_MS, ge=1, le=120_000)
+    heartbeat_ms: int = Field(default=500, ge=50, le=5_000)
+    gate: tuple[GateSection, ...] = ()
+
+    _url_is_redis = field_validator("origin_url")(check_redis_url)
+
+    def full_origin_url(self) -> str:
+        return full_url(self.origin_url, self.origin_password_file, key="mirror.origin_password_file")
+
+
+def watched_tables(sections: tuple[TableSection, ...]) -> WatchedTables:
+    """Raises ConfigError where a table is named twice, or there is none."""
+    return WatchedTables(tuple(section.spec() for section in sections))
+
+
+SECTIONS: tuple[Any, ...] = (SourceSection, list[TableSection], MirrorSection)

@@ -1,0 +1,1 @@
+"""The source: binlog to stream A."""

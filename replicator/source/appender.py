@@ -1,0 +1,147 @@
+"""Appends batches to stream A against the checkpoint we believe in (P1), and draws the conclusion of each refusal.
+
+Ahead of us: another source was first. Its checkpoint becomes ours, what it covers is dropped, we go on. Behind us, of
+another history, or gone: the stream lost what we wrote (RewoundError), and only reading again from there repairs it.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from replicator.position import Flavor, PositionFormatError
+from replicator.source.batch import Batch, Rules, plan
+from replicator.source.handover import Item
+from replicator.source.progress import Progress
+from replicator.source.stats import SourceStats
+from versioning.backends.base import Append, BackendError, CheckpointRefusedError, StreamBackend
+from versioning.checkpoint import Checkpoint
+from versioning.entries import NONCE_CHARS, Body, Change, Gap, Generation, Heartbeat, NewEntry, Replayed
+from versioning.errors import StamplineError
+
+
+class RewoundError(StamplineError):
+    """The stream's checkpoint is not a continuation of ours: start again from what is stored."""
+
+    def __init__(self, stored: Checkpoint | None) -> None:
+        super().__init__(f"the stream's checkpoint was set back to {stored.position if stored else 'nothing'}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    writer: str
+    digest: str
+    adopt_digest: bool
+
+
+class Appender:
+    def __init__(
+        self, stream: StreamBackend, identity: Identity, rules: Rules, *, now_ms: Callable[[], int], stats: SourceStats
+    ) -> None:
+        self._stream = stream
+        self._identity = identity
+        self._rules = rules
+        self._now_ms = now_ms
+        self._stats = stats
+        self._expected: Checkpoint | None = None
+        self._progress: Progress | None = None
+        self._flavor = Flavor.FILE
+        self._above = 0
+
+    async def stored(self) -> Checkpoint | None:
+        return await self._stream.checkpoint(self._identity.writer)
+
+    def resume(self, stored: Checkpoint, flavor: Flavor) -> Progress:
+        """Believe in this checkpoint; returns what it says. Raises PositionFormatError."""
+        self._progress = Progress.decode(stored.position, flavor)
+        self._expected, self._flavor = stored, flavor
+        return self._progress
+
+    async def begin(self, expected: Checkpoint | None, progress: Progress, reason: str, flavor: Flavor) -> None:
+        """Append the gap that opens a replay (P3). Raises RewoundError when another source did so first."""
+        self._expected, self._flavor = expected, flavor
+        read_ms = progress.replay.since_ms if progress.replay else 0
+        try:
+            await self._append(Batch((Gap(reason, str(progress.position)),), progress, read_ms, 0, 0))
+        except CheckpointRefusedError as refusal:
+            raise RewoundError(refusal.stored) from refusal
+
+    async def append(self, items: Sequence[Item]) -> None:
+        """Append what these items need. Raises RewoundError, DigestRefusedError, BackendError (then try again)."""
+        while not await self._try_append(items):
+            pass
+
+    async def _try_append(self, items: Sequence[Item]) -> bool:
+        """False: refused, and the stream's checkpoint is ours now."""
+        assert self._progress is not None and self._expected is not None, "resume or begin comes first"  # noqa: S101, PT018
+        batch = plan(items, self._progress, self._expected.read_ms, rules=self._rules, now_ms=self._now_ms())
+        try:
+            if batch.bodies:
+                await self._append(batch)
+        except CheckpointRefusedError as refusal:
+            self._stats.appends_refused += 1
+            self._adopt(refusal.stored)
+            return False
+        self._progress = batch.progress
+        self._stats.transactions_covered += batch.covered
+        self._stats.read_ms = max(self._stats.read_ms, batch.proven_ms)
+        return True
+
+    async def _append(self, batch: Batch) -> None:
+        entries = tuple(NewEntry(secrets.token_hex(NONCE_CHARS // 2), body) for body in batch.bodies)
+        checkpoint = Checkpoint(batch.progress.encode(), batch.read_ms, entries[-1].nonce)
+        request = Append(
+            entries,
+            clock_ms=self._now_ms(),
+            writer=self._identity.writer,
+            expected=self._expected,
+            checkpoint=checkpoint,
+            above=self._above,
+            digest=self._identity.digest,
+            adopt_digest=self._identity.adopt_digest,
+        )
+        try:
+            stamps = await self._stream.append(request)
+        except BackendError:
+            self._stats.appends_failed += 1
+            raise
+        self._above = max(self._above, *stamps)
+        self._expected, self._progress = checkpoint, batch.progress  # together, or not at all
+        self._count(batch)
+
+    def _adopt(self, stored: Checkpoint | None) -> None:
+        """Another writer was first, or the stream lost our writes."""
+        if stored is None:
+            raise RewoundError(stored)
+        try:
+            theirs = Progress.decode(stored.position, self._flavor)
+        except PositionFormatError as error:
+            raise RewoundError(stored) from error
+        if not theirs.position.covers(self._believed().position):
+            raise RewoundError(stored)
+        self._expected, self._progress = stored, theirs
+
+    def _believed(self) -> Progress:
+        """Of the checkpoint itself: `_progress` may be ahead of it by transactions that needed no entry."""
+        assert self._expected is not None  # noqa: S101
+        return Progress.decode(self._expected.position, self._flavor)
+
+    def _count(self, batch: Batch) -> None:
+        stats = self._stats
+        stats.appends += 1
+        stats.entries += len(batch.bodies)
+        for body in batch.bodies:
+            _count_body(stats, body)
+
+
+def _count_body(stats: SourceStats, body: Body) -> None:
+    match body:
+        case Change():
+            stats.keys += len(body.keys)
+        case Heartbeat():
+            stats.heartbeats += 1
+        case Generation():
+            stats.generations += 1
+        case Gap():
+            stats.gaps += 1
+        case Replayed():
+            stats.replays += 1

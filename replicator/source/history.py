@@ -1,0 +1,51 @@
+"""Where a replay (P3) starts: the newest binlog file that was begun before the window, else the oldest there is."""
+
+import re
+from dataclasses import dataclass
+
+from replicator.binlog.stream import LinkOptions, file_began_ms
+from replicator.mysql import MySqlClient, ServerFacts, binlog_files
+from replicator.position import FilePosition, Flavor, MySqlPosition, Position, parse
+
+# A file's beginning is known to the second; what was committed in that second may be in the file before.
+_SECOND_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayStart:
+    position: Position
+    since_ms: int
+    """Everything committed from then on is behind `position`."""
+
+
+def find_replay_start(client: MySqlClient, facts: ServerFacts, options: LinkOptions, *, wanted_ms: int) -> ReplayStart:
+    """Reads the beginning of binlog files, newest first, until one was begun before `wanted_ms`. Raises SourceError."""
+    names = [name for name, _ in binlog_files(client)]
+    began_ms, chosen = 0, names[0]
+    for name in reversed(names):
+        began_ms, chosen = file_began_ms(client.address, facts, name, options), name
+        if began_ms + _SECOND_MS <= wanted_ms:
+            break
+    return ReplayStart(_position_before(client, facts, chosen), max(began_ms + _SECOND_MS, wanted_ms))
+
+
+def _position_before(client: MySqlClient, facts: ServerFacts, file: str) -> Position:
+    if facts.flavor is Flavor.FILE:
+        return FilePosition(facts.server_id, file, 4)
+    if facts.flavor is Flavor.MARIADB:
+        return parse(client.query("SELECT BINLOG_GTID_POS(%s, 4)", (file,))[0][0] or "", facts.flavor)
+    purged = client.query("SELECT @@GLOBAL.gtid_purged")[0][0]
+    return MySqlPosition.parse(_without_space(f"{purged},{_previous_gtids(client, file)}"))
+
+
+def _previous_gtids(client: MySqlClient, file: str) -> str:
+    if not re.fullmatch(r"[^'\\]+", file):  # SHOW BINLOG EVENTS takes no parameter
+        return ""
+    for row in client.query(f"SHOW BINLOG EVENTS IN '{file}' LIMIT 4"):
+        if row[2] == "Previous_gtids":
+            return str(row[5])
+    return ""
+
+
+def _without_space(text: str) -> str:
+    return re.sub(r"\s+", "", text)

@@ -1,0 +1,33 @@
+"""Settings of one source, as a frozen value built once at start."""
+
+from dataclasses import dataclass
+
+from replicator.mysql import MySqlAddress
+from replicator.tables import WatchedTables
+from versioning.limits import GENERATION_SPREAD_MS, KEYS_PER_ENTRY, MAX_KEYS, WINDOW_MS
+
+HEARTBEAT_MS = 500
+# Twenty heartbeats, and still noticed before followers stop vouching (max_lag, 15 s).
+READ_TIMEOUT_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    name: str
+    """Names the checkpoint: all sources of one MySQL share it, two MySQLs never do."""
+    mysql: MySqlAddress
+    tables: WatchedTables
+    heartbeat_ms: int = HEARTBEAT_MS
+    read_timeout_ms: int = READ_TIMEOUT_MS
+    window_ms: int = WINDOW_MS
+    keys_max: int = MAX_KEYS
+    generation_spread_ms: int = GENERATION_SPREAD_MS
+    keys_per_entry: int = KEYS_PER_ENTRY
+    server_id: int | None = None
+    """None: a random high one for each connection."""
+    adopt_digest: bool = False
+    """Take over a stream that was written with other key templates."""
+
+    @property
+    def writer(self) -> str:
+        return f"source:{self.name}"

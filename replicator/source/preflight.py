@@ -1,0 +1,91 @@
+"""Checks before a source starts. Each refusal is one line that names the fix; nothing here changes anything."""
+
+from replicator.binlog.columns import CHARSETS, KEY_TYPES
+from replicator.binlog.schema import Column, Schema
+from replicator.errors import MySqlAuthenticationError, PreflightError
+from replicator.mysql import MySqlClient, ServerFacts
+from replicator.tables import TableSpec, WatchedTables
+
+_CONSTRAINTS = """
+SELECT 1 FROM information_schema.table_constraints WHERE table_schema = %s AND table_name = %s LIMIT 1
+"""
+_PRIMARY_KEY = """
+SELECT 1 FROM information_schema.statistics
+WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' LIMIT 1
+"""
+_JSON_CHECKS = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
+
+
+def check_server(client: MySqlClient, facts: ServerFacts) -> None:
+    """Raises PreflightError when this server's binlog cannot feed a source."""
+    where = f"MySQL {client.address}"
+    if facts.variables.get("log_bin", "OFF").upper() not in {"ON", "1"}:
+        raise PreflightError(f"{where} writes no binlog", hint="set log_bin in my.cnf and restart it")
+    binlog_format = facts.variables.get("binlog_format", "ROW").upper()  # newer servers know no other
+    if binlog_format != "ROW":
+        raise PreflightError(f"{where} has binlog_format={binlog_format}", hint="set binlog_format=ROW in my.cnf")
+    if facts.variables.get("mysql56_temporal_format", "ON").upper() == "OFF":
+        raise PreflightError(
+            f"{where} writes old temporal columns", hint="set mysql56_temporal_format=ON and rebuild the tables"
+        )
+    _check_filters(client, where)
+
+
+def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
+    """Raises PreflightError at the first watched table or template that does not fit."""
+    schema = Schema(client)
+    for spec in tables.specs:
+        columns = {column.name: column for column in schema.columns(spec.name)}
+        if not columns:
+            hint = "create it, correct the [[table]] setting, or GRANT SELECT on it"
+            raise PreflightError(f"table {spec.name} does not exist or may not be read", hint=hint)
+        if not client.query(_PRIMARY_KEY, spec.name):
+            raise PreflightError(f"table {spec.name} has no primary key", hint="add one with ALTER TABLE")
+        if not client.query(_CONSTRAINTS, spec.name):  # a primary key is a constraint
+            hint = f"GRANT REFERENCES ON `{spec.database}`.* TO {client.address.user}: it is the least that shows them"
+            raise PreflightError(f"the foreign keys of {spec.name} cannot be seen", hint=hint)
+        for template in spec.templates:
+            for name in template.columns:
+                _check_column(client, spec, name, columns, template.text)
+
+
+def _check_filters(client: MySqlClient, where: str) -> None:
+    try:
+        rows = client.query("SHOW MASTER STATUS")
+    except MySqlAuthenticationError:
+        raise
+    except Exception:  # noqa: BLE001  MySQL 8.4 has only the new words
+        rows = client.query("SHOW BINARY LOG STATUS")
+    filters = (
+        [
+            f"{name}={value}"
+            for name, value in zip(("binlog_do_db", "binlog_ignore_db"), rows[0][2:4], strict=False)
+            if value
+        ]
+        if rows
+        else []
+    )
+    if filters:
+        raise PreflightError(f"{where} leaves databases out of its binlog: {filters[0]}", hint="remove it from my.cnf")
+
+
+def _check_column(client: MySqlClient, spec: TableSpec, name: str, columns: dict[str, Column], template: str) -> None:
+    what = f"key template {template!r}: column {name} of {spec.name}"
+    column = columns.get(name)
+    if column is None:
+        near = next((other for other in columns if other.lower() == name.lower()), None)
+        hint = f"it is spelled {near}" if near else f"it has {', '.join(sorted(columns))}"
+        raise PreflightError(f"{what} does not exist", hint=hint)
+    kind = "json" if _is_json(client, spec, column) else column.data_type
+    if kind not in KEY_TYPES:
+        raise PreflightError(f"{what} has type {kind}", hint="use a column of a plain type in the key")
+    if column.charset is not None and column.charset not in CHARSETS:
+        raise PreflightError(f"{what} has character set {column.charset}", hint="convert the column to utf8mb4")
+
+
+def _is_json(client: MySqlClient, spec: TableSpec, column: Column) -> bool:
+    """MariaDB's JSON is a LONGTEXT with a check that it brings along."""
+    if column.data_type != "longtext":
+        return False
+    clause = f"json_valid(`{column.name}`)".lower()
+    return any(clause in str(check).lower() for (check,) in client.query(_JSON_CHECKS, (spec.database,)))

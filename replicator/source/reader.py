@@ -1,0 +1,98 @@
+"""The reader thread of one binlog connection: binlog, assembler, handover. It ends with its connection."""
+
+import asyncio
+import threading
+import time
+
+from replicator.binlog.events import HeartbeatReceived
+from replicator.binlog.plan import TablePlans, make_plans
+from replicator.binlog.schema import Schema
+from replicator.binlog.stream import Binlog, LinkOptions
+from replicator.errors import MySqlUnavailableError, SourceError
+from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts
+from replicator.source.handover import Handover, Item, ReadUpTo
+from replicator.source.progress import Progress
+from replicator.source.stats import SourceStats
+from replicator.source.transaction import Assembler
+from replicator.tables import WatchedTables
+
+# Keys waiting for Redis; twice this with the transaction that is put last. About 20 MB.
+WAITING_KEYS_MAX = 200_000
+
+
+class BinlogReader:
+    def __init__(
+        self,
+        address: MySqlAddress,
+        tables: WatchedTables,
+        options: LinkOptions,
+        *,
+        keys_max: int,
+        stats: SourceStats,
+    ) -> None:
+        self.handover = Handover(asyncio.get_running_loop(), weight_max=WAITING_KEYS_MAX)
+        self._address = address
+        self._tables = tables
+        self._options = options
+        self._keys_max = keys_max
+        self._stats = stats
+        self._thread: threading.Thread | None = None
+        self._said_at_s = 0.0
+
+    def start(self, facts: ServerFacts, progress: Progress) -> None:
+        self._thread = threading.Thread(
+            target=self._run, args=(facts, progress), name="stampline-binlog-reader", daemon=True
+        )
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Returns when the thread has ended: it looks at its stop flag twenty times a second."""
+        self._options.stop.set()
+        self.handover.close()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, self._options.silence_ms / 1000)
+
+    def _run(self, facts: ServerFacts, progress: Progress) -> None:
+        try:
+            self._read(facts, progress)
+        except SourceError as error:
+            self.handover.fail(error)
+        except Exception as error:  # noqa: BLE001  a thread has nobody else to tell
+            self.handover.fail(MySqlUnavailableError(f"the binlog reader failed: {type(error).__name__}: {error}"))
+
+    def _read(self, facts: ServerFacts, progress: Progress) -> None:
+        client = MySqlClient(self._address)
+        schema = Schema(client)
+        plans = self._make_plans(schema)
+        assembler = Assembler(progress, self._tables, plans, keys_max=self._keys_max, stats=self._stats)
+        binlog = Binlog(self._address, facts, assembler.position, schema=schema, plans=plans, options=self._options)
+        try:
+            for event in binlog.events():
+                transaction = assembler.feed(event)
+                if assembler.saw_ddl is not None:
+                    schema.forget()
+                    binlog.forget_tables()
+                    if assembler.saw_ddl.may_change_plans(plans):
+                        plans = binlog.plans = assembler.plans = self._make_plans(schema)
+                    assembler.saw_ddl = None
+                if transaction is not None:
+                    self._put(transaction, is_idle=False)
+                elif isinstance(event, HeartbeatReceived) and event.read_ms and assembler.is_between:
+                    self._put(ReadUpTo(event.read_ms, assembler.position, assembler.anchor), is_idle=True)
+        finally:
+            binlog.close()
+            client.close()
+
+    def _make_plans(self, schema: Schema) -> TablePlans:
+        return make_plans(self._tables, schema.foreign_keys({spec.database for spec in self._tables.specs}))
+
+    def _put(self, item: Item, *, is_idle: bool) -> None:
+        now_s = time.monotonic()
+        if not isinstance(item, ReadUpTo) and item.is_empty:
+            # Thousands of transactions on tables nobody watches are one sign of life per heartbeat.
+            if now_s - self._said_at_s < self._options.heartbeat_ms / 2000:
+                return
+            item = ReadUpTo(min(item.committed_ms, time.time_ns() // 1_000_000), item.position, item.anchor)
+        if is_idle or isinstance(item, ReadUpTo):
+            self._said_at_s = now_s
+        self.handover.put(item)

@@ -1,0 +1,170 @@
+"""Only this file decides when a transaction is complete. Nothing leaves before its commit.
+
+Feed it the events of one binlog connection in order: it returns a Transaction at each commit, DDL or other end of a
+group, and None in between. It holds one open transaction (`keys_max` keys, then only namespaces) and the prepared
+XA transactions (at most XA_MAX; when a forgotten one commits, everything is aged out).
+
+A full ROLLBACK reaches the binlog only when the transaction changed something that cannot be rolled back. So what it
+logged is stamped like a commit: an extra miss where it was undone, no stale value where it was not. The same holds for
+rows behind a SAVEPOINT that were rolled back.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from replicator.binlog.events import BinlogEvent, Committed, FileBegan, GroupBegan, QueryRan, RowsChanged, XaPrepared
+from replicator.binlog.plan import TablePlans
+from replicator.position import FilePosition, Position
+from replicator.source.anchor import Anchor, Proof
+from replicator.source.harvest import Harvest
+from replicator.source.progress import Progress
+from replicator.source.statements import Effect, Statement, classify
+from replicator.source.stats import SourceStats
+from replicator.tables import WatchedTables
+
+XA_MAX = 1_000
+"""Prepared XA transactions remembered; a server with more of them open is in trouble already."""
+
+
+_FOREIGN_KEY_WORDS = frozenset({"references", "foreign"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ddl:
+    statement: Statement
+
+    def may_change_plans(self, plans: TablePlans) -> bool:
+        """Whether it may have made or dropped a foreign key; asking the server after every DDL would be a burden."""
+        if self.statement.effect is not Effect.TABLES:
+            return True
+        return any(
+            word in _FOREIGN_KEY_WORDS or any(word == table.table.lower() for table in plans)
+            for word in self.statement.identifiers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    gtid: str
+    position: Position
+    """Behind this transaction: where a new connection resumes."""
+    committed_ms: int
+    keys: tuple[str, ...] = ()
+    generations: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Pairs of a reason and the namespaces it ages out."""
+    anchor: Anchor | None = None
+    """Of `position`."""
+    is_out_of_order: bool = False
+    """A position that seems to include it does not: its sequence number is lower than one before it."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.keys and not self.generations
+
+
+class Assembler:
+    def __init__(
+        self, progress: Progress, tables: WatchedTables, plans: TablePlans, *, keys_max: int, stats: SourceStats
+    ) -> None:
+        self.position = progress.resume_from
+        self.anchor: Anchor | None = None
+        self._proof = Proof(progress.position, progress.anchor)
+        self.plans = plans
+        self.saw_ddl: Ddl | None = None
+        """Set at DDL: the owner forgets the schema, renews `plans` where needed and clears this."""
+        self._tables = tables
+        self._keys_max = keys_max
+        self._stats = stats
+        self._prepared: OrderedDict[str, Harvest] = OrderedDict()
+        self._begin("", is_open=False)
+
+    @property
+    def is_between(self) -> bool:
+        """No transaction is half read, and the server is known to have what was read before."""
+        return not self._is_open and not self._gtid and self._proof.is_given
+
+    def feed(self, event: BinlogEvent) -> Transaction | None:
+        match event:
+            case RowsChanged():
+                plan = self.plans.get(event.table)
+                if plan is not None:
+                    self._harvest.take(event, plan)
+            case GroupBegan():
+                self._begin(event.gtid, is_open=event.is_open)
+            case Committed():
+                return self._complete(event)
+            case QueryRan():
+                return self._take_query(event)
+            case XaPrepared():
+                return self._take_prepared(event)
+            case FileBegan():
+                self._begin("", is_open=False)
+        return None
+
+    def _begin(self, gtid: str, *, is_open: bool) -> None:
+        self._gtid = gtid
+        self._is_open = is_open
+        self._harvest = Harvest(self._keys_max, self._stats)
+
+    def _take_query(self, event: QueryRan) -> Transaction | None:
+        statement = classify(event.sql)
+        if statement.effect is Effect.BEGIN:
+            self._is_open = True
+            return None
+        if statement.effect in {Effect.XA_COMMIT, Effect.XA_ROLLBACK}:
+            self._end_prepared(statement)
+            return self._complete(event)
+        self._age_out(statement, event.sql)
+        # Without BEGIN a statement is a transaction of its own: DDL, GRANT and the like.
+        if statement.effect in {Effect.COMMIT, Effect.ROLLBACK} or not self._is_open:
+            return self._complete(event)
+        return None
+
+    def _age_out(self, statement: Statement, sql: str) -> None:
+        if not statement.is_ddl:
+            return
+        self.saw_ddl = Ddl(statement)
+        reason = "statement: " + " ".join(sql[:200].split())[:80]
+        self._harvest.age_out(self._concerned(statement), reason)
+
+    def _concerned(self, statement: Statement) -> frozenset[str]:
+        match statement.effect:
+            case Effect.TABLES:
+                return self._tables.namespaces_of(self._tables.mentioned_in(statement.identifiers))
+            case Effect.DATABASES:
+                return self._tables.namespaces_of(self._tables.of_databases(statement.identifiers))
+        return self._tables.namespaces
+
+    def _take_prepared(self, event: XaPrepared) -> Transaction:
+        if not event.is_one_phase:
+            self._prepared[event.xid] = self._harvest
+            self._harvest = Harvest(self._keys_max, self._stats)
+            if len(self._prepared) > XA_MAX:
+                self._prepared.popitem(last=False)
+        return self._complete(event)
+
+    def _end_prepared(self, statement: Statement) -> None:
+        prepared = self._prepared.pop(statement.xid, None)
+        if statement.effect is Effect.XA_ROLLBACK:
+            return
+        if prepared is None:
+            self._stats.xa_unknown += 1
+            self._harvest.age_out(self._tables.namespaces, "XA COMMIT of rows prepared before this source began")
+        else:
+            self._harvest = prepared
+
+    def _complete(self, end: Committed | QueryRan | XaPrepared) -> Transaction:
+        gtid = end.end if isinstance(self.position, FilePosition) else self._gtid
+        # A group without GTID on a server that has them: an old file of before they were switched on.
+        is_out_of_order = bool(gtid) and self.position.includes(gtid)
+        if gtid and not is_out_of_order:
+            self._advance(gtid, end.changed_ms or end.time_ms)
+        keys, generations = tuple(self._harvest.keys), self._harvest.generations()
+        self._stats.transactions += 1
+        self._begin("", is_open=False)
+        return Transaction(gtid, self.position, end.time_ms, keys, generations, self.anchor, is_out_of_order)
+
+    def _advance(self, gtid: str, changed_ms: int) -> None:
+        self.anchor = Anchor(gtid, self.position.before(gtid), changed_ms)
+        self.position = self.position.after(gtid)
+        self._proof.look_at(gtid, changed_ms, self.position)

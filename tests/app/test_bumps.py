@@ -1,0 +1,146 @@
+"""Bumps over HTTP: only with a token, only what makes sense, audited before the answer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.service import create_app
+from app.settings import ServeSection
+from app.tokens import Tokens
+from tests.app.worlds import START_MS, TOKEN, code_of, service
+from versioning import stamp as stamps
+from versioning.backends.base import Append, UnavailableError
+from versioning.backends.memory import MemoryStream
+from versioning.entries import Change, Generation
+from versioning.errors import ConfigError
+
+
+async def test_a_bump_of_keys_stamps_them() -> None:
+    async with service() as world:
+        [stamp] = (await world.bump(keys=["tracker_web:1"], reason="fixed by hand")).json()["stamps"]
+        entry = await world.stream.read_one(stamps.parse(stamp))
+        assert entry is not None
+        assert entry.body == Change(("tracker_web:1",), committed_ms=START_MS)
+
+
+async def test_many_keys_become_entries_of_a_bounded_size() -> None:
+    async with service() as world:
+        answer = await world.bump(keys=[f"tracker_web:{n}" for n in range(1_000)], reason="import")
+        assert len(answer.json()["stamps"]) == 2
+
+
+async def test_a_bump_of_a_namespace_is_a_generation_with_its_spread_and_reason() -> None:
+    async with service() as world:
+        [stamp] = (await world.bump(namespace="tracker_web", spread_ms=60_000, reason="new layout")).json()["stamps"]
+        entry = await world.stream.read_one(stamps.parse(stamp))
+        assert entry is not None
+        assert entry.body == Generation(("tracker_web",), START_MS, 60_000, "new layout", committed_ms=START_MS)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"keys": ["a:1"]}, "reason_needed"),
+        ({"keys": ["a:1"], "reason": "x" * 201}, "reason_needed"),
+        ({"reason": "why"}, "keys_or_namespace"),
+        ({"keys": ["a:1"], "namespace": "a", "reason": "why"}, "keys_or_namespace"),
+        ({"keys": ["a:1"] * 1_001, "reason": "why"}, "too_many_keys"),
+        ({"keys": ["a:" + "x" * 511], "reason": "why"}, "key_too_long"),
+        ({"keys": ["a:1"], "spread_ms": 5, "reason": "why"}, "spread_needs_namespace"),
+        ({"namespace": "a", "spread_ms": 240_001, "reason": "why"}, "spread_out_of_range"),
+        ({"namespace": "a", "spread_ms": -1, "reason": "why"}, "spread_out_of_range"),
+        ({"namespace": "a:b", "reason": "why"}, "namespace_malformed"),
+        ({"namespace": "a b", "reason": "why"}, "key_malformed"),
+        ({"namespace": "a", "spread_ms": "soon", "reason": "why"}, "invalid_request"),
+        ({"namespace": "a", "reason": "why", "force": True}, "invalid_request"),
+    ],
+    ids=str,
+)
+async def test_a_bump_that_makes_no_sense_changes_nothing(body: dict[str, Any], code: str) -> None:
+    async with service() as world:
+        assert code_of(await world.bump(**body)) == (422, code)
+        assert await world.stream.read_before(None, count=1) == []
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "code"), [(None, 401, "token_missing"), ("wrong-token-0123456789", 403, "token_wrong")]
+)
+async def test_without_a_token_nobody_bumps(token: str | None, status: int, code: str) -> None:
+    async with service() as world:
+        assert code_of(await world.bump(token, keys=["a:1"], reason="why")) == (status, code)
+        assert await world.stream.read_before(None, count=1) == []
+
+
+async def test_another_scheme_is_no_token() -> None:
+    async with service() as world:
+        headers = {"Authorization": f"Basic {TOKEN}"}
+        answer = await world.post("/v1/bump", {"keys": ["a:1"], "reason": "why"}, headers=headers)
+        assert code_of(answer) == (401, "token_missing")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_service_without_tokens_takes_no_bumps() -> None:
+    async with service(ServeSection()) as world:
+        assert code_of(await world.bump(keys=["a:1"], reason="why")) == (403, "bumps_disabled")
+
+
+def test_several_tokens_have_names_or_hashes_but_never_themselves(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"alice {TOKEN}\n\ntoken-without-a-name-01\n")
+    tokens = Tokens.from_section(ServeSection(token_file=file))
+    assert tokens.owner(f"Bearer {TOKEN}") == "alice"
+    assert tokens.owner("bearer token-without-a-name-01").startswith("sha256:")
+    assert TOKEN not in repr(tokens)
+
+
+def test_a_token_that_can_be_guessed_is_refused() -> None:
+    with pytest.raises(ConfigError, match="openssl rand"):
+        Tokens.from_section(ServeSection.model_validate({"token": "secret"}))
+
+
+async def test_a_bump_is_in_the_audit_log_when_the_answer_comes(tmp_path: Path) -> None:
+    file = tmp_path / "audit.jsonl"
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"alice {TOKEN}\n")
+    async with service(ServeSection(token_file=tokens, audit_log=file)) as world:
+        stamped = (await world.bump(namespace="tracker_web", reason="new layout")).json()["stamps"]
+        [line] = file.read_text().splitlines()
+    record = json.loads(line)
+    assert record["who"] == "alice"
+    assert record["stamps"] == stamped
+    assert (record["namespace"], record["reason"], record["time_ms"]) == ("tracker_web", "new layout", START_MS)
+    assert record["address"]
+    assert TOKEN not in line
+
+
+async def test_a_bump_that_failed_is_audited_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def down(batch: Append) -> list[int]:
+        raise UnavailableError("Redis a:1 is not available")
+
+    file = tmp_path / "audit.jsonl"
+    async with service(ServeSection.model_validate({"token": TOKEN, "audit_log": file})) as world:
+        monkeypatch.setattr(world.stream, "append", down)
+        assert code_of(await world.bump(keys=["a:1"], reason="why")) == (503, "stream_unavailable")
+        assert json.loads(file.read_text())["error"]
+
+
+async def test_a_bump_that_cannot_be_audited_is_not_answered_as_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    section = ServeSection.model_validate({"token": TOKEN, "audit_log": tmp_path / "audit.jsonl"})
+    async with service(section) as world:
+        monkeypatch.setattr("app.audit.os.write", full)
+        answer = await world.bump(keys=["a:1"], reason="why")
+        monkeypatch.undo()
+        assert code_of(answer) == (500, "audit_failed")
+
+
+def test_an_audit_log_that_cannot_be_opened_refuses_the_start(tmp_path: Path) -> None:
+    section = ServeSection(audit_log=tmp_path / "nowhere" / "audit.jsonl")
+    with pytest.raises(ConfigError, match="audit log"):
+        create_app(section, MemoryStream(lambda: START_MS))

@@ -1,0 +1,138 @@
+"""The stream for clients without Redis: a client that keeps the last id misses nothing, or is told so."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from app.events import events
+from app.fanout import QUEUE_EVENTS_MAX, Event
+from tests.app.worlds import CHANGE, World, code_of, service, until
+from versioning import stamp as stamps
+from versioning.backends.base import UnavailableError
+from versioning.entries import Change, Entry, Gap, Generation
+
+
+class Client:
+    """Reads ``/v1/stream`` as the route does, event by event."""
+
+    def __init__(self, world: World, namespace: str = "", after: int | None = None) -> None:
+        self._events: AsyncIterator[Event] = events(world.knowledge, namespace, after)
+
+    async def next(self) -> Event:
+        async with asyncio.timeout(20):
+            return await anext(self._events)
+
+    async def rest(self) -> list[Event]:
+        async with asyncio.timeout(20):
+            return [event async for event in self._events]
+
+
+async def test_entries_arrive_as_they_come_after_an_opening_with_the_resume_point() -> None:
+    async with service() as world:
+        seen = await world.beat()
+        client = Client(world)
+        opened = await client.next()
+        assert (opened.name, opened.stamp) == ("opened", seen)
+        [stamp] = await world.append(CHANGE)
+        event = await client.next()
+        assert (event.name, event.stamp) == ("change", stamp)
+        assert json.loads(event.data)["keys"] == list(CHANGE.keys)
+
+
+async def test_a_client_that_comes_back_gets_what_it_missed_once_each() -> None:
+    async with service() as world:
+        seen, *missed = await world.append(*(Change((f"a:{n}",)) for n in range(1_200)))
+        client = Client(world, after=seen)
+        assert (await client.next()).name == "opened"
+        assert [(await client.next()).stamp for _ in missed] == missed
+        [live] = await world.append(CHANGE)
+        assert (await client.next()).stamp == live
+
+
+async def test_a_client_whose_id_is_gone_is_told_of_the_gap() -> None:
+    async with service() as world:
+        seen = await world.beat()
+        world.stream.trim(seen + 1)
+        client = Client(world, after=seen)
+        assert (await client.next()).name == "opened"
+        assert (await client.next()).name == "gap"
+
+
+async def test_a_broken_history_is_told_of_as_a_gap() -> None:
+    async with service() as world:
+        await world.complete()
+        client = Client(world)
+        await client.next()
+        world.stream.flush()
+        await until(lambda: world.knowledge.follower.stats.breaks > 0)
+        await world.append(CHANGE)
+        assert [(await client.next()).name for _ in range(2)] == ["gap", "change"]
+
+
+async def test_a_namespace_filters_changes_but_never_the_proofs_of_life() -> None:
+    async with service() as world:
+        client = Client(world, namespace="other")
+        await client.next()
+        await world.append(CHANGE, Generation(("tracker_web",), 1, 0, "x"), Generation(("other",), 1, 0, "x"))
+        await world.beat()
+        await world.append(Gap("lost"), Change(("other:1",)))
+        assert [(await client.next()).name for _ in range(4)] == ["generation", "heartbeat", "gap", "change"]
+
+
+async def test_a_client_that_does_not_keep_up_is_let_go_by_name_and_nobody_else() -> None:
+    async with service() as world:
+        slow, fast = Client(world), Client(world)
+        await slow.next()
+        await fast.next()
+        taken = asyncio.create_task(fast.rest())
+        for _ in range(QUEUE_EVENTS_MAX // 500 + 1):
+            await world.append(*([CHANGE] * 500))
+        left = await slow.rest()
+        assert [event.name for event in left] == ["slow"]
+        assert world.knowledge.fanout.slow_count == 1
+        assert len(world.knowledge.fanout) == 1
+        world.knowledge.fanout.close()
+        assert len(await taken) == QUEUE_EVENTS_MAX + 500
+
+
+async def test_redis_that_fails_while_the_past_is_read_ends_the_stream_by_name() -> None:
+    async with service() as world:
+        seen = await world.beat()
+
+        async def down(stamp: int) -> Entry | None:
+            raise UnavailableError("gone")
+
+        world.stream.read_one = down  # type: ignore[method-assign]
+        client = Client(world, after=seen)
+        await client.next()
+        assert [event.name for event in await client.rest()] == ["unavailable"]
+
+
+async def test_text_that_is_no_unicode_does_not_end_the_stream() -> None:
+    async with service() as world:
+        client = Client(world)
+        await client.next()
+        await world.append(Change(("a:\ud800",)), CHANGE)
+        assert [(await client.next()).name for _ in range(2)] == ["change", "change"]
+
+
+async def test_an_id_that_is_no_stamp_is_refused_before_the_stream_begins() -> None:
+    async with service() as world:
+        answer = await world.client.get("/v1/stream", headers={"Last-Event-ID": "yesterday"})
+        assert code_of(answer) == (422, "stamp_malformed")
+
+
+async def test_over_http_an_event_has_name_id_and_json() -> None:
+    async with service() as world:
+        seen = await world.beat()
+        request = asyncio.create_task(world.client.get("/v1/stream"))
+        await until(lambda: len(world.knowledge.fanout) == 1)
+        [stamp] = await world.append(CHANGE)
+        world.knowledge.fanout.close()
+        answer = await request
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        opened, change, _ = answer.text.split("\n\n")
+        assert "event: opened" in opened
+        assert f"id: {stamps.text(seen)}" in opened
+        assert f"id: {stamps.text(stamp)}" in change
+        assert "event: change" in change

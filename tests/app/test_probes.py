@@ -1,0 +1,62 @@
+"""Alive, ready, metrics, status, and the pages of the version service."""
+
+from tests.app.worlds import CHANGE, code_of, service
+
+
+async def test_a_service_is_alive_before_it_is_ready() -> None:
+    async with service() as world:
+        assert (await world.client.get("/livez")).status_code == 200
+        assert code_of(await world.client.get("/readyz")) == (503, "not_ready")
+        await world.beat()
+        assert (await world.client.get("/readyz")).status_code == 200
+
+
+async def test_readiness_ends_with_the_lag_configured_or_asked_for() -> None:
+    async with service() as world:
+        await world.beat()
+        world.clock.ms += 10_000
+        assert (await world.client.get("/readyz")).status_code == 200
+        assert code_of(await world.client.get("/readyz?max_lag=5")) == (503, "not_ready")
+        world.clock.ms += 10_000
+        assert (await world.client.get("/readyz")).status_code == 503
+        assert (await world.client.get("/readyz?max_lag=60")).status_code == 200
+
+
+async def test_a_nonsense_lag_is_refused() -> None:
+    async with service() as world:
+        assert code_of(await world.client.get("/readyz?max_lag=-1")) == (422, "invalid_request")
+
+
+async def test_metrics_have_base_units_and_no_keys() -> None:
+    async with service() as world:
+        await world.beat()
+        await world.append(CHANGE)
+        world.clock.ms += 2_500
+        text = (await world.client.get("/metrics")).text
+        assert 'stampline_service_lag_seconds{dc="local"} 2.5' in text
+        assert 'stampline_service_index_keys{dc="local"} 2.0' in text
+        assert "stampline_service_entries_total" in text
+        assert "tracker_web" not in text
+
+
+async def test_an_unknown_lag_is_absent_from_the_metrics() -> None:
+    async with service() as world:
+        assert "lag_seconds" not in (await world.client.get("/metrics")).text
+
+
+async def test_status_says_what_is_known() -> None:
+    async with service() as world:
+        await world.complete()
+        await world.append(CHANGE)
+        status = await world.get("/v1/status")
+        assert (status["vouches"], status["keys"], status["lag_ms"]) == (True, 2, 0)
+
+
+async def test_the_dashboard_asks_nobody_else() -> None:
+    async with service() as world:
+        page = await world.client.get("/")
+        assert page.headers["content-security-policy"].startswith("default-src 'self'")
+        for path in ("/", "/static/dashboard.js", "/static/style.css"):
+            text = (await world.client.get(path)).text
+            assert text
+            assert "://" not in text

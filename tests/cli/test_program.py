@@ -1,0 +1,106 @@
+"""The program: exit codes, one line for what was expected to go wrong, and commands of packages that may be missing."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from versioning.backends.base import AuthenticationError, DigestRefusedError, UnavailableError
+from versioning.cli import entry, program, status
+from versioning.errors import StamplineError
+
+FILE = '[stream]\nurl = "redis://127.0.0.1:1/0"\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "stampline.toml"
+    path.write_text(FILE)
+    return str(path)
+
+
+def the_line(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_help_lists_own_and_registered_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("status", "tail", "bump", "config", "demo", "serve", "source", "mirror"))
+
+
+def test_an_unknown_command_is_bad_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["frobnicate"]) == 2
+
+
+def test_config_check_prints_what_holds(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["config", "check", "--config", config]) == 0
+    assert "redis://127.0.0.1:1/0" in capsys.readouterr().out
+
+
+def test_a_config_error_is_one_line_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text("[strem]\n")
+    assert program.run(["status", "--config", str(path)]) == 2
+    assert f"{path}: unknown section strem" in the_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnavailableError("Redis a:1 is not available"), 1),
+        (AuthenticationError("Redis a:1 refused us"), 2),
+        (DigestRefusedError("aa", "bb"), 2),
+        (StamplineError("two\nlines"), 1),
+    ],
+    ids=["unavailable", "authentication", "digest", "many lines"],
+)
+def test_an_expected_failure_is_one_line(
+    error: StamplineError, code: int, config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(status, "open_stream", fail)
+    assert program.run(["status", "--config", config]) == code
+    assert the_line(capsys).startswith("stampline: ")
+
+
+def test_a_command_whose_packages_are_missing_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.import_module
+
+    def without_fastapi(name: str, package: str | None = None) -> object:
+        if name.startswith("app."):
+            raise ModuleNotFoundError("No module named 'fastapi'", name="fastapi")
+        return real(name, package)
+
+    monkeypatch.setattr("importlib.metadata.import_module", without_fastapi)
+    assert program.run(["serve"]) == 2
+    assert "stampline[service]" in the_line(capsys)
+
+
+def test_a_library_install_is_told_what_the_command_line_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without_typer(name: str) -> object:
+        raise ModuleNotFoundError("No module named 'typer'", name="typer")
+
+    monkeypatch.setattr(importlib, "import_module", without_typer)
+    with pytest.raises(SystemExit) as caught:
+        entry.main()
+    assert caught.value.code == 2
+    assert "stampline[all]" in the_line(capsys)
+
+
+def test_a_bump_without_a_reason_is_bad_use(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["bump", "a:1", "--config", config]) == 2
+    assert "reason" in the_line(capsys)
+
+
+def test_a_bump_of_a_service_that_is_not_there_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["bump", "a:1", "--reason", "test", "--url", "http://127.0.0.1:1"]) == 1
+    assert "127.0.0.1:1" in the_line(capsys)

@@ -1,0 +1,161 @@
+"""Settings: one file, environment over it, flags over both; every mistake is one line that names key and file."""
+
+from pathlib import Path
+
+import pytest
+
+from app.settings import ServeSection, TocSection
+from replicator.settings import MirrorSection, SourceSection, TableSection, watched_tables
+from versioning.cli.masked import MASK, masked
+from versioning.cli.sections import StreamSection, ValuesSection
+from versioning.cli.settings import Settings
+from versioning.errors import ConfigError
+
+STREAM = '[stream]\nurl = "redis://127.0.0.1:6379/0"\n'
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("STAMPLINE_CONFIG", raising=False)
+    return tmp_path / "stampline.toml"
+
+
+def refused(file: Path, text: str) -> str:
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        Settings.load(file)
+    message = str(caught.value)
+    assert str(file) in message
+    assert "\n" not in message
+    return message
+
+
+def test_environment_wins_over_the_file_and_flags_win_over_both(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(STREAM + '[serve]\nhost = "10.0.0.1"\nport = 1\n')
+    monkeypatch.setenv("STAMPLINE_SERVE__PORT", "2")
+    monkeypatch.setenv("STAMPLINE_STREAM__NAME", "other")
+    assert Settings.load(file).one(ServeSection).port == 2
+    settings = Settings.load(file, {"serve": {"port": 3, "host": None}})
+    assert settings.one(ServeSection).port == 3
+    assert settings.one(ServeSection).host == "10.0.0.1"
+    assert settings.one(StreamSection).name == "other"
+
+
+def test_environment_alone_is_enough(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAMPLINE_STREAM__URL", "redis://127.0.0.1:1/0")
+    assert Settings.load(None).one(StreamSection).full_url() == "redis://127.0.0.1:1/0"
+
+
+def test_the_file_may_be_named_by_the_environment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text(STREAM)
+    monkeypatch.setenv("STAMPLINE_CONFIG", str(file))
+    assert Settings.load(None).file == file
+
+
+def test_an_unknown_key_is_named(file: Path) -> None:
+    assert "unknown key stream.nmae" in refused(file, STREAM + 'nmae = "x"\n')
+
+
+def test_an_unknown_section_is_named(file: Path) -> None:
+    assert "unknown section surce" in refused(file, STREAM + '[surce]\nname = "x"\n')
+
+
+def test_a_mistake_in_the_section_of_another_role_shows_at_once(file: Path) -> None:
+    assert "mirror.gate_limit_ms" in refused(
+        file, STREAM + '[mirror]\norigin_url = "redis://a"\ngate_limit_ms = "soon"\n'
+    )
+
+
+def test_a_file_that_is_not_toml_is_named(file: Path) -> None:
+    refused(file, "[stream\n")
+
+
+def test_an_absent_file_is_named(file: Path) -> None:
+    with pytest.raises(ConfigError, match=str(file)):
+        Settings.load(file)
+
+
+def test_an_environment_variable_of_no_section_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAMPLINE_STRAEM__URL", "redis://a")
+    with pytest.raises(ConfigError, match="STAMPLINE_STRAEM__URL"):
+        Settings.load(None)
+
+
+def test_a_section_that_a_role_needs_is_missed_by_name(file: Path) -> None:
+    file.write_text("[stream]\n".replace("[stream]", "[log]"))
+    with pytest.raises(ConfigError, match=r"\[stream\] lacks url .*STAMPLINE_STREAM__URL"):
+        Settings.load(file).one(StreamSection)
+
+
+def test_a_section_without_needs_has_defaults(file: Path) -> None:
+    file.write_text(STREAM)
+    assert Settings.load(file).one(ServeSection) == ServeSection()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a", "redis://", "127.0.0.1:6379", "sentinel://a:26379"], ids=["scheme", "host", "bare", "service"]
+)
+def test_a_url_that_is_no_redis_is_refused(file: Path, url: str) -> None:
+    assert "stream.url" in refused(file, f'[stream]\nurl = "{url}"\n')
+
+
+def test_secrets_come_from_files_without_their_line_end(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("p@ss:w/rd\n")
+    file.write_text(
+        f'[stream]\nurl = "redis://app@127.0.0.1:6379/0"\npassword_file = "{secret}"\n'
+        f'[toc.mysql]\nurl = "mysql://toc@db:3307/shop"\npassword_file = "{secret}"\n'
+    )
+    settings = Settings.load(file)
+    assert settings.one(StreamSection).full_url() == "redis://app:p%40ss%3Aw%2Frd@127.0.0.1:6379/0"
+    target = settings.one(TocSection).mysql.target()
+    assert (target.host, target.port, target.user, target.password) == ("db", 3307, "toc", "p@ss:w/rd")
+    assert target.database == "shop"
+
+
+def test_a_secret_file_that_cannot_be_read_is_named(file: Path) -> None:
+    file.write_text('[values]\nurl = "redis://a"\npassword_file = "/nowhere/secret"\n')
+    with pytest.raises(ConfigError, match=r"values\.password_file.*/nowhere/secret"):
+        Settings.load(file).one(ValuesSection).full_url()
+
+
+def test_a_mysql_section_must_name_server_and_user(file: Path) -> None:
+    assert "names no server" in refused(file, '[source]\nname = "a"\n[source.mysql]\nuser = "x"\n')
+    assert "names no user" in refused(file, '[source]\nname = "a"\n[source.mysql]\nhost = "x"\n')
+
+
+def test_tables_and_gates_are_lists(file: Path) -> None:
+    file.write_text(
+        '[mirror]\norigin_url = "redis://a"\n'
+        '[[mirror.gate]]\nname = "b1"\nurl = "mysql://g@b1"\n[[mirror.gate]]\nname = "b2"\nurl = "mysql://g@b2:3307"\n'
+        '[[table]]\nname = "shop.a"\nkeys = ["a:{id}"]\n[[table]]\nname = "shop.b"\nkeys = ["b:{id}"]\n'
+    )
+    settings = Settings.load(file)
+    assert [gate.target().port for gate in settings.one(MirrorSection).gate] == [3306, 3307]
+    assert watched_tables(settings.many(TableSection)).namespaces == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "table", ['name = "shop"\nkeys = ["a:{id}"]', 'name = "s.t"\nkeys = ["{id}"]', 'name = "s.t"\nkeys = []'], ids=str
+)
+def test_a_table_that_makes_no_keys_is_refused(file: Path, table: str) -> None:
+    assert "table.0" in refused(file, f"[[table]]\n{table}\n")
+
+
+def test_what_is_printed_is_masked(file: Path) -> None:
+    file.write_text(
+        '[stream]\nurl = "redis://u:hunter2@a:6379/0"\n[serve]\ntoken = "hunter2-hunter2-h"\n'
+        '[source]\nname = "a"\n[source.mysql]\nurl = "mysql://u:hunter2@a"\npassword = "hunter2"\n'
+    )
+    settings = Settings.load(file)
+    shown = str(masked(settings.values))
+    assert "hunter2" not in shown
+    assert f"redis://u:{MASK}@a:6379/0" in shown
+    assert "hunter2" not in repr(settings.values)
+    assert settings.one(SourceSection).mysql.target().password == "hunter2"
+
+
+def test_the_example_file_is_valid() -> None:
+    example = Path(__file__).parents[2] / "deploy" / "stampline.example.toml"
+    settings = Settings.load(example)
+    assert settings.one(MirrorSection).gate[0].name == "replica-b1"

@@ -1,0 +1,85 @@
+"""What ``stampline tail`` shows of the stream, and in which words."""
+
+import itertools
+
+import pytest
+
+from versioning import stamp as stamps
+from versioning.backends.base import Append
+from versioning.backends.memory import MemoryStream
+from versioning.cli.describe import entry_fields, entry_line
+from versioning.cli.tail import entries, is_wanted
+from versioning.entries import (
+    Body,
+    Change,
+    Entry,
+    Gap,
+    Generation,
+    Heartbeat,
+    NewEntry,
+    Origin,
+    Poisoned,
+    ReadBody,
+    Replayed,
+)
+
+AT_MS = 1_700_000_000_123
+
+
+def entry(body: ReadBody) -> Entry:
+    return Entry(stamps.make(AT_MS, 7), "n", "p", body, Origin("a", "1-0", "o"))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (Change(("a:1", "b:2"), gtid="0-1-5", pending=True), "change      a:1 b:2 [pending] 0-1-5"),
+        (Generation(("a",), 0, 30_000, "truncate"), "a spread 30000 ms: truncate"),
+        (Heartbeat(AT_MS), "read 2023-11-14T22:13:20.123Z applied -"),
+        (Replayed(AT_MS), "since 2023-11-14T22:13:20.123Z"),
+        (Gap("flushed"), "gap         flushed"),
+        (Poisoned("not JSON"), "gap         not JSON"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_entry_is_a_line(body: ReadBody, words: str) -> None:
+    line = entry_line(entry(body))
+    assert line.startswith("2023-11-14T22:13:20.123Z  1700000000123-7  ")
+    assert words in line
+
+
+def test_an_entry_is_json_with_its_stamp_as_text() -> None:
+    fields = entry_fields(entry(Change(("a:1",))))
+    assert (fields["stamp"], fields["kind"], fields["keys"]) == ("1700000000123-7", "change", ("a:1",))
+    assert fields["origin"] == {"dc": "a", "id": "1-0", "nonce": "o"}
+
+
+@pytest.mark.parametrize(
+    ("body", "is_shown"),
+    [
+        (Change(("a:1", "b:1")), True),
+        (Change(("b:1",)), False),
+        (Generation(("b",), 0, 0, ""), False),
+        (Gap("lost"), True),
+        (Heartbeat(1), False),
+    ],
+    ids=repr,
+)
+def test_a_namespace_filters_but_never_hides_a_gap(body: Body, is_shown: bool) -> None:  # noqa: FBT001
+    assert is_wanted(entry(body), "a", heartbeats=False) is is_shown
+
+
+@pytest.mark.parametrize(("count", "shown"), [(2, [1, 2]), (9, [0, 1, 2])])
+async def test_it_begins_so_many_entries_back_and_follows(count: int, shown: list[int]) -> None:
+    stream, nonces = MemoryStream(lambda: AT_MS), itertools.count()
+
+    async def append(number: int) -> int:
+        new = NewEntry(f"{next(nonces):016x}", Change((f"a:{number}",)))
+        return (await stream.append(Append((new,), clock_ms=AT_MS)))[0]
+
+    written = [await append(number) for number in range(3)]
+    following = entries(stream, count, follow=True)
+    assert [(await anext(following)).stamp for _ in shown] == [written[number] for number in shown]
+    live = await append(3)
+    assert (await anext(following)).stamp == live
+    assert [found.stamp async for found in entries(stream, 1, follow=False)] == [live]

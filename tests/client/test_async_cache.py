@@ -1,0 +1,280 @@
+"""The cache for asyncio, over memory and a real follower."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tests.client.worlds import CountedValues, World, until
+from versioning import AsyncVersionedCache, CacheOptions, LoadFailedError, Tier, Verdict
+from versioning.keys import KeyFormatError
+
+KEY = "t:1"
+
+
+@pytest.fixture
+async def world() -> World:
+    return await World().begin()
+
+
+@pytest.fixture
+def values(world: World) -> CountedValues:
+    return CountedValues(world.values)
+
+
+@pytest.fixture
+async def cache(world: World, values: CountedValues) -> AsyncIterator[AsyncVersionedCache]:
+    async with AsyncVersionedCache(stream=world.stream, values=values) as cache:
+        yield cache
+
+
+class Loader:
+    """A database that answers when it is told to."""
+
+    def __init__(self, value: Any = "value") -> None:
+        self.value = value
+        self.calls = 0
+        self.answer = asyncio.Event()
+
+    async def __call__(self) -> Any:
+        self.calls += 1
+        await self.answer.wait()
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+    async def was_called(self, times: int = 1) -> None:
+        await until(lambda: self.calls == times)
+
+
+def returning(value: Any) -> Callable[[], Any]:
+    async def load() -> Any:
+        return value
+
+    return load
+
+
+async def never() -> Any:
+    raise AssertionError("this value is cached: nobody may load it")
+
+
+async def test_a_loaded_value_is_served_from_the_process_until_its_key_changes(
+    cache: AsyncVersionedCache, world: World
+) -> None:
+    first = await cache.read(KEY, returning("old"))
+    assert (first.value, first.tier, first.verdict) == ("old", Tier.LOADED, Verdict.FRESH)
+    assert (await cache.read(KEY, never)).tier is Tier.LOCAL
+    stamp = await world.change(KEY)
+    await until(lambda: cache.info().watermark > stamp)
+    changed = await cache.read(KEY, returning("new"))
+    assert (changed.value, changed.tier) == ("new", Tier.LOADED)
+
+
+async def test_a_hit_sends_nothing_and_a_read_of_redis_one_command(
+    cache: AsyncVersionedCache, world: World, values: CountedValues
+) -> None:
+    await cache.get(KEY, returning(1))
+    assert values.commands == ["get", "try_lease", "get", "fill"]
+    await cache.get(KEY, never)
+    assert len(values.commands) == 4
+    other_values = CountedValues(world.values)
+    async with AsyncVersionedCache(stream=world.stream, values=other_values) as other:
+        assert await other.get(KEY, never) == 1
+    assert other_values.commands == ["get"]
+
+
+async def test_peek_sees_only_what_is_here_and_fresh(cache: AsyncVersionedCache, world: World) -> None:
+    assert cache.peek(KEY, "nothing") == "nothing"
+    await cache.get(KEY, returning(1))
+    assert cache.peek(KEY) == 1
+    await world.change(KEY)
+    await until(lambda: cache.peek(KEY) is None)
+
+
+async def test_many_readers_of_one_key_cause_one_load(cache: AsyncVersionedCache) -> None:
+    loader = Loader()
+    reading = [asyncio.create_task(cache.get(KEY, loader)) for _ in range(50)]
+    await loader.was_called()
+    loader.answer.set()
+    assert await asyncio.gather(*reading) == ["value"] * 50
+    assert loader.calls == 1
+    assert cache.info().coalesced == 49
+
+
+async def test_the_loaders_exception_reaches_everyone_who_waited_and_is_not_cached(cache: AsyncVersionedCache) -> None:
+    loader = Loader(LookupError("the database is away"))
+    reading = [asyncio.create_task(cache.get(KEY, loader)) for _ in range(3)]
+    await loader.was_called()
+    loader.answer.set()
+    assert [type(error) for error in await asyncio.gather(*reading, return_exceptions=True)] == [LookupError] * 3
+    assert await cache.get(KEY, returning(1)) == 1
+
+
+async def test_a_cancelled_leader_takes_nobody_down_and_its_load_arrives(cache: AsyncVersionedCache) -> None:
+    loader = Loader()
+    leader = asyncio.create_task(cache.get(KEY, loader))
+    await loader.was_called()
+    waiter = asyncio.create_task(cache.get(KEY, never))
+    await until(lambda: cache.info().coalesced == 1)
+    leader.cancel()
+    await asyncio.gather(leader, return_exceptions=True)
+    loader.answer.set()
+    assert await waiter == "value"
+    assert cache.peek(KEY) == "value"
+
+
+async def test_a_load_that_nobody_waits_for_any_more_may_fail_in_silence(cache: AsyncVersionedCache) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
+    loader = Loader(LookupError("the database is away"))
+    leader = asyncio.create_task(cache.get(KEY, loader))
+    await loader.was_called()
+    leader.cancel()
+    await asyncio.gather(leader, return_exceptions=True)
+    loader.answer.set()
+    await until(lambda: all(task.get_name() != "stampline-refill" for task in asyncio.all_tasks()))
+    gc.collect()
+    assert cache.info().load_errors == 1
+    assert not complaints
+
+
+async def test_a_reader_that_came_after_a_change_does_not_get_what_was_loaded_before_it(
+    cache: AsyncVersionedCache, world: World
+) -> None:
+    before, after = Loader("old"), Loader("new")
+    leader = asyncio.create_task(cache.get(KEY, before))
+    await before.was_called()
+    stamp = await world.change(KEY)
+    await until(lambda: cache.info().watermark > stamp)
+    late = asyncio.create_task(cache.get(KEY, after))
+    await until(lambda: cache.info().coalesced == 1)
+    before.answer.set()
+    after.answer.set()
+    assert await leader == "old"
+    assert await late == "new"
+
+
+async def test_a_loader_that_reads_its_own_key_is_told_so(cache: AsyncVersionedCache) -> None:
+    async def load() -> Any:
+        return await cache.get(KEY, never)
+
+    with pytest.raises(LoadFailedError, match="t:1"):
+        await cache.get(KEY, load)
+
+
+async def test_the_superseded_value_is_served_while_another_reader_refills_it(world: World) -> None:
+    options = CacheOptions(serve_stale_ms=60_000)
+    async with AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values), options=options) as cache:
+        await cache.get(KEY, returning("old"))
+        stamp = await world.change(KEY)
+        await until(lambda: cache.info().watermark > stamp)
+        loader = Loader("new")
+        leader = asyncio.create_task(cache.get(KEY, loader))
+        await loader.was_called()
+        read = await cache.read(KEY, never)
+        assert (read.value, read.tier) == ("old", Tier.STALE)
+        loader.answer.set()
+        assert await leader == "new"
+        assert await cache.get(KEY, never) == "new"
+
+
+async def test_many_keys_are_read_at_once_and_only_what_misses_is_loaded(
+    cache: AsyncVersionedCache, values: CountedValues
+) -> None:
+    await cache.get(KEY, returning(1))
+    del values.commands[:]
+    asked: list[tuple[str, ...]] = []
+
+    async def load(keys: tuple[str, ...]) -> dict[str, int]:
+        asked.append(keys)
+        return {"t:2": 2}
+
+    assert await cache.get_many([KEY, "t:2", "t:3", KEY], load) == {KEY: 1, "t:2": 2, "t:3": None}
+    assert asked == [("t:2", "t:3")]
+    assert values.commands == ["get_many", "try_lease", "get_many", "fill"]
+
+
+async def test_many_keys_join_a_refill_that_is_under_way(cache: AsyncVersionedCache) -> None:
+    loader = Loader("one")
+    leader = asyncio.create_task(cache.get(KEY, loader))
+    await loader.was_called()
+
+    async def load(keys: tuple[str, ...]) -> dict[str, str]:
+        assert keys == ("t:2",)
+        loader.answer.set()
+        return {"t:2": "two"}
+
+    assert await cache.get_many([KEY, "t:2"], load) == {KEY: "one", "t:2": "two"}
+    await leader
+
+
+async def test_a_decorated_function_is_the_loader_of_its_key(cache: AsyncVersionedCache) -> None:
+    calls = []
+
+    @cache.cached("t:{tenant}:{number}")
+    async def find(number: int, tenant: str = "none") -> str:
+        calls.append(number)
+        return f"{tenant}/{number}"
+
+    assert await find(7) == await find(number=7, tenant="none") == "none/7"
+    assert calls == [7]
+    assert cache.peek("t:none:7") == "none/7"
+
+
+async def test_refresh_loads_whatever_is_cached(cache: AsyncVersionedCache, world: World) -> None:
+    await cache.get(KEY, returning("old"))
+    assert await cache.refresh(KEY, returning("new")) == "new"
+    assert await cache.get(KEY, never) == "new"
+    async with AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values)) as other:
+        assert await other.get(KEY, never) == "new"
+
+
+async def test_without_redis_reads_are_answered(cache: AsyncVersionedCache, values: CountedValues) -> None:
+    values.is_up = False
+    assert await cache.get(KEY, returning(1)) == 1
+    assert await cache.get(KEY, never) == 1
+    assert cache.info().redis_errors
+
+
+async def test_a_cache_that_was_not_started_follows_from_its_first_miss_on(world: World) -> None:
+    cache = AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values))
+    assert await cache.get(KEY, returning(1)) == 1
+    await until(lambda: not cache.info().is_lagging)
+    await cache.aclose()
+
+
+async def test_a_closed_cache_says_so_and_can_be_started_again(world: World) -> None:
+    cache = AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values))
+    await cache.start()
+    await cache.aclose()
+    with pytest.raises(RuntimeError, match="start"):
+        await cache.get(KEY, returning(1))
+    async with cache:
+        assert await cache.get(KEY, returning(1)) == 1
+
+
+async def test_closing_ends_loads_that_hang_and_tells_their_readers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("versioning.client.async_cache.FINISH_MAX_S", 0.01)
+    cache = AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values))
+    loader = Loader()
+    reader = asyncio.create_task(cache.get(KEY, loader))
+    await loader.was_called()
+    await cache.aclose()
+    with pytest.raises(LoadFailedError):
+        await reader
+    assert world.values.try_lease([KEY], "next", 1_000) == [True]
+
+
+@pytest.mark.parametrize("key", ["", "without-namespace", "t:with space", "t:" + "x" * 511])
+async def test_a_malformed_key_is_refused(cache: AsyncVersionedCache, key: str) -> None:
+    with pytest.raises(KeyFormatError):
+        await cache.get(key, never)
+
+
+async def test_values_have_one_shape_whatever_tier_they_come_from(cache: AsyncVersionedCache) -> None:
+    assert await cache.get(KEY, returning((1, 2))) == [1, 2]
+    assert await cache.get(KEY, never) == [1, 2]

@@ -1,0 +1,120 @@
+"""The follower's shell: it begins again after every kind of break, and never stops for an error."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from versioning import stamp as stamps
+from versioning.backends.base import Append, UnavailableError
+from versioning.backends.memory import MemoryStream
+from versioning.backends.redis_stream import RedisStream
+from versioning.client.follower import PAGE_ENTRIES, Follower, system_clock
+from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry
+from versioning.index import Index
+from versioning.verdict import Verdict
+
+DEADLINE_S = 20.0
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def append(stream: MemoryStream | RedisStream, *bodies: Body) -> list[int]:
+    nonces = (f"{time.time_ns():x}-{number}" for number in range(len(bodies)))
+    entries = tuple(NewEntry(nonce, body) for nonce, body in zip(nonces, bodies, strict=False))
+    return await stream.append(Append(entries, now_ms()))
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not is_so():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def stream() -> MemoryStream:
+    return MemoryStream(now_ms)
+
+
+@pytest.fixture
+async def follower(stream: MemoryStream) -> AsyncIterator[Follower]:
+    follower = Follower(stream, Index())
+    yield follower
+    await follower.aclose()
+
+
+async def test_start_returns_when_the_window_is_covered_over_many_pages(stream, follower) -> None:
+    await append(stream, Gap("start"), *(Change((f"t:{n}",)) for n in range(3 * PAGE_ENTRIES)))
+    await follower.start()
+    assert follower.is_covered
+    assert len(follower.index) == 3 * PAGE_ENTRIES
+
+
+async def test_new_entries_are_taken_in_and_told_to_callbacks_in_order(stream, follower) -> None:
+    told: list[int] = []
+    follower.on_entry.append(lambda entry: told.append(entry.stamp))
+    await append(stream, Gap("start"))
+    await follower.start()
+    ids = await append(stream, Change(("t:1",)), Heartbeat(now_ms()))
+    await until(lambda: follower.index.watermark == ids[-1])
+    assert told == ids
+    assert follower.index.verdict("t:1", ids[0], system_clock()) is Verdict.FRESH
+    assert follower.index.verdict("t:1", ids[0] - 1, system_clock()) is Verdict.STALE
+
+
+async def test_a_failover_that_lost_entries_is_a_break_and_what_was_filled_stays_unknown(stream, follower) -> None:
+    await append(stream, Gap("start"))
+    replica = stream.snapshot()
+    [lost] = await append(stream, Change(("t:1",)))
+    await follower.start()
+    stream.restore(replica)
+    [_, after] = await append(stream, Change(("t:2",)), Heartbeat(now_ms()))
+    await until(lambda: follower.stats.breaks == 1 and follower.index.watermark == after)
+    assert "continuity" in follower.stats.last_error
+    assert follower.index.verdict("t:1", lost, system_clock()) is Verdict.UNKNOWN
+    assert follower.index.verdict("t:1", after, system_clock()) is Verdict.FRESH
+
+
+async def test_a_flushed_stream_is_noticed_even_if_nothing_new_comes(stream, follower) -> None:
+    [stamp] = await append(stream, Gap("start"))
+    await follower.start()
+    stream.flush()
+    await until(lambda: follower.stats.breaks == 1)
+    assert follower.index.verdict("t:1", stamp, system_clock()) is Verdict.UNKNOWN
+
+
+async def test_an_unreachable_stream_is_reported_and_tried_again(stream, follower, monkeypatch) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise UnavailableError("Redis is not there")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(stream, "read_before", refuse)
+        await follower.start(wait_s=0.01)
+        await until(lambda: follower.stats.reconnects > 0)
+        assert not follower.stats.is_connected
+        assert follower.index.verdict("t:1", stamps.STAMP_MAX, system_clock()) is Verdict.UNKNOWN
+    await append(stream, Gap("start"))
+    await until(lambda: follower.is_covered)
+
+
+@pytest.mark.integration
+async def test_on_a_real_redis_that_is_killed_and_comes_back_empty(new_redis) -> None:
+    server = new_redis()
+    stream = RedisStream.from_url(server.url)
+    follower = Follower(stream, Index())
+    await append(stream, Gap("start"), Change(("t:1",)), Heartbeat(now_ms()))
+    await follower.start()
+    filled = follower.index.watermark
+    assert follower.index.verdict("t:1", filled, system_clock()) is Verdict.FRESH
+    server.kill()
+    await until(lambda: not follower.stats.is_connected)
+    server.start()
+    await until(lambda: follower.stats.breaks > 0)
+    await append(stream, Gap("recreated"), Heartbeat(now_ms()))
+    await until(lambda: follower.stats.is_connected and follower.index.watermark > filled)
+    assert follower.index.verdict("t:1", filled, system_clock()) is Verdict.UNKNOWN
+    await follower.aclose()
+    await stream.aclose()

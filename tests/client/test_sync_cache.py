@@ -1,0 +1,169 @@
+"""The cache for threads, over memory and a real follower in its own thread."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.client.worlds import World, wait_until
+from versioning import ConfigError, LoadFailedError, Tier, VersionedCache
+
+KEY = "t:1"
+
+
+@pytest.fixture
+def world() -> World:
+    return asyncio.run(World().begin())
+
+
+@pytest.fixture
+def cache(world: World) -> Iterator[VersionedCache]:
+    with VersionedCache(stream=world.stream, values=world.values) as cache:
+        yield cache
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+
+
+def never() -> Any:
+    raise AssertionError("this value is cached: nobody may load it")
+
+
+class Loader:
+    """A database that answers when it is told to."""
+
+    def __init__(self, value: Any = "value") -> None:
+        self.value = value
+        self.calls = 0
+        self.answer = threading.Event()
+
+    def __call__(self) -> Any:
+        self.calls += 1
+        assert self.answer.wait(20)
+        if isinstance(self.value, BaseException):
+            raise self.value
+        return self.value
+
+
+def follower_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "stampline-follower"]
+
+
+def test_a_loaded_value_is_served_from_the_process_until_its_key_changes(cache: VersionedCache, world: World) -> None:
+    assert cache.read(KEY, lambda: "old").tier is Tier.LOADED
+    assert cache.read(KEY, never).tier is Tier.LOCAL
+    assert cache.peek(KEY) == "old"
+    asyncio.run(world.change(KEY))
+    wait_until(lambda: cache.peek(KEY) is None)
+    assert cache.get(KEY, lambda: "new") == "new"
+
+
+def test_many_threads_that_read_one_key_cause_one_load(cache: VersionedCache, pool: ThreadPoolExecutor) -> None:
+    loader = Loader()
+    reading = [pool.submit(cache.get, KEY, loader) for _ in range(16)]
+    wait_until(lambda: cache.info().coalesced == 15)
+    loader.answer.set()
+    assert {future.result() for future in reading} == {"value"}
+    assert loader.calls == 1
+
+
+def test_the_loaders_exception_reaches_every_thread_that_waited(
+    cache: VersionedCache, pool: ThreadPoolExecutor
+) -> None:
+    loader = Loader(LookupError("the database is away"))
+    reading = [pool.submit(cache.get, KEY, loader) for _ in range(3)]
+    wait_until(lambda: cache.info().coalesced == 2)
+    loader.answer.set()
+    assert {type(future.exception()) for future in reading} == {LookupError}
+    assert cache.get(KEY, lambda: 1) == 1
+
+
+def test_when_the_leader_is_interrupted_a_waiter_takes_over(cache: VersionedCache, pool: ThreadPoolExecutor) -> None:
+    interrupted = Loader(KeyboardInterrupt())
+    leader = pool.submit(cache.get, KEY, interrupted)
+    wait_until(lambda: interrupted.calls)
+    waiter = pool.submit(cache.get, KEY, lambda: "loaded by the waiter")
+    wait_until(lambda: cache.info().coalesced == 1)
+    interrupted.answer.set()
+    assert isinstance(leader.exception(), KeyboardInterrupt)
+    assert waiter.result() == "loaded by the waiter"
+
+
+def test_a_loader_that_reads_its_own_key_is_told_so(cache: VersionedCache) -> None:
+    with pytest.raises(LoadFailedError, match="t:1"):
+        cache.get(KEY, lambda: cache.get(KEY, never))
+
+
+def test_many_keys_are_loaded_together_and_join_what_is_under_way(
+    cache: VersionedCache, pool: ThreadPoolExecutor
+) -> None:
+    loader = Loader("one")
+    leader = pool.submit(cache.get, KEY, loader)
+    wait_until(lambda: loader.calls)
+
+    def load(keys: tuple[str, ...]) -> dict[str, str]:
+        loader.answer.set()
+        return dict.fromkeys(keys, "many")
+
+    assert cache.get_many([KEY, "t:2", "t:3"], load) == {KEY: "one", "t:2": "many", "t:3": "many"}
+    leader.result()
+
+
+def test_a_decorated_function_is_the_loader_of_its_key(cache: VersionedCache) -> None:
+    @cache.cached("t:{name|lower}")
+    def find(name: str, *, limit: int = 10) -> str:
+        return f"{name} {limit}"
+
+    assert find("Anna") == find("ANNA", limit=3) == "Anna 10"
+    assert cache.peek("t:anna") == "Anna 10"
+
+
+def test_a_template_that_names_no_parameter_is_refused_at_once(cache: VersionedCache) -> None:
+    with pytest.raises(ConfigError, match="tenant"):
+        cache.cached("t:{tenant}")(lambda number: number)
+
+
+def test_refresh_loads_whatever_is_cached(cache: VersionedCache) -> None:
+    cache.get(KEY, lambda: "old")
+    assert cache.refresh(KEY, lambda: "new") == "new"
+    assert cache.get(KEY, never) == "new"
+
+
+def test_not_found_is_cached(cache: VersionedCache) -> None:
+    nothing: Callable[[], object] = lambda: None  # noqa: E731
+    assert cache.get(KEY, nothing) is None
+    assert cache.read(KEY, never).tier is Tier.LOCAL
+
+
+def test_a_cache_that_was_not_started_follows_from_its_first_miss_on(world: World) -> None:
+    cache = VersionedCache(stream=world.stream, values=world.values)
+    assert cache.get(KEY, lambda: 1) == 1
+    wait_until(lambda: not cache.info().is_lagging)
+    cache.close()
+    assert not follower_threads()
+
+
+def test_a_cache_that_nobody_holds_any_more_ends_its_thread(world: World) -> None:
+    cache = VersionedCache(stream=world.stream, values=world.values)
+    cache.start()
+    assert follower_threads()
+    del cache
+    gc.collect()
+    wait_until(lambda: not follower_threads())
+
+
+def test_a_closed_cache_says_so_and_can_be_started_again(world: World) -> None:
+    cache = VersionedCache(stream=world.stream, values=world.values)
+    cache.start()
+    cache.close()
+    with pytest.raises(RuntimeError, match="start"):
+        cache.get(KEY, never)
+    with cache:
+        assert cache.get(KEY, lambda: 1) == 1

@@ -1,0 +1,80 @@
+"""One datacenter's stream and cached values in memory, real time, and a wait for a condition."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from versioning.backends.base import Append, UnavailableError
+from versioning.backends.memory import AsyncMemoryValues, MemoryStream, MemoryValues
+from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry
+
+DEADLINE_S = 20
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def entry(body: Body) -> NewEntry:
+    return NewEntry(secrets.token_hex(8), body)
+
+
+class CountedValues(AsyncMemoryValues):
+    """Counts commands, and fails when it is told to."""
+
+    def __init__(self, values: MemoryValues) -> None:
+        super().__init__(values)
+        self.commands: list[str] = []
+        self.is_up = True
+
+    def _note(self, command: str) -> None:
+        if not self.is_up:
+            raise UnavailableError("Redis is away")
+        self.commands.append(command)
+
+    async def get(self, key: str) -> bytes | None:
+        self._note("get")
+        return await super().get(key)
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        self._note("get_many")
+        return await super().get_many(keys)
+
+    async def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
+        self._note("try_lease")
+        return await super().try_lease(keys, token, ttl_ms)
+
+    async def fill(self, fills: Sequence[Any]) -> list[bool]:
+        self._note("fill")
+        return await super().fill(fills)
+
+
+class World:
+    def __init__(self) -> None:
+        self.stream = MemoryStream(now_ms)
+        self.values = MemoryValues(now_ms)
+
+    async def append(self, *bodies: Body) -> list[int]:
+        return await self.stream.append(Append(tuple(entry(body) for body in bodies), now_ms()))
+
+    async def begin(self) -> "World":
+        await self.append(Gap("the stream begins"), Heartbeat(now_ms()))
+        return self
+
+    async def change(self, *keys: str) -> int:
+        return (await self.append(Change(keys, gtid="0-1-1"), Heartbeat(now_ms())))[0]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    ends = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < ends, "the condition did not come true in time"
+        time.sleep(0.002)

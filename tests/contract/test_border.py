@@ -1,0 +1,61 @@
+"""The border to the driver: its errors become ours, and a cancellation stays one."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+
+import pytest
+import redis.exceptions
+
+from versioning.backends.base import AuthenticationError, BackendError, UnavailableError
+from versioning.backends.redis_connect import translated
+
+
+@pytest.mark.parametrize(
+    ("raised", "ours"),
+    [
+        (redis.exceptions.AuthenticationError("WRONGPASS"), AuthenticationError),
+        (redis.exceptions.NoPermissionError("NOPERM"), AuthenticationError),
+        (redis.exceptions.ConnectionError("gone"), UnavailableError),
+        (redis.exceptions.TimeoutError("slow"), UnavailableError),
+        (ConnectionResetError(), UnavailableError),
+        (redis.exceptions.ReadOnlyError("a replica"), UnavailableError),
+        (redis.exceptions.ResponseError("WRONGTYPE"), BackendError),
+    ],
+    ids=str,
+)
+def test_an_error_of_the_driver_becomes_one_of_ours_that_names_the_server(
+    raised: Exception, ours: type[BackendError]
+) -> None:
+    words = str(raised) or "ConnectionResetError"
+    with pytest.raises(BackendError, match=f"b:6379.*{words}") as caught, translated("b:6379"):
+        raise raised
+    assert type(caught.value) is ours
+
+
+async def test_a_cancellation_that_makes_the_clean_up_of_the_driver_fail_is_still_a_cancellation() -> None:
+    async def ask() -> None:
+        with translated("b:6379"):
+            try:
+                await asyncio.sleep(60)
+            finally:
+                raise redis.exceptions.TimeoutError("Timed out closing connection")
+
+    await assert_cancelled(ask())
+
+
+async def test_a_cancellation_that_the_driver_loses_is_still_a_cancellation() -> None:
+    async def ask() -> None:
+        while True:
+            with translated("b:6379"), suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    await assert_cancelled(ask())
+
+
+async def assert_cancelled(work: Coroutine[None, None, None]) -> None:
+    working = asyncio.create_task(work)
+    await asyncio.sleep(0)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working

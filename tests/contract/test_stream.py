@@ -1,0 +1,194 @@
+"""What every StreamBackend promises: one body over the in-memory backend and a real Redis."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from versioning import stamp as stamps
+from versioning.backends.base import Append, CheckpointRefusedError, DigestRefusedError, StreamBackend
+from versioning.backends.memory import MemoryStream
+from versioning.backends.redis_stream import RedisStream
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Body, Change, Gap, Generation, Heartbeat, NewEntry, Origin, Poisoned, Replayed
+from versioning.limits import LOSS_LEAD_MS, REPLAY_SLACK_MS
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
+async def stream(request: pytest.FixtureRequest) -> AsyncIterator[StreamBackend]:
+    if request.param == "memory":
+        yield MemoryStream(now_ms)
+        return
+    backend = RedisStream.from_url(request.getfixturevalue("redis_a").url)
+    yield backend
+    await backend.aclose()
+
+
+def change(number: int) -> NewEntry:
+    return NewEntry(f"{number:016x}", Change((f"t:{number}",), gtid=f"0-1-{number}"))
+
+
+def bump(*numbers: int, **options: object) -> Append:
+    return Append(tuple(change(number) for number in numbers), now_ms(), **options)  # type: ignore[arg-type]
+
+
+async def test_entries_come_back_in_order_and_linked_by_their_nonces(stream: StreamBackend) -> None:
+    ids = await stream.append(bump(1, 2, 3))
+    found = await stream.read_after(stamps.ZERO, count=10)
+    assert [entry.stamp for entry in found] == ids == sorted(set(ids))
+    assert [entry.previous for entry in found] == ["", found[0].nonce, found[1].nonce]
+    assert found[2].body == Change(("t:3",), gtid="0-1-3")
+    assert await stream.read_before(None, count=2) == [found[2], found[1]]
+    assert await stream.read_before(ids[1], count=5) == [found[0]]
+    assert await stream.read_one(ids[1]) == found[1]
+    assert await stream.read_one(ids[2] + 1) is None
+
+
+async def test_every_kind_of_entry_survives_the_round_trip(stream: StreamBackend) -> None:
+    bodies: list[Body] = [
+        Gap("first start", gtid="0-1-1"),
+        Change(("t:ä%20", "u:1"), gtid="0-1-2", committed_ms=5, pending=True),
+        Generation(("t",), 7, 30_000, "TRUNCATE", settled=True),
+        Replayed(3, gtid="0-1-2"),
+        Heartbeat(9, 8),
+    ]
+    origin = Origin("a", "5-0", "ab")
+    await stream.append(Append(tuple(NewEntry(f"{i:016x}", b, origin) for i, b in enumerate(bodies)), now_ms()))
+    found = await stream.read_after(stamps.ZERO, count=10)
+    assert [entry.body for entry in found] == bodies
+    assert {entry.origin for entry in found} == {origin}
+
+
+async def test_a_writer_with_an_outdated_checkpoint_is_refused_and_told_the_stored_one(stream: StreamBackend) -> None:
+    first, second = Checkpoint("0-1-1", 1, "a"), Checkpoint("0-1-2", 2, "b")
+    await stream.append(bump(1, writer="source:x", checkpoint=first))
+    with pytest.raises(CheckpointRefusedError) as refused:
+        await stream.append(bump(2, writer="source:x", checkpoint=second))
+    assert refused.value.stored == first
+    assert len(await stream.read_after(stamps.ZERO, count=10)) == 1
+    await stream.append(bump(2, writer="source:x", expected=first, checkpoint=second))
+    assert await stream.checkpoint("source:x") == second
+    assert await stream.checkpoint("source:y") is None
+
+
+async def test_of_many_racing_writers_exactly_one_wins_each_checkpoint(stream: StreamBackend) -> None:
+    async def race(number: int) -> bool:
+        try:
+            await stream.append(bump(number, writer="w", checkpoint=Checkpoint("p", 0, str(number))))
+        except CheckpointRefusedError:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*(race(number) for number in range(8)))) == 1
+
+
+async def test_stamps_exceed_everything_the_writer_has_seen_whatever_was_lost(stream: StreamBackend) -> None:
+    ahead = stamps.make(now_ms() + 3_600_000, 7)
+    [stamp] = await stream.append(bump(1, above=ahead))
+    assert stamp == ahead + 1
+    [after] = await stream.append(bump(2))
+    assert after == stamp + 1
+
+
+async def test_the_first_stamps_after_a_loss_are_beyond_any_that_were_lost_and_the_next_follow_them(
+    stream: StreamBackend,
+) -> None:
+    began_ms = now_ms()
+    [first] = await stream.append(bump(1))
+    assert began_ms + LOSS_LEAD_MS <= stamps.ms_of(first) <= now_ms() + LOSS_LEAD_MS
+    assert await stream.append(bump(2)) == [first + 1]
+
+
+async def test_a_clock_that_runs_far_ahead_does_not_drag_the_stamps_along(stream: StreamBackend) -> None:
+    [stamp] = await stream.append(Append((change(1),), clock_ms=now_ms() + 10**9))
+    assert stamps.ms_of(stamp) <= now_ms() + 60_000
+
+
+async def test_a_full_sequence_goes_on_in_the_next_millisecond(stream: StreamBackend) -> None:
+    full = stamps.make(now_ms() + 3_600_000, stamps.SEQUENCE_MAX - 1)
+    ids = await stream.append(bump(1, 2, above=full))
+    assert ids == [full + 1, full + 2]
+    assert stamps.text(ids[1]).endswith("-0")
+
+
+async def test_other_key_templates_are_refused_until_adopted(stream: StreamBackend) -> None:
+    await stream.append(bump(1, digest="d1"))
+    with pytest.raises(DigestRefusedError):
+        await stream.append(bump(2, digest="d2"))
+    await stream.append(bump(2, digest="d2", adopt_digest=True))
+    with pytest.raises(DigestRefusedError):
+        await stream.append(bump(3, digest="d1"))
+    await stream.append(bump(4))
+    assert (await stream.state()).digest == "d2"
+
+
+async def test_the_state_says_since_when_the_stream_is_complete_and_a_replay_lowers_it(stream: StreamBackend) -> None:
+    await stream.append(bump(1))
+    [gap] = await stream.append(Append((NewEntry("g" * 16, Gap("lost")),), now_ms()))
+    assert (await stream.state()).since == gap
+    since_ms = now_ms() - 20 * 60_000
+    [replayed] = await stream.append(Append((NewEntry("r" * 16, Replayed(since_ms)),), now_ms()))
+    state = await stream.state()
+    assert state.since == stamps.make(since_ms + REPLAY_SLACK_MS)
+    assert (state.last, state.nonce) == (replayed, "r" * 16)
+
+
+async def test_a_blocking_read_returns_when_an_entry_comes(stream: StreamBackend) -> None:
+    waiting = asyncio.create_task(stream.read_after(stamps.ZERO, count=10, block_ms=4_000))
+    ids = await stream.append(bump(1))
+    assert [entry.stamp for entry in await waiting] == ids
+    assert await stream.read_after(ids[0], count=10, block_ms=1) == []
+
+
+async def test_subscribers_are_pushed_every_entry_just_as_it_is_read(stream: StreamBackend) -> None:
+    async with stream.subscribe() as pushed:
+        await stream.append(bump(1, 2))
+        received = [await anext(pushed), await anext(pushed)]
+    assert received == await stream.read_after(stamps.ZERO, count=10)
+
+
+@pytest.mark.integration
+async def test_version_keys_tell_clients_that_do_not_follow(redis_b) -> None:
+    backend = RedisStream.from_url(redis_b.url, version_keys=True)
+    start = (NewEntry("a", Gap("start")), NewEntry("b", Change(("t:1", "t:2"))), NewEntry("c", Heartbeat(77)))
+    [gap, first, _beat] = await backend.append(Append(start, now_ms()))
+    [second, aged] = await backend.append(
+        Append((NewEntry("d", Change(("t:1",))), NewEntry("e", Generation(("t",), 5, 6, "bump"))), now_ms())
+    )
+    names = ["v:t:1", "v:t:2", "g:t", "since", "beat"]
+    with redis_b.client(decode_responses=True) as client:
+        values = client.mget([f"{{stampline}}:{name}" for name in names])
+        assert client.pttl("{stampline}:v:t:1") > 0
+    expected = [stamps.text(second), stamps.text(first), f"{stamps.text(aged)} 5 6", stamps.text(gap), "77"]
+    assert values == expected
+    await backend.aclose()
+
+
+@pytest.mark.integration
+async def test_a_stream_whose_state_is_lost_still_hands_out_greater_stamps(redis_a) -> None:
+    backend = RedisStream.from_url(redis_a.url)
+    [ahead] = await backend.append(bump(1, above=stamps.make(now_ms() + 3_600_000)))
+    with redis_a.client() as client:
+        client.delete("{stampline}:state")
+    [after] = await backend.append(bump(2))
+    assert after == ahead + 1
+    await backend.aclose()
+
+
+@pytest.mark.integration
+async def test_a_poisoned_entry_is_named_and_the_good_ones_around_it_are_read(redis_a) -> None:
+    backend = RedisStream.from_url(redis_a.url)
+    await backend.append(bump(1))
+    with redis_a.client() as client:
+        client.xadd("{stampline}:stream", {b"t": b"change", b"n": b"\xff\xfe", b"b": json.dumps({"keys": [1]})})
+    first, poisoned = await backend.read_after(stamps.ZERO, count=10)
+    assert first.body == Change(("t:1",), gtid="0-1-1")
+    assert isinstance(poisoned.body, Poisoned)
+    assert "keys" in poisoned.body.reason
+    await backend.aclose()

@@ -1,0 +1,106 @@
+"""What every value backend promises: one body over the in-memory backends and real Redis, for threads and asyncio."""
+
+import inspect
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from versioning import stamp as stamps
+from versioning.backends.base import AuthenticationError, Fill, UnavailableError
+from versioning.backends.memory import AsyncMemoryValues, MemoryValues
+from versioning.backends.redis_values import AsyncRedisValues, RedisValues
+from versioning.header import ValueHeader, pack
+
+TOKEN, OTHER = "token", "other"
+
+
+class Values:
+    """Calls either flavour of a backend."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+
+    async def __call__(self, name: str, *arguments: Any) -> Any:
+        result = getattr(self.backend, name)(*arguments)
+        return await result if inspect.isawaitable(result) else result
+
+
+def real(name: str) -> Any:
+    return pytest.param(name, marks=pytest.mark.integration)
+
+
+REAL = ("redis", "redis-async", "cluster", "cluster-async")
+
+
+@pytest.fixture(params=["memory", "memory-async", *map(real, REAL)])
+async def values(request: pytest.FixtureRequest) -> AsyncIterator[Values]:
+    memory = MemoryValues(lambda: time.time_ns() // 1_000_000)
+    kind = request.param
+    if kind.startswith("memory"):
+        yield Values(AsyncMemoryValues(memory) if kind.endswith("async") else memory)
+        return
+    server = request.getfixturevalue("redis_cluster" if kind.startswith("cluster") else "redis_b")
+    flavour = AsyncRedisValues if kind.endswith("async") else RedisValues
+    caller = Values(flavour.from_url(server.url, timeout_ms=2_000))
+    yield caller
+    await caller("aclose" if kind.endswith("async") else "close")
+
+
+def value(ms: int, payload: bytes = b"1") -> bytes:
+    return pack(ValueHeader(stamps.make(ms), ms), payload)
+
+
+async def test_filled_values_are_read_one_by_one_and_together(values: Values) -> None:
+    assert await values("fill", [Fill("t:1", value(5), 60_000), Fill("t:2", value(6), 60_000)]) == [True, True]
+    assert await values("get", "t:1") == value(5)
+    assert await values("get_many", ["t:2", "t:0", "t:1"]) == [value(6), None, value(5)]
+
+
+async def test_a_lease_is_granted_to_one_until_it_is_given_back(values: Values) -> None:
+    assert await values("try_lease", ["t:1"], TOKEN, 60_000) == [True]
+    assert await values("try_lease", ["t:1", "t:2"], OTHER, 60_000) == [False, True]
+    await values("release", ["t:1"], OTHER)
+    assert await values("try_lease", ["t:1"], OTHER, 60_000) == [False]
+    await values("release", ["t:1"], TOKEN)
+    assert await values("try_lease", ["t:1"], OTHER, 60_000) == [True]
+
+
+async def test_a_fill_gives_its_own_lease_back_and_no_other(values: Values) -> None:
+    await values("try_lease", ["t:1"], TOKEN, 60_000)
+    await values("fill", [Fill("t:1", value(5), 60_000, OTHER)])
+    assert await values("try_lease", ["t:1"], OTHER, 60_000) == [False]
+    await values("fill", [Fill("t:1", value(5), 60_000, TOKEN)])
+    assert await values("try_lease", ["t:1"], OTHER, 60_000) == [True]
+
+
+async def test_an_overtaken_loader_does_not_replace_the_newer_value(values: Values) -> None:
+    await values("fill", [Fill("t:1", value(1_000_000), 60_000)])
+    await values("try_lease", ["t:1"], TOKEN, 60_000)
+    assert await values("fill", [Fill("t:1", value(999_999), 60_000, TOKEN)]) == [False]
+    assert await values("get", "t:1") == value(1_000_000)
+    assert await values("try_lease", ["t:1"], TOKEN, 60_000) == [True]
+
+
+async def test_a_value_from_a_far_future_does_not_keep_refills_out(values: Values) -> None:
+    await values("fill", [Fill("t:1", value(1_000_000), 60_000)])
+    assert await values("fill", [Fill("t:1", value(900_000), 60_000)]) == [True]
+
+
+async def test_a_foreign_value_is_replaced(values: Values) -> None:
+    await values("fill", [Fill("t:1", b"\x80\x04foreign pickle", 60_000)])
+    assert await values("fill", [Fill("t:1", value(1), 60_000)]) == [True]
+    assert await values("get", "t:1") == value(1)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
+async def test_a_stopped_redis_and_a_wrong_password_have_errors_of_their_own(new_redis, flavour) -> None:
+    server = new_redis(requirepass="right")
+    wrong = Values(flavour.from_url(f"redis://:wrong@127.0.0.1:{server.port}/0", timeout_ms=2_000))
+    with pytest.raises(AuthenticationError, match="check user"):
+        await wrong("get", "t:1")
+    server.stop()
+    with pytest.raises(UnavailableError, match=f"127.0.0.1:{server.port}"):
+        await Values(flavour.from_url(server.url, timeout_ms=2_000))("get", "t:1")

@@ -1,0 +1,151 @@
+"""Two datacenters for the mirror's tests: real commits in A, stamped at once, and mirrors into a real stream B."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.sql_server import PASSWORD, SqlServer
+from replicator.mirror.gate_mysql import MySqlGate
+from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.run import run_mirror
+from replicator.mysql import MySqlAddress
+from versioning import stamp as stamps
+from versioning.backends.base import Append
+from versioning.backends.redis_stream import RedisStream
+from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
+
+DEADLINE_S = 40.0
+OPTIONS = MirrorOptions(gate_limit_ms=20_000, heartbeat_ms=100, silence_ms=2_000, check_ms=300)
+IMPATIENT = MirrorOptions(gate_limit_ms=300, heartbeat_ms=100, silence_ms=2_000, check_ms=300)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def gate_on(
+    server: SqlServer, name: str = "replica-b", user: str = "stampline_gate", password: str = PASSWORD
+) -> MySqlGate:
+    return MySqlGate(name, MySqlAddress(server.host, server.port, user, password, ssl_disabled=True))
+
+
+@dataclass
+class RunningMirror:
+    task: "asyncio.Task[None]"
+    stop: asyncio.Event
+    stats: MirrorStats
+
+    async def kill(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@dataclass
+class Site:
+    """``commit`` writes a row in A and its entry into stream A, as a source without any delay would."""
+
+    primary: MariaDb
+    database: str
+    redis_a: RedisServer
+    redis_b: RedisServer
+    origin: RedisStream
+    target: RedisStream
+    mirrors: list[RunningMirror] = field(default_factory=list)
+    appended_ms: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, primary: MariaDb, database: str, redis_a: RedisServer, redis_b: RedisServer
+    ) -> "AsyncIterator[Site]":
+        origin = RedisStream.from_url(redis_a.url)
+        target = RedisStream.from_url(redis_b.url, version_keys=True)
+        site = cls(primary, database, redis_a, redis_b, origin, target)
+        beating = asyncio.ensure_future(site._beat())
+        try:
+            yield site
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            for mirror in site.mirrors:
+                await mirror.kill()
+            await origin.aclose()
+            await target.aclose()
+
+    async def _beat(self) -> None:
+        while True:
+            await self.append(Heartbeat(now_ms(), gtid=await asyncio.to_thread(self.primary.gtid_position)))
+            await asyncio.sleep(0.1)
+
+    def start(
+        self, *gates: MySqlGate, options: MirrorOptions = OPTIONS, origin_port: int | None = None
+    ) -> RunningMirror:
+        async def work() -> None:
+            url = self.redis_a.url if origin_port is None else f"redis://127.0.0.1:{origin_port}/0"
+            origin = RedisStream.from_url(url)
+            target = RedisStream.from_url(self.redis_b.url, version_keys=True)
+            try:
+                await run_mirror(options, origin, target, gates, stop=stop, stats=stats)
+            finally:
+                await origin.aclose()
+                await target.aclose()
+
+        stop, stats = asyncio.Event(), MirrorStats()
+        mirror = RunningMirror(asyncio.ensure_future(work()), stop, stats)
+        self.mirrors.append(mirror)
+        return mirror
+
+    async def append(self, body: Body) -> int:
+        batch = Append((NewEntry(secrets.token_hex(8), body),), clock_ms=0)
+        return (await self.origin.append(batch))[0]
+
+    async def commit(self, number: int) -> str:
+        """Return the key."""
+        sql = "INSERT INTO tracker_web (id, tracker_id, tenant_id) VALUES (%s, %s, 1)"
+        await asyncio.to_thread(self.primary.execute, sql, (number, f"t-{number}"), database=self.database)
+        gtid = await asyncio.to_thread(self.primary.gtid_position)
+        key = f"tracker_web:{number}"
+        self.appended_ms[key] = time.monotonic() * 1000
+        await self.append(Change((key,), gtid, now_ms()))
+        return key
+
+    async def entries(self) -> list[Entry]:
+        return await self.target.read_after(stamps.ZERO, count=100_000)
+
+    async def until(self, is_true: Callable[["Seen"], bool]) -> "Seen":
+        give_up_at = time.monotonic() + DEADLINE_S
+        while True:
+            for mirror in self.mirrors:
+                if mirror.task.done() and not mirror.task.cancelled():
+                    mirror.task.result()
+            seen = Seen(await self.entries())
+            if is_true(seen):
+                return seen
+            assert time.monotonic() < give_up_at, f"{seen.entries[-10:]} {[m.stats for m in self.mirrors]}"
+            await asyncio.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Seen:
+    entries: list[Entry]
+
+    @property
+    def changes(self) -> list[Change]:
+        return [entry.body for entry in self.entries if isinstance(entry.body, Change)]
+
+    @property
+    def keys(self) -> list[str]:
+        return [key for body in self.changes if not body.settled for key in body.keys]
+
+    @property
+    def gaps(self) -> list[Gap]:
+        return [entry.body for entry in self.entries if isinstance(entry.body, Gap)]
+
+    @property
+    def heartbeats(self) -> list[Heartbeat]:
+        return [entry.body for entry in self.entries if isinstance(entry.body, Heartbeat)]

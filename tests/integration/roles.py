@@ -1,0 +1,85 @@
+"""Commands of stampline as processes of their own, with a settings file as a user writes it."""
+
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from deploy.simulation.ports import LOOPBACK, free_port
+from deploy.simulation.processes import ManagedProcess
+
+STAMPLINE = Path(sys.executable).parent / "stampline"
+DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def line(self) -> str:
+        """The one line on stderr that says what to do; lines of the log do not count."""
+        lines = [line for line in self.err.splitlines() if not line.startswith("{")]
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+def run(*arguments: str, config: Path | None = None) -> Finished:
+    command = [str(STAMPLINE), *arguments, *(["--config", str(config)] if config else [])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def write_config(folder: Path, text: str, name: str = "stampline.toml") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+class Role:
+    """A role that serves HTTP, from the block's begin (ready) to its end (stopped)."""
+
+    def __init__(self, command: Sequence[str], config: Path, port: int | None = None, *, ready: str = "/livez") -> None:
+        self.port = port or free_port()
+        self._ready = ready
+        arguments = [*command, "--config", str(config)]
+        self.process = ManagedProcess(
+            command[0],
+            [STAMPLINE, *(part.replace("PORT", str(self.port)) for part in arguments)],
+            config.with_suffix(".log"),
+        )
+
+    def __enter__(self) -> Self:
+        self.process.start()
+        self.process.wait_until(lambda: self.is_answering(self._ready), DEADLINE_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+
+    def is_answering(self, path: str) -> bool:
+        with suppress(OSError, http.client.HTTPException):
+            return self.request("GET", path)[0] == 200
+        return False
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=DEADLINE_S)
+        try:
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, path, payload, {"Content-Type": "application/json", **(headers or {})})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Any:
+        return json.loads(self.request("GET", path)[1])

@@ -1,0 +1,342 @@
+"""The doctor on real servers: silent where all is well, and right about what is not. A fix that is SQL is typed in."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.mysql56 import MySql56
+from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.redis_sets import RedisCluster, RedisSentinel
+from deploy.simulation.sql_server import PASSWORD
+from replicator.doctor.ask_mysql import ask_server
+from replicator.doctor.binlog_checks import Retention, check_binlog
+from tests.integration.doctor_world import DoctorWorld
+from tests.integration.roles import Role, write_config
+from tests.integration.source_world import address
+from versioning.backends.redis_connect import RedisAddress
+from versioning.backends.redis_facts import redis_facts
+from versioning.limits import CLOCK_ERROR_MS
+
+
+@pytest.fixture
+def world(
+    mariadb_a: MariaDb,
+    replica_b: MariaDb,
+    redis_a: RedisServer,
+    redis_b: RedisServer,
+    database: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[DoctorWorld]:
+    parts = {"a": mariadb_a, "b": replica_b, "redis_a": redis_a, "redis_b": redis_b, "database": database}
+    with DoctorWorld.open(**parts, folder=tmp_path, capsys=capsys) as opened:
+        yield opened
+
+
+def test_a_proper_world_has_no_findings(world: DoctorWorld) -> None:
+    assert world.examine("--json").findings == []
+    done = world.examine()
+    assert done.code == 0
+    assert done.out.startswith("ok: checked source ")
+    assert done.out.count("\n") == 1
+
+
+def test_roles_at_work_leave_no_findings(world: DoctorWorld, tmp_path: Path) -> None:
+    for redis in (world.redis_a, world.redis_b):
+        redis.flush()
+    config = world.config()
+    of_a = config.read_text().replace(
+        f'[stream]\nurl = "{world.redis_b.url}"', f'[stream]\nurl = "{world.redis_a.url}"'
+    )
+    source = write_config(tmp_path, of_a.replace("server_id = 4000000000", "server_id = 4000000001"), "source.toml")
+    with (
+        Role(["source", "--metrics-port", "PORT"], source, ready="/readyz"),
+        Role(["mirror", "--metrics-port", "PORT"], config, ready="/readyz"),
+    ):
+        assert world.examine("--json").findings == []
+
+
+Break = Callable[[DoctorWorld], AbstractContextManager[None]]
+
+
+@contextlib.contextmanager
+def replica_stopped(world: DoctorWorld) -> Iterator[None]:
+    world.b.stop_replication()
+    try:
+        yield
+    finally:
+        world.b.start_replication()
+
+
+@contextlib.contextmanager
+def replica_filtered(world: DoctorWorld) -> Iterator[None]:
+    world.b.stop_replication()
+    world.b.execute("SET GLOBAL replicate_ignore_db = 'elsewhere'")
+    world.b.start_replication()
+    try:
+        yield
+    finally:
+        world.b.stop_replication()
+        world.b.execute("SET GLOBAL replicate_ignore_db = ''")
+        world.b.start_replication()
+
+
+@contextlib.contextmanager
+def replica_by_offset(world: DoctorWorld) -> Iterator[None]:
+    world.b.stop_replication()
+    world.b.execute("CHANGE MASTER TO MASTER_USE_GTID = no")
+    world.b.start_replication()
+    try:
+        yield
+    finally:
+        world.b.replicate_from(world.a.port)
+
+
+@contextlib.contextmanager
+def without_right_to_read_the_binlog(world: DoctorWorld) -> Iterator[None]:
+    user = "shop_poor"
+    world.a.execute(f"CREATE USER '{user}'@'%' IDENTIFIED BY '{PASSWORD}'")
+    world.a.execute(f"GRANT REPLICATION CLIENT, SLAVE MONITOR ON *.* TO '{user}'@'%'")
+    world.a.execute(f"GRANT SELECT, REFERENCES ON `{world.database}`.* TO '{user}'@'%'")
+    world.source_user = user
+    try:
+        yield
+    finally:
+        world.a.execute(f"DROP USER '{user}'@'%'")
+
+
+@contextlib.contextmanager
+def without_right_to_see_replication(world: DoctorWorld) -> Iterator[None]:
+    world.gate_user = "toc"
+    yield
+
+
+@contextlib.contextmanager
+def without_primary_key(world: DoctorWorld) -> Iterator[None]:
+    world.a.execute("ALTER TABLE item DROP PRIMARY KEY", database=world.database)
+    yield
+
+
+@contextlib.contextmanager
+def with_a_cascade(world: DoctorWorld) -> Iterator[None]:
+    world.a.execute("CREATE TABLE shelf (id INT NOT NULL PRIMARY KEY) ENGINE = InnoDB", database=world.database)
+    added = "ALTER TABLE item ADD CONSTRAINT on_shelf FOREIGN KEY (shelf) REFERENCES shelf (id) ON DELETE CASCADE"
+    world.a.execute(added, database=world.database)
+    yield
+
+
+SET_WRONGLY = {
+    "a": [
+        ("binlog_format", "STATEMENT", "binlog_format", "error"),
+        ("binlog_row_image", "MINIMAL", "binlog_row_image", "warning"),
+        ("binlog_row_metadata", "NO_LOG", "binlog_row_metadata", "warning"),
+        ("binlog_checksum", "NONE", "binlog_checksum", "warning"),
+        ("log_bin_compress", "ON", "log_bin_compress", "warning"),
+        ("gtid_strict_mode", "OFF", "gtid_strict_mode", "warning"),
+        ("sync_binlog", "0", "sync_binlog", "warning"),
+        # Nothing is purged here: no binlog of these servers is that old.
+        ("binlog_expire_logs_seconds", "1800", "binlog_retention", "error"),
+    ],
+    "b": [
+        ("read_only", "OFF", "read_only", "warning"),
+        ("gtid_strict_mode", "OFF", "gtid_strict_mode", "warning"),
+    ],
+}
+
+
+@pytest.mark.parametrize("where", ["a", "b"])
+def test_every_variable_that_is_set_wrongly_is_mended_by_its_own_fix(world: DoctorWorld, where: str) -> None:
+    server: MariaDb = getattr(world, where)
+    with contextlib.ExitStack() as undo:
+        for name, value, _, _ in SET_WRONGLY[where]:
+            undo.enter_context(world.set_global(server, name, value))
+        found = world.examine("--json")
+        assert {(finding["check"], finding["severity"]) for finding in found.findings} == {
+            (check, severity) for _, _, check, severity in SET_WRONGLY[where]
+        }
+        assert found.code == (1 if where == "a" else 0)
+        for finding in found.findings:
+            assert server.address in finding["subject"]
+            world.apply(finding["fix"], server)
+        assert world.examine("--json").findings == []
+
+
+@pytest.mark.parametrize(
+    ("breaking", "check", "severity", "where"),
+    [
+        (without_right_to_read_the_binlog, "grant_replication", "error", "a"),
+        (without_primary_key, "primary_key", "error", "a"),
+        (with_a_cascade, "cascade", "warning", "a"),
+        (replica_stopped, "replication_stopped", "error", "b"),
+        (replica_filtered, "replica_filter", "error", "b"),
+        (replica_by_offset, "replica_gtid", "warning", "b"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_wrong_in_mysql_is_mended_by_its_own_fix(
+    world: DoctorWorld, breaking: Break, check: str, severity: str, where: str
+) -> None:
+    with breaking(world):
+        found = world.examine("--json")
+        assert found.checks == {check}, found.findings
+        finding = found.of(check)
+        assert finding["severity"] == severity
+        assert found.code == (1 if severity == "error" else 0)
+        world.apply(finding["fix"], world.a if where == "a" else world.b)
+        assert world.examine("--json").findings == []
+
+
+def test_a_gate_that_may_not_see_replication_is_given_the_right(world: DoctorWorld) -> None:
+    with without_right_to_see_replication(world):
+        finding = world.examine("--json").of("grant_monitor")
+    assert finding["fix"] == "GRANT SLAVE MONITOR ON *.* TO 'toc'@'%';"
+
+
+def test_loaders_outside_utc_are_named_where_a_key_has_a_timestamp(world: DoctorWorld) -> None:
+    world.a.execute("ALTER TABLE item ADD COLUMN seen TIMESTAMP NULL", database=world.database)
+    world.keys.append("item:seen:{seen}")
+    world.write_checkpoints()
+    with world.set_global(world.b, "time_zone", "+02:00"):
+        finding = world.examine("--json").of("time_zone")
+        assert finding["subject"] == f"gate b1 {world.b.address}"
+        assert f"{world.database}.item.seen" in finding["what"]
+        world.apply(finding["fix"].partition(" or ")[0], world.b)
+        assert world.examine("--json").findings == []
+
+
+def test_spellings_of_one_value_need_filters_and_the_template_says_which(world: DoctorWorld) -> None:
+    world.keys[1] = "item:code:{code}"
+    world.write_checkpoints()
+    found = world.examine("--json")
+    assert found.code == 0
+    assert found.of("collation_case")["fix"] == "write {code|lower} in the template"
+    assert found.of("collation_padding")["fix"] == "write {code|trim} in the template"
+
+
+@pytest.mark.parametrize("side", ["redis_a", "redis_b"])
+@pytest.mark.parametrize(
+    ("name", "value", "check", "severity"),
+    [
+        ("maxmemory-policy", "allkeys-lru", "eviction", "error"),
+        ("appendonly", "no", "persistence", "warning"),
+    ],
+)
+def test_a_redis_that_forgets_is_named_with_the_command(
+    world: DoctorWorld, side: str, name: str, value: str, check: str, severity: str
+) -> None:
+    redis: RedisServer = getattr(world, side)
+    with world.configured(redis, name, value):
+        found = world.examine("--json")
+        finding = found.of(check)
+        assert found.checks == {check}
+        assert finding["severity"] == severity
+        assert redis.address in finding["subject"]
+        command = finding["fix"].partition(";")[0].removeprefix("redis-cli ")
+        with redis.client() as client:
+            client.execute_command(*command.split())
+        assert world.examine("--json").findings == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "check", "fix"),
+    [
+        ({"stream.window_s": 600}, "window", "write window_s = 1860 into [stream]"),
+        ({"stream.wait_replicas": 1}, "replicas", "write wait_replicas = 0 into [stream]"),
+        ({"source.server_id": 2}, "server_id", "take server_id out of [source]"),
+        ({"toc.mysql": "mysql://toc@127.0.0.9:3307/shop"}, "gate", 'host = "127.0.0.9" and port = 3307'),
+    ],
+    ids=["window", "wait_replicas", "server_id", "unlisted database"],
+)
+def test_settings_that_do_not_fit_are_named_with_the_line_to_write(
+    world: DoctorWorld, settings: dict[str, object], check: str, fix: str
+) -> None:
+    world.settings |= settings
+    found = world.examine("--json")
+    assert found.checks == {check}
+    assert found.code == 1
+    assert fix in found.of(check)["fix"]
+
+
+def test_other_key_templates_than_the_streams_are_named(world: DoctorWorld) -> None:
+    world.keys[0] = "article:{id}"
+    found = world.examine("--json")
+    assert found.checks == {"templates"}
+    assert "--adopt-templates" in found.of("templates")["fix"]
+
+
+def test_a_stream_that_is_trimmed_too_soon_is_named(world: DoctorWorld) -> None:
+    world.write_checkpoints()
+    with world.redis_b.client() as client:
+        client.xtrim("{stampline}:stream", maxlen=1, approximate=False)
+    assert world.examine("--json").of("stream_trimmed")["severity"] == "error"
+
+
+def test_entries_that_were_removed_are_named(world: DoctorWorld) -> None:
+    with world.redis_a.client() as client:
+        client.xtrim("{stampline}:stream", maxlen=0, approximate=False)
+    assert world.examine("--json").of("stream_end")["subject"] == f"origin {world.redis_a.address}"
+
+
+def test_roles_that_are_not_running_are_named(world: DoctorWorld) -> None:
+    world.write_checkpoints(age_ms=60_000)
+    fixes = {finding["fix"] for finding in world.examine("--json").findings}
+    assert {fix.partition(" --config")[0] for fix in fixes} == {"stampline source", "stampline mirror"}
+
+
+def test_a_server_that_does_not_answer_is_a_finding_and_the_others_are_still_checked(
+    world: DoctorWorld, new_redis: Callable[..., RedisServer]
+) -> None:
+    gone = new_redis()
+    gone.stop()
+    world.redis_a = gone
+    with world.set_global(world.a, "sync_binlog", "0"):
+        found = world.examine("--json")
+    assert found.code == 1
+    assert found.checks == {"unreached", "sync_binlog"}
+    assert found.of("unreached")["fix"] == "start it, or correct its address in [mirror] origin_url"
+
+
+def test_a_login_that_is_refused_names_the_account(world: DoctorWorld) -> None:
+    world.gate_user = "nobody_here"
+    finding = world.examine("--json").of("unreached")
+    assert "nobody_here" in finding["what"]
+    assert PASSWORD not in str(finding)
+
+
+def test_text_is_one_aligned_line_a_finding_and_errors_come_first(world: DoctorWorld) -> None:
+    with (
+        world.set_global(world.a, "sync_binlog", "0"),
+        world.configured(world.redis_a, "maxmemory-policy", "volatile-ttl"),
+    ):
+        done = world.examine()
+    first, second, last = done.out.splitlines()
+    assert first.startswith("error    origin ")
+    assert second.startswith("warning  source ")
+    assert first.index("maxmemory-policy is") == second.index("sync_binlog is")
+    assert last.startswith("1 errors, 1 warnings: checked ")
+    assert done.code == 1
+
+
+async def test_every_primary_of_a_cluster_is_asked(redis_cluster: RedisCluster) -> None:
+    found = await redis_facts(RedisAddress.parse(redis_cluster.url))
+    assert {facts.address for facts in found} == {node.address for node in redis_cluster.nodes}
+    assert all((facts.role, facts.policy, facts.save) == ("master", "noeviction", "") for facts in found)
+
+
+async def test_behind_sentinel_the_primary_is_asked_and_its_replica_counted(sentinel: RedisSentinel) -> None:
+    (facts,) = await redis_facts(RedisAddress.parse(sentinel.url))
+    assert (facts.role, facts.replicas) == ("master", 1)
+    assert abs(facts.clock_offset_ms) - facts.clock_error_ms < CLOCK_ERROR_MS
+
+
+def test_an_old_mysql_is_asked_in_its_own_words(mysql56: MySql56) -> None:
+    facts = ask_server("source", address(mysql56, user="root"))
+    assert not facts.is_mariadb
+    assert facts.binlog_filters == ()
+    assert facts.replication == ()
+    found = {finding.check for finding in check_binlog(facts, Retention(2100, 86_400))}
+    assert found == {"sync_binlog", "innodb_flush_log_at_trx_commit"}

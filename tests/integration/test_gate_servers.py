@@ -1,0 +1,121 @@
+"""What real servers answer to a gate."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.mysql56 import MySql56
+from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError, names
+from replicator.mirror.gate_mysql import check_gates
+from tests.integration.mirror_site import gate_on
+
+INSERT = "INSERT INTO tracker_web (tracker_id, tenant_id) VALUES ('t-1', 7)"
+
+
+def following(position: str) -> str:
+    """Return the GTID after this one, in a server that has one domain."""
+    domain, server, sequence = position.split("-")
+    return f"{domain}-{server}-{int(sequence) + 1}"
+
+
+async def test_a_wait_ends_when_the_replica_has_applied_it(
+    mariadb_a: MariaDb, replica_b: MariaDb, database: str
+) -> None:
+    replica_b.catch_up_with(mariadb_a)
+    gate = gate_on(replica_b)
+    await gate.check()
+    wanted = following(mariadb_a.gtid_position())
+    waiting = asyncio.ensure_future(gate.wait(wanted, 20_000))
+    await asyncio.to_thread(mariadb_a.execute, INSERT, database=database)
+    position = await waiting
+    while not names(position, wanted):  # Another test's commit may have been the one that ended the wait.
+        position = await gate.wait(wanted, 1_000)
+    assert replica_b.scalar("SELECT COUNT(*) FROM tracker_web", database=database) == 1
+    await gate.aclose()
+
+
+async def test_an_empty_gtid_asks_only_for_the_position(mariadb_a: MariaDb, replica_b: MariaDb) -> None:
+    replica_b.catch_up_with(mariadb_a)
+    gate = gate_on(replica_b)
+    assert names(await gate.wait("", 60_000), mariadb_a.gtid_position())
+    await gate.aclose()
+
+
+async def test_a_foreign_domain_is_never_applied(mariadb_a: MariaDb, replica_b: MariaDb) -> None:
+    gate = gate_on(replica_b)
+    wanted = f"{mariadb_a.gtid_position()},77-1-1"
+    assert not names(await gate.wait(wanted, 100), wanted)
+    await gate.aclose()
+
+
+async def test_a_mysql_gtid_is_refused_by_mariadb(replica_b: MariaDb) -> None:
+    gate = gate_on(replica_b)
+    with pytest.raises(GateError, match="another notation"):
+        await gate.wait("3e11fa47-71ca-11e1-9e33-c80aa9429562:5", 100)
+    await gate.aclose()
+
+
+async def test_an_offset_in_the_primary_s_binlog_can_be_waited_for(mariadb_a: MariaDb, replica_b: MariaDb) -> None:
+    status = mariadb_a.query("SHOW MASTER STATUS")[0]
+    wanted = f"{status['File']}/{status['Position']}"
+    gate = gate_on(replica_b)
+    position = await gate.wait(wanted, 5_000)
+    assert names(position, wanted)
+    assert not names(position, f"{status['File']}/{status['Position'] + 1_000_000}")
+    await gate.aclose()
+
+
+async def test_the_primary_itself_can_be_listed(mariadb_a: MariaDb, database: str) -> None:
+    gate = gate_on(mariadb_a, "primary")
+    await gate.check()
+    mariadb_a.execute(INSERT, database=database)
+    wanted = mariadb_a.gtid_position()
+    assert names(await gate.wait(wanted, 5_000), wanted)
+    assert not names(await gate.wait("9-9-9", 50), "9-9-9")
+    await gate.aclose()
+
+
+async def test_a_database_that_can_never_open_the_gate_is_refused(new_mariadb: Callable[..., MariaDb]) -> None:
+    gate = gate_on(new_mariadb(log_bin=None, log_slave_updates=None))
+    with pytest.raises(GateSetupError, match="replicates from nowhere"):
+        await check_gates([gate])
+    await gate.aclose()
+
+
+async def test_a_wrong_password_is_told_apart_from_a_server_that_is_down(
+    replica_b: MariaDb, new_mariadb: Callable[..., MariaDb]
+) -> None:
+    gate = gate_on(replica_b, password="wrong")
+    with pytest.raises(GateDeniedError):
+        await gate.wait("", 0)
+    await gate.aclose()
+    stopped = new_mariadb()
+    stopped.stop()
+    gate = gate_on(stopped)
+    with pytest.raises(GateError, match="not available"):
+        await gate.wait("", 0)
+    await gate.aclose()
+
+
+async def test_a_gate_finds_a_restarted_replica_again(mariadb_a: MariaDb, replica_b: MariaDb) -> None:
+    gate = gate_on(replica_b)
+    before = await gate.wait("", 0)
+    replica_b.kill()
+    with pytest.raises(GateError):
+        await gate.wait("", 0)
+    replica_b.start()
+    assert names(await gate.wait("", 0), before)
+    await gate.aclose()
+
+
+async def test_mysql_answers_by_its_executed_set(mysql56: MySql56) -> None:
+    gate = gate_on(mysql56, "mysql", user="root", password=mysql56.password)
+    await gate.check()
+    mysql56.create_database("shop_gate")
+    wanted = mysql56.gtid_position().replace("\n", "")
+    assert names(await gate.wait(wanted, 1_000), wanted)
+    uuid = wanted.partition(":")[0]
+    assert not names(await gate.wait(f"{uuid}:99999", 100), f"{uuid}:99999")
+    await gate.aclose()

@@ -1,0 +1,172 @@
+"""The WAN cut, slow, half-open, a certificate expired or rotated, a wrong password: backoff, no storm, nothing lost."""
+
+import asyncio
+import gc
+import secrets
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.ports import free_port
+from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.relay import Relay
+from replicator import retry
+from replicator.mirror.options import MirrorStats
+from replicator.mirror.position import MirrorPosition
+from replicator.mirror.reader import OriginReader
+from replicator.mirror.resume import Resume
+from replicator.retry import Backoff
+from tests.client.worlds import until
+from tests.integration.pipeline import MIRROR, Pipeline, now_ms
+from versioning.backends.base import Append
+from versioning.backends.redis_stream import RedisStream
+from versioning.client import follower as followers
+from versioning.client.follower import Follower
+from versioning.entries import Change, Entry, Heartbeat, NewEntry
+from versioning.index import Index
+
+DENIED_S = 1.0
+FAULT_S = 2.5
+
+
+@pytest.mark.parametrize("fault", ["cut", "black_hole", "slow"])
+async def test_a_wan_at_fault_under_load(
+    mariadb_a: MariaDb, database: str, redis_a: RedisServer, redis_b: RedisServer, relay: Relay, fault: str
+) -> None:
+    wan_url = f"redis://127.0.0.1:{relay.add_link('redis', redis_a.port)}/0"
+    async with Pipeline.open(mariadb_a, database, redis_a.url, redis_b.url, wan_url=wan_url) as pipeline:
+        relay.slow(2_000) if fault == "slow" else relay.send(fault)
+        await pipeline.run_for(FAULT_S)
+        assert all((reader.info().lag_ms or 0) > 1_000 for reader in pipeline.readers)
+        relay.heal()
+        await pipeline.assert_converges()
+
+
+async def test_a_page_that_a_slow_wan_does_not_carry_in_time_is_asked_for_in_smaller_ones(
+    redis_a: RedisServer, relay: Relay
+) -> None:
+    big = tuple(f"tracker_web:{number}:{'x' * 400}" for number in range(50))
+    near = RedisStream.from_url(redis_a.url)
+    for _ in range(80):
+        await near.append(Append((NewEntry(secrets.token_hex(8), Change(big)),), now_ms()))
+    await near.aclose()
+    taken: list[Entry] = []
+    far = RedisStream.from_url(f"redis://127.0.0.1:{relay.add_link('redis', redis_a.port)}/0", timeout_ms=600)
+    relay.slow(1_000_000)
+    stats = MirrorStats()
+    reader = OriginReader(
+        far, Resume(MirrorPosition()), taken.append, no_wait, options=MIRROR, stats=stats, backoff=Backoff(lambda: 0.0)
+    )
+    reading = asyncio.create_task(reader.run())
+    try:
+        await until(lambda: len(taken) == 80)
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await far.aclose()
+    assert stats.reconnects_by_reason["link_lost"] > 0
+    assert reading.cancelled()
+
+
+async def no_wait() -> None:
+    """There is always room."""
+
+
+def denied_logins(redis: RedisServer) -> int:
+    with redis.client() as client:
+        return sum(int(found["count"]) for found in client.acl_log(count=1_000) if found["reason"] == "auth")
+
+
+@pytest.mark.parametrize("denied", ["a", "b"])
+async def test_a_password_that_was_changed_makes_no_storm_of_logins(
+    mariadb_a: MariaDb,
+    database: str,
+    redis_a: RedisServer,
+    redis_b: RedisServer,
+    new_redis: Callable[..., RedisServer],
+    monkeypatch: pytest.MonkeyPatch,
+    denied: str,
+) -> None:
+    monkeypatch.setattr(retry, "DENIED_S", DENIED_S)
+    monkeypatch.setattr(followers, "BACKOFF_DENIED_S", DENIED_S)
+    locked = new_redis(requirepass="before")
+    urls = (locked.url, redis_b.url) if denied == "a" else (redis_a.url, locked.url)
+    async with Pipeline.open(mariadb_a, database, *urls) as pipeline:
+        change_password(locked, "after")
+        await pipeline.run_for(2 * DENIED_S)
+        # Two sources or two readers and two mirrors, each three times at most; a mirror's reader has two connections.
+        assert 4 <= denied_logins(locked) <= 3 * (2 + 2 * 2)
+        change_password(locked, "before")
+        await pipeline.assert_converges()
+
+
+def change_password(redis: RedisServer, password: str) -> None:
+    with redis.client() as client:
+        client.config_set("requirepass", password)
+        redis.options["requirepass"] = password
+        for kind in ("normal", "pubsub"):
+            client.client_kill_filter(_type=kind, skipme=True)
+
+
+class Authority:
+    """Issues certificates for 127.0.0.1."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.certificate = folder / "ca.pem"
+        self._key = folder / "ca.key"
+        subject = ["-subj", "/CN=stampline test", "-keyout", str(self._key), "-out", str(self.certificate)]
+        self._openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject)
+
+    def issue(self, name: str, days: int) -> tuple[Path, Path]:
+        """Return certificate and key; with ``days`` below zero it has expired."""
+        key, request, certificate = (self._folder / f"{name}.{kind}" for kind in ("key", "csr", "pem"))
+        names = self._folder / "names"
+        names.write_text("subjectAltName=IP:127.0.0.1")
+        self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=redis", "-keyout", key, "-out", request)
+        signer = ("-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial")
+        self._openssl("x509", "-req", "-in", request, *signer, "-days", days, "-extfile", names, "-out", certificate)
+        return certificate, key
+
+    @staticmethod
+    def _openssl(*arguments: object) -> None:
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
+
+
+def use_certificate(redis: RedisServer, issued: tuple[Path, Path]) -> None:
+    """Rotate, as an operator does, and end the connections that still use the old one."""
+    with redis.client() as client:
+        client.config_set("tls-cert-file", str(issued[0]), "tls-key-file", str(issued[1]))
+        client.client_kill_filter(_type="normal", skipme=True)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_an_expired_certificate_is_named_and_a_rotated_one_is_taken_up(
+    new_redis: Callable[..., RedisServer], tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    good, expired, rotated = (authority.issue(name, days) for name, days in (("good", 2), ("expired", -1), ("new", 2)))
+    port = free_port()
+    redis = new_redis(
+        tls_port=port,
+        tls_auth_clients="no",
+        tls_cert_file=good[0],
+        tls_key_file=good[1],
+        tls_ca_cert_file=authority.certificate,
+    )
+    stream = RedisStream.from_url(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority.certificate}")
+    follower = Follower(stream, Index())
+    await stream.append(Append((NewEntry("a" * 16, Heartbeat(now_ms())),), now_ms()))
+    await follower.start()
+    use_certificate(redis, expired)
+    await until(lambda: not follower.stats.is_connected)
+    await until(lambda: "certificate has expired" in follower.stats.last_error)
+    use_certificate(redis, rotated)
+    await until(lambda: follower.stats.is_connected)
+    assert follower.stats.breaks == 0
+    await follower.aclose()
+    await stream.aclose()
+    gc.collect()  # asyncio leaves the transports of failed TLS handshakes to the collector, which warns.

@@ -1,0 +1,259 @@
+"""Servers whose history is not the one that was read: set back, restored, promoted, purged. No commit is missed."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.mysql56 import MySql56
+from deploy.simulation.processes import ProcessGroup
+from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.sql_server import SqlServer
+from tests.integration.source_world import World
+from versioning.entries import Gap, Replayed
+
+NewMariaDb = Callable[..., MariaDb]
+
+
+def insert(world: World, first: int, last: int) -> set[str]:
+    for number in range(first, last + 1):
+        world.run(f"INSERT INTO item (id, code) VALUES ({number}, 'c{number}')")
+    return {f"item:{number}" for number in range(first, last + 1)}
+
+
+async def gaps(world: World) -> list[str]:
+    return [body.reason for body in await world.bodies() if isinstance(body, Gap)]
+
+
+async def replayed_since_the_last_gap(world: World) -> None:
+    async def is_replayed() -> bool:
+        marks = [type(body) for body in await world.bodies() if isinstance(body, Gap | Replayed)]
+        return marks[-1] is Replayed
+
+    await world.until_async(is_replayed)
+
+
+def next_second() -> None:
+    """Commit times are whole seconds."""
+    second = int(time.time())
+    while int(time.time()) == second:
+        time.sleep(0.05)
+
+
+@pytest.fixture(params=["mariadb", "mysql", "mysql without gtids"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mysql56: MySql56
+) -> Iterator[MariaDb | MySql56]:
+    folder = tmp_path_factory.mktemp("restored")
+    options: dict[str, Any] = (
+        {"gtid_mode": "OFF", "enforce_gtid_consistency": "OFF"} if "without" in request.param else {}
+    )
+    kind = MariaDb if request.param == "mariadb" else MySql56
+    with ProcessGroup() as group:
+        made = group.add(kind("restored", folder / "server", server_id=31, **options))
+        made.start()
+        made.create_users()
+        yield made
+
+
+async def test_rewound_server_that_reused_the_sequence_past_our_position(
+    server: MariaDb | MySql56, redis_a: RedisServer
+) -> None:
+    """A restored copy, or a crash with sync_binlog=0: the numbers are the same, the transactions are others."""
+    world = World.with_items(server, redis_a)
+    insert(world, 1, 2)
+    copy = server.folder / "copy"
+    server.stop()
+    shutil.copytree(server.data_folder, copy)
+    server.start()
+    async with world.source():
+        insert(world, 3, 6)
+        await world.caught_up()
+    server.kill()
+    shutil.rmtree(server.data_folder)
+    copy.rename(server.data_folder)
+    next_second()
+    server.start()
+    rewritten = insert(world, 101, 130)
+    async with world.source():
+        await world.caught_up()
+        await replayed_since_the_last_gap(world)
+    assert len(await gaps(world)) == 2
+    assert rewritten <= set(await world.keys())
+
+
+async def test_rebuilt_server_with_the_same_sequence_file_and_offset(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(new_mariadb(), redis_a)
+    world.server.execute("RESET MASTER")
+    async with world.source():
+        insert(world, 1, 4)
+        await world.caught_up()
+    next_second()
+    world.server.execute("RESET MASTER")
+    again = insert(world, 5, 8)  # the same sizes at the same offsets
+    two = World(world.server, redis_a, world.tables)
+    async with world.source(), two.source():
+        again |= insert(world, 11, 12)
+        await world.caught_up()
+        await replayed_since_the_last_gap(world)
+    assert any("another transaction 0-" in reason for reason in await gaps(world))
+    assert again <= set(await world.keys())
+
+
+def replicated(primary: MariaDb, replica: MariaDb) -> None:
+    replica.replicate_from(primary.port)
+    replica.catch_up_with(primary)
+
+
+async def fail_over(world: World, replica: MariaDb) -> World:
+    """The replica as primary, with the stream as it was."""
+    world.server.kill()
+    replica.stop_replication()
+    return World(replica, world.redis, world.tables, world.options)
+
+
+async def test_failover_to_a_replica_that_has_everything_is_followed_without_a_gap(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    primary, replica = new_mariadb(), new_mariadb()
+    world = World.with_items(primary, redis_a)
+    async with world.source():
+        insert(world, 1, 3)
+        with primary.connect(database=world.database) as connection, connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("INSERT INTO item (id, code) VALUES (4, 'c4')")
+            next_second()  # the two servers will not agree about the second of this commit
+            cursor.execute("COMMIT")
+        await world.caught_up()
+    replicated(primary, replica)
+    promoted = await fail_over(world, replica)
+    later = insert(promoted, 5, 7)
+    async with promoted.source():
+        await promoted.caught_up()
+    keys = [key for key in await promoted.keys() if key[5:].isdigit()]
+    assert sorted(keys) == sorted(f"item:{number}" for number in range(1, 8))
+    assert later <= set(keys)
+    assert len(await gaps(promoted)) == 1
+
+
+async def test_failover_of_the_primary_with_a_reused_gtid_sequence(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    primary, replica = new_mariadb(), new_mariadb()
+    world = World.with_items(primary, redis_a)
+    replicated(primary, replica)
+    replica.stop_replication()
+    async with world.source():
+        insert(world, 1, 5)  # never reach the replica
+        await world.caught_up()
+    promoted = await fail_over(world, replica)
+    reused = insert(promoted, 101, 120)
+    async with promoted.source():
+        await promoted.caught_up()
+        await replayed_since_the_last_gap(promoted)
+    assert len(await gaps(promoted)) == 2
+    assert reused <= set(await promoted.keys())
+
+
+async def test_failback_to_a_rebuilt_primary_whose_lost_branch_we_hold(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """The promoted server's transactions below our position are old ones to a comparison of numbers."""
+    primary, replica = new_mariadb(gtid_strict_mode="OFF"), new_mariadb(gtid_strict_mode="OFF")
+    world = World.with_items(primary, redis_a)
+    replicated(primary, replica)
+    replica.stop_replication()
+    async with world.source():
+        insert(world, 1, 1)
+        await world.caught_up()
+    promoted = World(replica, redis_a, world.tables)
+    missed = insert(promoted, 101, 102)
+    last = str(replica.gtid_position()).rpartition("-")[2]
+    # The old primary, rebuilt from the promoted one, writes again: its numbers go on above ours.
+    promoted.run(
+        f"SET SESSION server_id = {primary.options['server_id']}, gtid_seq_no = {int(last) + 20}",
+        "INSERT INTO item (id, code) VALUES (103, 'c103')",
+    )
+    async with promoted.source():
+        await promoted.caught_up()
+        await replayed_since_the_last_gap(promoted)
+    assert missed | {"item:103"} <= set(await promoted.keys())
+
+
+async def test_a_sequence_number_that_goes_back_in_its_domain_is_no_old_transaction(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """Two primaries in one domain, without gtid_strict_mode."""
+    world = World.with_items(new_mariadb(gtid_strict_mode="OFF"), redis_a)
+    async with world.source():
+        world.run("SET SESSION gtid_seq_no = 1000", "INSERT INTO item (id, code) VALUES (1, 'a')")
+        world.run(
+            "SET SESSION server_id = 77, gtid_seq_no = 500",
+            "INSERT INTO item (id, code) VALUES (2, 'b')",
+        )
+        await world.caught_up()
+        assert "item:2" in await world.keys()
+
+
+async def test_several_gtid_domains_in_one_binlog(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+
+    def insert_in(domain: int, number: int) -> None:
+        world.run(
+            f"SET SESSION gtid_domain_id = {domain}", f"INSERT INTO item (id, code) VALUES ({number}, 'c{number}')"
+        )
+
+    async with world.source():
+        for number in range(1, 7):
+            insert_in(number % 3, number)
+        await world.caught_up()
+    for number in range(7, 13):
+        insert_in(number % 3, number)
+    async with world.source():
+        await world.caught_up()
+    keys = [key for key in await world.keys() if key[5:].isdigit()]
+    assert sorted(keys) == sorted(f"item:{number}" for number in range(1, 13))
+    assert len(await gaps(world)) == 1
+
+
+async def test_an_idle_server_whose_binlogs_are_purged_is_followed_on(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(new_mariadb(), redis_a)
+    async with world.source():
+        insert(world, 1, 2)
+        await world.caught_up()
+    for _ in range(2):
+        world.run("FLUSH BINARY LOGS")
+    newest = world.server.query("SHOW MASTER STATUS")[0]["File"]
+
+    async def is_purged() -> bool:
+        world.run(f"PURGE BINARY LOGS TO '{newest}'")
+        return len(world.server.query("SHOW BINARY LOGS")) == 1
+
+    await world.until_async(is_purged)
+    async with world.source():
+        later = insert(world, 3, 4)
+        await world.caught_up()
+        await replayed_since_the_last_gap(world)
+    assert later <= set(await world.keys())
+
+
+async def test_a_server_of_another_flavor_behind_the_same_name_is_a_gap_and_no_crash(
+    mariadb_a: SqlServer, mysql56: MySql56, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    async with world.source():
+        await world.caught_up()
+    moved = World.with_items(mysql56, redis_a)
+    other = World(mysql56, redis_a, moved.tables, {"adopt_digest": True})
+    async with other.source():
+        keys = insert(other, 1, 2)
+        await other.caught_up()
+    assert len(await gaps(other)) == 2
+    assert keys <= set(await other.keys())

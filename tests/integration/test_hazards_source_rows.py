@@ -1,0 +1,355 @@
+"""Row images, tables and statements that hide what they change: a key, or at least its namespace, is stamped."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.mysql56 import MySql56
+from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.sql_server import SqlServer
+from replicator.binlog import wire
+from replicator.errors import UnsupportedEventError
+from tests.integration.source_world import World, watch
+
+NewMariaDb = Callable[..., MariaDb]
+EVERYTHING = {"item", "shelf"}
+
+
+@pytest.fixture(params=["mariadb_a", "mysql56"])
+def server(request: pytest.FixtureRequest) -> SqlServer:
+    found: SqlServer = request.getfixturevalue(request.param)
+    return found
+
+
+async def stamped(world: World) -> tuple[set[str], set[str]]:
+    """Keys, and namespaces aged out."""
+    await world.caught_up()
+    aged = {namespace for body in await world.generations() for namespace in body.namespaces}
+    return set(await world.keys()), aged
+
+
+NOTE = "CREATE TABLE note (id INT PRIMARY KEY, owner INT NOT NULL, title VARCHAR(20) NOT NULL DEFAULT '', body TEXT)"
+NOTE_KEYS = ["note:{id}", "by_owner:{owner}", "by_body:{body}"]
+
+
+@pytest.mark.parametrize(
+    ("image", "statement", "keys", "aged"),
+    [
+        ("NOBLOB", "UPDATE note SET owner = 8", {"note:1", "by_owner:7", "by_owner:8"}, {"by_body"}),
+        ("NOBLOB", "UPDATE note SET body = 'new'", {"note:1", "by_owner:7", "by_body:new"}, {"by_body"}),
+        ("NOBLOB", "DELETE FROM note", {"note:1", "by_owner:7"}, {"by_body"}),
+        ("MINIMAL", "UPDATE note SET owner = 8", {"note:1", "by_owner:8"}, {"by_owner", "by_body"}),
+        ("MINIMAL", "UPDATE note SET id = 2", {"note:1", "note:2"}, {"by_owner", "by_body"}),
+        ("MINIMAL", "UPDATE note SET title = 'x'", {"note:1"}, {"by_owner", "by_body"}),
+        ("MINIMAL", "DELETE FROM note", {"note:1"}, {"by_owner", "by_body"}),
+        ("MINIMAL", "REPLACE INTO note (id, owner, body) VALUES (1, 9, 'c')",
+         {"note:1", "by_owner:9", "by_body:c"}, {"by_owner", "by_body"}),
+    ],
+)  # fmt: skip
+async def test_minimal_and_noblob_row_images(
+    server: SqlServer, redis_a: RedisServer, image: str, statement: str, keys: set[str], aged: set[str]
+) -> None:
+    """The after image is the before image overlaid with the columns present; what is absent ages out its namespace."""
+    world = World.with_items(server, redis_a)
+    world.run(NOTE, "INSERT INTO note VALUES (1, 7, 't', 'b')")
+    world.tables = watch(world.database, note=NOTE_KEYS)
+    async with world.source():
+        await world.forget()
+        world.run(f"SET SESSION binlog_row_image = {image}", statement)
+        found, found_aged = await stamped(world)
+        absent = {"by_owner:7", "by_body:b"} - found
+        assert keys <= found
+        assert {key.partition(":")[0] for key in absent} <= found_aged <= aged
+
+
+async def test_without_metadata_rows_before_an_alter_are_aged_out_by_it(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """NO_LOG: the source finds the columns of today for rows of yesterday; the same number of the same types."""
+    world = World.with_items(new_mariadb(binlog_row_metadata="NO_LOG"), redis_a)
+    world.run("CREATE TABLE pair (id INT PRIMARY KEY, a INT, b INT)")
+    world.tables = watch(world.database, pair=["pair:{a}"])
+    async with world.source():
+        await world.forget()
+    world.run("INSERT INTO pair VALUES (1, 10, 20)", "ALTER TABLE pair MODIFY a INT AFTER b")
+    async with world.source():
+        keys, aged = await stamped(world)
+        assert "pair:10" in keys or "pair" in aged
+        await world.forget()
+        world.run("INSERT INTO pair (id, a, b) VALUES (2, 30, 40)")
+        assert await stamped(world) == ({"pair:30"}, set())
+
+
+async def test_without_metadata_a_table_of_another_shape_gives_a_generation_and_never_a_wrong_key(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(new_mariadb(binlog_row_metadata="NO_LOG"), redis_a)
+    world.run("CREATE TABLE pair (id INT PRIMARY KEY, a INT)")
+    world.tables = watch(world.database, pair=["pair:{a}"])
+    async with world.source():
+        await world.forget()
+    world.run("INSERT INTO pair VALUES (1, 10)", "ALTER TABLE pair ADD COLUMN extra INT FIRST")
+    async with world.source():
+        assert await stamped(world) == (set(), {"pair"})
+
+
+async def test_checksum_none_while_the_source_reads(new_mariadb: NewMariaDb, redis_a: RedisServer) -> None:
+    world = World.with_items(new_mariadb(), redis_a)
+    async with world.source():
+        await world.forget()
+        for number, checksum in enumerate(["NONE", "CRC32", "NONE"]):
+            world.run(
+                f"SET GLOBAL binlog_checksum = {checksum}",
+                f"INSERT INTO item (id, code) VALUES ({number + 1}, 'c') ON DUPLICATE KEY UPDATE id = {number + 1}",
+            )
+        keys, aged = await stamped(world)
+        assert {"item:1", "item:2", "item:3"} <= keys
+        assert aged == set()
+
+
+async def test_ci_collation_keys_have_one_spelling_with_the_lower_filter(
+    server: SqlServer, redis_a: RedisServer
+) -> None:
+    world = World.with_items(server, redis_a)
+    world.tables = watch(world.database, item=["item:code:{code|lower}"])
+    async with world.source():
+        await world.forget()
+        world.run("INSERT INTO item (code) VALUES ('AbÇ')", "UPDATE item SET code = 'aBç' WHERE code = 'ABÇ'")
+        assert await stamped(world) == ({"item:code:ab%C3%A7"}, set())
+
+
+async def test_rows_behind_a_savepoint_that_was_rolled_back_harm_nothing(
+    server: SqlServer, redis_a: RedisServer
+) -> None:
+    world = World.with_items(server, redis_a)
+    async with world.source():
+        await world.forget()
+        world.run(
+            "BEGIN", "INSERT INTO item (id, code) VALUES (1, 'a')", "SAVEPOINT s",
+            "INSERT INTO item (id, code) VALUES (2, 'b')", "ROLLBACK TO s",
+            "INSERT INTO item (id, code) VALUES (3, 'c')", "COMMIT",
+        )  # fmt: skip
+        keys, aged = await stamped(world)
+        assert {"item:1", "item:3"} <= keys
+        assert aged == set()
+
+
+async def test_a_rollback_over_a_table_without_transactions(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
+    """What MyISAM was told stays, and the binlog shows it in a transaction that ends with ROLLBACK."""
+    world = World.with_items(mariadb_a, redis_a)
+    world.run("CREATE TABLE quick (id INT PRIMARY KEY) ENGINE = MyISAM")
+    world.tables = watch(world.database, item=["item:{id}"], quick=["quick:{id}"])
+    async with world.source():
+        await world.forget()
+        world.run("BEGIN", "INSERT INTO quick VALUES (5)", "INSERT INTO item (id, code) VALUES (1, 'a')", "ROLLBACK")
+        keys, aged = await stamped(world)
+        assert "quick:5" in keys
+        assert aged == set()
+
+
+XA_PREPARED = ("XA START 'x'", "INSERT INTO item (id, code) VALUES (2, 'b')", "XA END 'x'", "XA PREPARE 'x'")
+
+
+async def test_xa_commit_of_rows_that_were_prepared_before_the_source_began(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    async with world.source():
+        world.run(*XA_PREPARED)
+        world.run("INSERT INTO item (id, code) VALUES (3, 'c')")
+        await world.forget()
+    async with world.source():
+        world.run("XA COMMIT 'x'")
+        assert await stamped(world) == (set(), EVERYTHING)
+        assert world.stats.xa_unknown == 1
+
+
+async def test_xa_rollback_stamps_nothing(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    async with world.source():
+        await world.forget()
+        world.run(*XA_PREPARED)
+        world.run("XA ROLLBACK 'x'")
+        assert await stamped(world) == (set(), set())
+
+
+async def test_fk_cascade_over_two_steps_and_by_set_null(server: SqlServer, redis_a: RedisServer) -> None:
+    world = World.with_items(server, redis_a)
+    world.run(
+        "CREATE TABLE building (id INT PRIMARY KEY)",
+        "CREATE TABLE room (id INT PRIMARY KEY, building INT,"
+        " FOREIGN KEY (building) REFERENCES building (id) ON DELETE CASCADE)",
+        "ALTER TABLE item ADD FOREIGN KEY (shelf) REFERENCES room (id) ON DELETE SET NULL",
+        "INSERT INTO building VALUES (1)", "INSERT INTO room VALUES (7, 1)",
+        "INSERT INTO item (id, code, shelf) VALUES (1, 'a', 7)",
+    )  # fmt: skip
+    async with world.source():
+        await world.forget()
+        world.run("DELETE FROM building")
+        assert await stamped(world) == (set(), EVERYTHING)
+        await world.forget()
+        world.run("ALTER TABLE room DROP FOREIGN KEY room_ibfk_1")  # and now nothing follows a building
+        await world.forget()
+        world.run("INSERT INTO building VALUES (2)", "DELETE FROM building")
+        assert await stamped(world) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["INSERT INTO item (code) VALUES ('quiet')"],
+        ["INSERT INTO other SELECT id FROM item", "UPDATE other, item SET item.shelf = 1 WHERE item.id = other.id"],
+        ["/* a comment */ DELETE FROM item"],
+    ],
+    ids=["insert", "multi-table update", "commented delete"],
+)
+async def test_statement_sessions(server: SqlServer, redis_a: RedisServer, statements: list[str]) -> None:
+    world = World.with_items(server, redis_a)
+    world.run("CREATE TABLE other (id BIGINT PRIMARY KEY)", "INSERT INTO item (id, code) VALUES (1, 'a')")
+    async with world.source():
+        await world.forget()
+        world.run("SET SESSION binlog_format = STATEMENT", *statements)
+        assert await stamped(world) == (set(), EVERYTHING)
+
+
+async def test_load_data_in_a_statement_session(server: SqlServer, redis_a: RedisServer, tmp_path: Path) -> None:
+    world = World.with_items(server, redis_a)
+    file = server.folder / f"{world.database}.csv"
+    file.write_text("5,code five\n")
+    file.chmod(0o644)
+    async with world.source():
+        await world.forget()
+        world.run(
+            "SET SESSION binlog_format = STATEMENT",
+            f"LOAD DATA INFILE '{file}' INTO TABLE item FIELDS TERMINATED BY ',' (id, code)",
+        )
+        assert await stamped(world) == (set(), EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["ANALYZE UPDATE item SET name = 'x'", "ANALYZE FORMAT=JSON DELETE FROM item",
+     "EXECUTE IMMEDIATE 'DELETE FROM item'",
+     "SET STATEMENT max_statement_time = 60 FOR DELETE FROM item", "/*M!100100 DELETE FROM item */",
+     "BEGIN NOT ATOMIC DELETE FROM item; END"],
+)  # fmt: skip
+async def test_what_mariadb_runs_in_a_statement_session_under_other_words(
+    mariadb_a: MariaDb, redis_a: RedisServer, statement: str
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    world.run("INSERT INTO item (id, code) VALUES (1, 'a')")
+    async with world.source():
+        await world.forget()
+        world.run("SET SESSION binlog_format = STATEMENT", statement)
+        assert await stamped(world) == (set(), EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE fresh LIKE item", "RENAME TABLE item TO old_item, fresh TO item"],
+        ["CREATE TABLE fresh LIKE item", "DROP TABLE item", "ALTER TABLE fresh RENAME item"],
+        ["DROP DATABASE {database}"],
+        ["ALTER TABLE item PARTITION BY KEY (id) PARTITIONS 2", "ALTER TABLE item TRUNCATE PARTITION p0"],
+        ["TRUNCATE`item`"],
+        ["/*!50003 TRUNCATE TABLE `item` */"],
+    ],
+    ids=["rename swap", "alter rename", "drop database", "truncate partition", "no blank", "versioned comment"],
+)
+async def test_rename_and_other_ddl(server: SqlServer, redis_a: RedisServer, statements: list[str]) -> None:
+    world = World.with_items(server, redis_a)
+    world.run("ALTER TABLE item DROP KEY code")
+    async with world.source():
+        await world.forget()
+        world.run(*(statement.format(database=world.database) for statement in statements))
+        assert await stamped(world) == (set(), EVERYTHING)
+
+
+async def test_rows_after_a_rename_belong_to_the_table_of_that_name(server: SqlServer, redis_a: RedisServer) -> None:
+    world = World.with_items(server, redis_a)
+    world.run("CREATE TABLE fresh (note INT, id BIGINT UNSIGNED PRIMARY KEY, code VARCHAR(64), shelf INT)")
+    async with world.source():
+        world.run("RENAME TABLE item TO old_item, fresh TO item")
+        await world.forget()
+        world.run(
+            "INSERT INTO item (id, code, shelf) VALUES (5, 'e', 2)", "INSERT INTO old_item (id, code) VALUES (6, 'f')"
+        )
+        assert await stamped(world) == ({"item:5", "item:code:e", "shelf:2:e"}, set())
+
+
+async def test_create_or_replace_as_select(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    async with world.source():
+        await world.forget()
+        world.run("CREATE OR REPLACE TABLE item (PRIMARY KEY (id)) SELECT 9 AS id, 'n' AS code, 3 AS shelf, '' AS name")
+        keys, aged = await stamped(world)
+        assert keys == {"item:9", "item:code:n", "shelf:3:n"}
+        assert aged == EVERYTHING
+
+
+async def test_statements_that_do_not_parse_as_utf_8_age_out_everything(
+    server: SqlServer, redis_a: RedisServer
+) -> None:
+    """A session in latin1 writes its bytes to the binlog, table names included."""
+    world = World.with_items(server, redis_a)
+    world.run("CREATE TABLE `größe` (id INT PRIMARY KEY)")
+    world.tables = watch(world.database, größe=["size:{id}"])
+    async with world.source():
+        await world.forget()
+        world.run("TRUNCATE TABLE größe", charset="latin1")
+        assert await stamped(world) == (set(), {"size"})
+
+
+async def test_an_event_type_the_reader_does_not_know_stops_it_by_name(
+    mariadb_a: MariaDb, redis_a: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    xid = 16
+
+    async def read_it() -> None:
+        async with world.source():
+            await world.forget()
+            monkeypatch.setattr(wire, "_PASSED", wire._PASSED - {xid})
+            world.run("INSERT INTO item (id, code) VALUES (1, 'a')")
+            await world.until(lambda: "type 16" in world.stats.last_error)
+
+    with pytest.raises(UnsupportedEventError, match=r"type 16 is not supported \(update stampline"):
+        await read_it()
+    assert await world.keys() == []
+
+
+async def test_a_minimal_image_session_of_mysql_completes_the_key_from_the_before_image(
+    mysql56: MySql56, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mysql56, redis_a)
+    world.run("CREATE TABLE pair (a INT, b INT, n INT, PRIMARY KEY (a, b))", "INSERT INTO pair VALUES (1, 2, 0)")
+    world.tables = watch(world.database, pair=["pair:{a}:{b}"])
+    async with world.source():
+        await world.forget()
+        world.run("SET SESSION binlog_row_image = MINIMAL", "UPDATE pair SET b = 3")
+        assert await stamped(world) == ({"pair:1:2", "pair:1:3"}, set())
+
+
+@pytest.mark.parametrize(
+    ("image", "keys", "aged"),
+    [
+        ("FULL", {"gen:1", "virtual:11", "stored:12", "virtual:21", "stored:22", "hidden:3"}, set()),
+        ("MINIMAL", {"gen:1", "stored:22"}, {"virtual", "stored", "hidden"}),
+    ],
+)
+async def test_generated_and_invisible_columns(
+    mariadb_a: MariaDb, redis_a: RedisServer, image: str, keys: set[str], aged: set[str]
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    world.run(
+        "CREATE TABLE gen (id INT PRIMARY KEY, a INT, v INT AS (a + 1) VIRTUAL, p INT AS (a + 2) PERSISTENT,"
+        " h INT INVISIBLE DEFAULT 3)",
+        "INSERT INTO gen (id, a) VALUES (1, 10)",
+    )
+    world.tables = watch(world.database, gen=["gen:{id}", "virtual:{v}", "stored:{p}", "hidden:{h}"])
+    async with world.source():
+        await world.forget()
+        world.run(f"SET SESSION binlog_row_image = {image}", "UPDATE gen SET a = 20")
+        assert await stamped(world) == (keys, aged)

@@ -1,0 +1,272 @@
+"""What a source does when it, its MySQL or its Redis fails: nothing is lost, nothing claimed that is not known."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.mysql56 import MySql56
+from deploy.simulation.redis_server import RedisServer
+from replicator.errors import MySqlAuthenticationError, PreflightError
+from tests.integration.source_world import World, address, watch
+from versioning.backends.base import DigestRefusedError
+from versioning.entries import Gap, Heartbeat, Replayed
+
+
+def insert(world: World, numbers: Iterable[int]) -> set[str]:
+    for number in numbers:
+        world.run(f"INSERT INTO item (id, code) VALUES ({number}, 'c{number}')")
+    return {f"item:{number}" for number in numbers}
+
+
+async def item_keys(world: World) -> list[str]:
+    return [key for key in await world.keys() if key.startswith("item:") and not key.startswith("item:code")]
+
+
+def kinds(bodies: list[Any]) -> list[type]:
+    return [type(body) for body in bodies if not isinstance(body, Heartbeat)]
+
+
+async def replayed(world: World) -> None:
+    async def is_over() -> bool:
+        return Replayed in kinds(await world.bodies())
+
+    await world.until_async(is_over)
+
+
+async def test_the_first_start_says_gap_and_stamps_again_what_the_binlog_has(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    keys = insert(world, range(1, 4))
+    async with world.source():
+        await replayed(world)
+    bodies = await world.bodies()
+    assert isinstance(bodies[0], Gap)
+    assert set(await item_keys(world)) == keys
+    assert Replayed in kinds(bodies)
+
+
+async def test_a_replay_that_was_interrupted_is_ended_by_the_next_source(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    async with world.source():
+        pass  # the end of the replay takes a second of silence
+    assert Replayed not in kinds(await world.bodies())
+    async with world.source():
+        await replayed(world)
+    assert kinds(await world.bodies()).count(Gap) == 1
+
+
+async def test_a_restarted_source_goes_on_behind_its_last_commit(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    async with world.source():
+        first = insert(world, range(1, 4))
+        await world.caught_up()
+    second = insert(world, range(4, 8))
+    async with world.source():
+        third = insert(world, range(8, 10))
+        await world.caught_up()
+    keys = await item_keys(world)
+    assert set(keys) == first | second | third
+    assert len(keys) == len(set(keys))
+
+
+async def test_a_mysql_source_resumes_from_its_gtid_set(mysql56: MySql56, redis_a: RedisServer) -> None:
+    world = World.with_items(mysql56, redis_a)
+    async with world.source():
+        insert(world, range(1, 4))
+        await world.caught_up()
+    insert(world, range(4, 8))
+    async with world.source():
+        await world.caught_up()
+    keys = await item_keys(world)
+    assert sorted(keys) == sorted(f"item:{number}" for number in range(1, 8))
+
+
+async def test_two_sources_at_once_stamp_every_change_once(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
+    one = World.with_items(mariadb_a, redis_a)
+    two = World(mariadb_a, redis_a, one.tables)
+    async with one.source(), two.source():
+        keys = insert(one, range(1, 60))
+        await one.caught_up()
+    found = await item_keys(one)
+    assert set(found) == keys
+    assert len(found) == len(keys)
+    assert one.stats.gaps + two.stats.gaps == 1
+    assert one.stats.transactions_covered + two.stats.transactions_covered > 0
+    stamps = [entry.stamp for entry in await one.entries()]
+    assert stamps == sorted(set(stamps))
+
+
+async def test_a_killed_binlog_connection_is_opened_again_and_loses_nothing(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    async with world.source():
+        first = insert(world, range(1, 3))
+        await world.caught_up()
+        for row in mariadb_a.query("SHOW PROCESSLIST"):
+            if row["Command"] == "Binlog Dump":
+                mariadb_a.execute(f"KILL {row['Id']}")
+        second = insert(world, range(3, 6))
+        await world.caught_up()
+        assert world.stats.connections > 1
+    assert sorted(await item_keys(world)) == sorted(first | second)
+
+
+async def test_a_restarted_mysql_is_followed_again(new_mariadb: Callable[..., MariaDb], redis_a: RedisServer) -> None:
+    world = World.with_items(new_mariadb(), redis_a)
+    async with world.source():
+        first = insert(world, range(1, 3))
+        await asyncio.to_thread(world.server.restart)
+        second = insert(world, range(3, 6))
+        await world.caught_up()
+    assert sorted(await item_keys(world)) == sorted(first | second)
+
+
+async def test_a_silent_mysql_is_noticed_and_followed_again(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer
+) -> None:
+    world = World.with_items(new_mariadb(), redis_a, read_timeout_ms=1_000)
+    async with world.source():
+        world.server.pause()
+        try:
+            await world.until(lambda: "silent for 1 s" in world.stats.last_error)
+        finally:
+            world.server.resume()
+        keys = insert(world, range(1, 3))
+        await world.caught_up()
+    assert set(await item_keys(world)) == keys
+
+
+async def test_a_flushed_redis_gets_a_gap_and_the_window_again_with_stamps_that_grow(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    async with world.source():
+        keys = insert(world, range(1, 4))
+        await world.caught_up()
+        before = (await world.entries())[-1].stamp
+        redis_a.flush()
+        await replayed(world)
+        entries = await world.entries()
+        assert kinds([entry.body for entry in entries])[0] is Gap
+        assert keys <= set(await item_keys(world))
+        assert entries[0].stamp > before
+
+
+async def test_a_stopped_redis_delays_changes_and_loses_none(
+    mariadb_a: MariaDb, new_redis: Callable[..., RedisServer]
+) -> None:
+    redis = new_redis(appendonly="yes")
+    world = World.with_items(mariadb_a, redis)
+    async with world.source():
+        first = insert(world, range(1, 3))
+        await world.caught_up()
+        await asyncio.to_thread(redis.kill)
+        second = insert(world, range(3, 6))
+        await world.until(lambda: world.stats.appends_failed > 0)
+        await asyncio.to_thread(redis.restart)
+        await world.caught_up()
+    assert first | second <= set(await item_keys(world))
+
+
+async def test_a_purged_binlog_gives_a_gap_and_a_replay_of_what_is_left(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer
+) -> None:
+    world = World.with_items(new_mariadb(), redis_a)
+    async with world.source():
+        await replayed(world)
+    insert(world, range(1, 3))
+    world.run("FLUSH BINARY LOGS")
+    left = insert(world, range(3, 5))
+    newest = world.server.query("SHOW MASTER STATUS")[0]["File"]
+    # Deletes files only when the server needs them no more, so the crash recovery marker must have moved on.
+    world.run("FLUSH BINARY LOGS")
+    await purge(world, str(newest))
+    async with world.source():
+        await world.caught_up()
+    bodies = await world.bodies()
+    assert kinds(bodies).count(Gap) == 2
+    assert left <= set(await item_keys(world))
+
+
+async def purge(world: World, file: str) -> None:
+    async def is_purged() -> bool:
+        world.run(f"PURGE BINARY LOGS TO '{file}'")
+        return str(world.server.query("SHOW BINARY LOGS")[0]["Log_name"]) == file
+
+    await world.until_async(is_purged)
+
+
+async def test_a_rebuilt_server_without_our_position_gives_a_gap(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer
+) -> None:
+    world = World.with_items(new_mariadb(), redis_a)
+    async with world.source():
+        insert(world, range(1, 6))
+        await world.caught_up()
+    world.server.execute("RESET MASTER")
+    again = insert(world, range(6, 8))
+    async with world.source():
+        await world.caught_up()
+    assert kinds(await world.bodies()).count(Gap) == 2
+    assert again <= set(await item_keys(world))
+
+
+async def test_other_key_templates_are_refused_by_name(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    async with world.source():
+        await world.caught_up()
+    other = World(mariadb_a, redis_a, watch(world.database, item=["item:{id}"]))
+    with pytest.raises(DigestRefusedError, match="key templates differ"):
+        async with other.source():
+            await other.until(lambda: "key templates differ" in other.stats.last_error)
+
+
+@pytest.mark.parametrize(
+    ("tables", "fault"),
+    [
+        ({"absent": ["item:{id}"]}, "does not exist or may not be read"),
+        ({"keyless": ["item:{id}"]}, "no primary key"),
+        ({"item": ["item:{ID}"]}, "it is spelled id"),
+        ({"documents": ["item:{body}"]}, "type json"),
+    ],
+)
+async def test_a_table_that_cannot_be_watched_is_refused_with_one_line_that_names_the_fix(
+    mariadb_a: MariaDb, redis_a: RedisServer, tables: dict[str, list[str]], fault: str
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    world.run("CREATE TABLE keyless (id INT)", "CREATE TABLE documents (id INT PRIMARY KEY, body JSON)")
+    world.tables = watch(world.database, **tables)
+    with pytest.raises(PreflightError, match=fault) as caught:
+        await world.check()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"log_bin": None, "log_slave_updates": None}, "set log_bin in my.cnf"),
+        ({"binlog_format": "MIXED"}, "set binlog_format=ROW"),
+        ({"binlog_ignore_db": "shop_other"}, "leaves databases out"),
+    ],
+)
+async def test_a_server_whose_binlog_is_of_no_use_is_refused(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer, options: dict[str, Any], fault: str
+) -> None:
+    world = World.with_items(new_mariadb(**options), redis_a)
+    with pytest.raises(PreflightError, match=fault):
+        await world.check()
+
+
+async def test_a_wrong_password_is_named_and_not_shown(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    world.options = {"mysql": address(mariadb_a, password="not-this-one")}
+    with pytest.raises(MySqlAuthenticationError, match="check user, password") as caught:
+        await world.check()
+    assert "not-this-one" not in str(caught.value) + repr(world.source_options())

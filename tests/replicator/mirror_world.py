@@ -1,0 +1,192 @@
+"""Two streams in memory, a scripted gate, and mirrors between them: the mirror's world without a server."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from replicator.mirror.gate import GateError, names
+from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.run import run_mirror
+from versioning import stamp as stamps
+from versioning.backends.base import Append, StreamBackend, UnavailableError
+from versioning.backends.memory import MemorySnapshot, MemoryStream
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
+
+DEADLINE_S = 20.0
+
+FAST = MirrorOptions(
+    gate_limit_ms=150, heartbeat_ms=20, settle_delays_ms=(50, 150), silence_ms=1_000, check_ms=50, window_ms=600_000
+)
+PATIENT = MirrorOptions(
+    gate_limit_ms=60_000, heartbeat_ms=20, settle_delays_ms=(50, 150), silence_ms=1_000, check_ms=50, window_ms=600_000
+)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class ScriptedGate:
+    """A database whose applied position the test moves."""
+
+    def __init__(self, name: str = "replica", applied: str = "") -> None:
+        self.name = name
+        self.applied = applied
+        self.is_down = False
+        self._moved = asyncio.Event()
+
+    def apply(self, position: str) -> None:
+        self.applied = position
+        self._moved.set()
+
+    async def wait(self, gtid: str, limit_ms: int) -> str:
+        if self.is_down:
+            raise GateError("the replica is down")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_ms / 1000):
+                while gtid and not names(self.applied, gtid):
+                    self._moved.clear()
+                    await self._moved.wait()
+        return self.applied
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+class Link:
+    """One mirror's connection to a stream that others share: a failover breaks it."""
+
+    def __init__(self, stream: MemoryStream) -> None:
+        self._stream = stream
+        self.is_broken = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def append(self, batch: Append) -> list[int]:
+        if self.is_broken:
+            self.is_broken = False
+            raise UnavailableError("the connection was lost")
+        return await self._stream.append(batch)
+
+
+@dataclass
+class RunningMirror:
+    stats: MirrorStats
+    task: "asyncio.Task[None]"
+    stop: asyncio.Event
+    link: Link
+
+    def is_up(self, gate: str) -> bool:
+        return gate in self.stats.gates and bool(self.stats.gates[gate].is_up)
+
+    async def end(self) -> None:
+        self.stop.set()
+        await self.task
+
+    async def kill(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@dataclass
+class MirrorWorld:
+    origin: MemoryStream = field(default_factory=lambda: MemoryStream(now_ms))
+    target: MemoryStream = field(default_factory=lambda: MemoryStream(now_ms))
+    mirrors: list[RunningMirror] = field(default_factory=list)
+    written: int = 0
+
+    def start(self, *gates: ScriptedGate, options: MirrorOptions = FAST) -> RunningMirror:
+        stop, stats = asyncio.Event(), MirrorStats()
+        link = Link(self.target)
+        work = run_mirror(options, self.origin, cast("StreamBackend", link), gates, stop=stop, stats=stats)
+        mirror = RunningMirror(stats, asyncio.ensure_future(work), stop, link)
+        self.mirrors.append(mirror)
+        return mirror
+
+    def fail_over(self, snapshot: MemorySnapshot) -> None:
+        """The target falls back to what a replica of it had."""
+        self.target.restore(snapshot)
+        for mirror in self.mirrors:
+            mirror.link.is_broken = True
+
+    async def write(self, *bodies: Body) -> None:
+        """Append to the origin, as a source would."""
+        entries = []
+        for body in bodies:
+            self.written += 1
+            entries.append(NewEntry(f"{self.written:016x}", body))
+        await self.origin.append(Append(tuple(entries), clock_ms=0))
+
+    async def change(self, number: int, *keys: str) -> None:
+        await self.write(Change(keys or (f"t:{number}",), gtid=f"0-1-{number}", committed_ms=now_ms()))
+
+    async def beat(self, gtid: str = "", read_ms: int = 0) -> None:
+        await self.write(Heartbeat(read_ms or now_ms(), gtid=gtid))
+
+    async def entries(self) -> list[Entry]:
+        return await self.target.read_after(stamps.ZERO, count=100_000)
+
+    async def bodies(self) -> list[Body]:
+        """Everything in the target but heartbeats."""
+        found = [entry.body for entry in await self.entries()]
+        return [body for body in found if not isinstance(body, Heartbeat)]  # type: ignore[misc]
+
+    async def changes(self) -> list[Change]:
+        return [body for body in await self.bodies() if isinstance(body, Change)]
+
+    async def gaps(self) -> list[Gap]:
+        return [body for body in await self.bodies() if isinstance(body, Gap)]
+
+    async def last_heartbeat(self) -> Heartbeat:
+        return next((e.body for e in reversed(await self.entries()) if isinstance(e.body, Heartbeat)), Heartbeat(0))
+
+    async def checkpoint(self) -> Checkpoint | None:
+        return await self.target.checkpoint(FAST.writer)
+
+    async def until(self, is_true: Callable[["MirrorView"], bool], what: str = "") -> "MirrorView":
+        """Wait until the target looks as it should; fail with what is there."""
+        give_up_at = time.monotonic() + DEADLINE_S
+        while True:
+            self._raise_failures()
+            view = MirrorView(await self.entries(), await self.checkpoint())
+            if is_true(view):
+                return view
+            assert time.monotonic() < give_up_at, f"{what}: {view.entries[-20:]} {[m.stats for m in self.mirrors]}"
+            await asyncio.sleep(0.005)
+
+    def _raise_failures(self) -> None:
+        for mirror in self.mirrors:
+            if mirror.task.done() and not mirror.task.cancelled():
+                mirror.task.result()
+
+    async def close(self) -> None:
+        for mirror in self.mirrors:
+            await mirror.kill()
+
+
+@dataclass(frozen=True)
+class MirrorView:
+    entries: list[Entry]
+    checkpoint: Checkpoint | None
+
+    @property
+    def changes(self) -> list[Change]:
+        return [entry.body for entry in self.entries if isinstance(entry.body, Change)]
+
+    @property
+    def gaps(self) -> list[Gap]:
+        return [entry.body for entry in self.entries if isinstance(entry.body, Gap)]
+
+    @property
+    def heartbeats(self) -> list[Heartbeat]:
+        return [entry.body for entry in self.entries if isinstance(entry.body, Heartbeat)]
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys of the mirrored changes in order, what was said again left out."""
+        return [key for body in self.changes if not body.settled for key in body.keys]

@@ -1,0 +1,212 @@
+"""Appending against a checkpoint: who is behind gives way, what is covered is dropped, what is lost is read again."""
+
+from typing import Any
+
+import pytest
+
+from replicator.position import Flavor, parse
+from replicator.source.appender import Appender, Identity, RewoundError
+from replicator.source.batch import Rules
+from replicator.source.handover import Item, ReadUpTo
+from replicator.source.progress import Progress, Replay
+from replicator.source.stats import SourceStats
+from replicator.source.transaction import Transaction
+from versioning import stamp as stamps
+from versioning.backends.base import DigestRefusedError
+from versioning.backends.memory import MemoryStream
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Change, Gap, Generation, Heartbeat, Replayed
+
+NOW_MS = 1_700_000_000_000
+RULES = Rules(heartbeat_ms=500, keys_per_entry=2, generation_spread_ms=30_000, window_ms=60_000)
+
+
+class World:
+    """A stream, and sources that share one checkpoint in it."""
+
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+        self.stream = MemoryStream(lambda: self.now_ms)
+
+    async def source(self, digest: str = "d", stats: SourceStats | None = None) -> Appender:
+        stats = stats or SourceStats()
+        made = Appender(
+            self.stream, Identity("source:a", digest, False), RULES, now_ms=lambda: self.now_ms, stats=stats
+        )
+        stored = await made.stored()
+        if stored is None:
+            progress = Progress(parse("0-1-1", Flavor.MARIADB), Replay(NOW_MS - 60_000, NOW_MS))
+            await made.begin(None, progress, "first start", Flavor.MARIADB)
+        else:
+            made.resume(stored, Flavor.MARIADB)
+        return made
+
+    async def bodies(self) -> list[Any]:
+        return [entry.body for entry in await self.stream.read_after(0, count=1_000)]
+
+    async def keys(self) -> list[str]:
+        return [key for body in await self.bodies() if isinstance(body, Change) for key in body.keys]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def changed(number: int, *keys: str, committed_ms: int = NOW_MS) -> Transaction:
+    position = parse(f"0-1-{number}", Flavor.MARIADB)
+    return Transaction(f"0-1-{number}", position, committed_ms, keys or (f"item:{number}",))
+
+
+def read_up_to(number: int, read_ms: int) -> Item:
+    return ReadUpTo(read_ms, parse(f"0-1-{number}", Flavor.MARIADB))
+
+
+async def test_a_transaction_is_appended_in_pieces_with_one_position(world: World) -> None:
+    source = await world.source()
+    await source.append([changed(2, "a:1", "a:2", "a:3")])
+    changes = [body for body in await world.bodies() if isinstance(body, Change)]
+    assert [body.keys for body in changes] == [("a:1", "a:2"), ("a:3",)]
+    assert {body.gtid for body in changes} == {"0-1-2"}
+
+
+async def test_a_generation_starts_now_and_names_its_reason(world: World) -> None:
+    source = await world.source()
+    position = parse("0-1-2", Flavor.MARIADB)
+    await source.append([Transaction("0-1-2", position, NOW_MS - 5, (), (("statement: TRUNCATE", ("a", "b")),))])
+    assert Generation(("a", "b"), NOW_MS, 30_000, "statement: TRUNCATE", "0-1-2", NOW_MS - 5) in await world.bodies()
+
+
+async def test_of_two_sources_each_change_is_stamped_once(world: World) -> None:
+    one, two = await world.source(), await world.source()
+    await one.append([changed(2), changed(3)])
+    await two.append([changed(2), changed(3), changed(4)])
+    await one.append([changed(4), changed(5)])
+    assert await world.keys() == ["item:2", "item:3", "item:4", "item:5"]
+
+
+async def test_a_source_that_lost_the_race_takes_no_lead(world: World) -> None:
+    one, two = await world.source(), await world.source()
+    await two.append([changed(2)])
+    world.now_ms += 10_000
+    await one.append([changed(2), changed(3)])
+    entries = await world.stream.read_after(0, count=100)
+    assert stamps.ms_of(entries[-1].stamp) == world.now_ms
+
+
+async def test_heartbeats_come_when_due_and_from_one_source_only(world: World) -> None:
+    one, two = await world.source(), await world.source()
+    for step in range(1, 11):
+        world.now_ms = NOW_MS + step * 250
+        for source in (one, two):
+            await source.append([read_up_to(1, world.now_ms)])
+    beats = [body.read_ms - NOW_MS for body in await world.bodies() if isinstance(body, Heartbeat)]
+    assert beats == [250, 750, 1250, 1750, 2250]
+
+
+async def test_a_source_whose_server_is_behind_the_checkpoint_vouches_for_nothing(world: World) -> None:
+    """It may read a server that was the primary until a moment ago."""
+    source = await world.source()
+    await source.append([changed(5)])
+    world.now_ms += 5_000
+    await source.append([read_up_to(4, world.now_ms)])
+    assert Heartbeat(world.now_ms, gtid="0-1-5") not in await world.bodies()
+    await source.append([read_up_to(5, world.now_ms)])
+    assert Heartbeat(world.now_ms, gtid="0-1-5") in await world.bodies()
+
+
+async def test_a_transaction_out_of_order_is_not_taken_for_one_that_is_stamped(world: World) -> None:
+    source = await world.source()
+    late = Transaction("0-2-4", parse("0-1-5", Flavor.MARIADB), NOW_MS, ("item:late",), is_out_of_order=True)
+    await source.append([changed(5), late])
+    assert await world.keys() == ["item:5", "item:late"]
+
+
+async def test_a_busy_binlog_shows_its_backlog_in_the_heartbeat(world: World) -> None:
+    source = await world.source()
+    await source.append([changed(2, committed_ms=NOW_MS - 40_000)])
+    assert Heartbeat(NOW_MS - 40_000, gtid="0-1-2") in await world.bodies()
+
+
+async def test_a_clock_ahead_of_ours_never_claims_the_future(world: World) -> None:
+    source = await world.source()
+    await source.append([changed(2, committed_ms=NOW_MS + 90_000)])
+    beats = [body for body in await world.bodies() if isinstance(body, Heartbeat)]
+    assert [body.read_ms for body in beats] == [NOW_MS]
+
+
+async def test_a_replay_ends_once_everything_before_its_gap_is_read(world: World) -> None:
+    source = await world.source()
+    await source.append([changed(2, committed_ms=NOW_MS - 70_000), changed(3, committed_ms=NOW_MS - 10_000)])
+    assert await world.keys() == ["item:3"]
+    successor = await world.source()
+    world.now_ms += 5_000
+    await successor.append([read_up_to(3, NOW_MS + 2_000)])
+    assert isinstance((await world.bodies())[0], Gap)
+    assert Replayed(NOW_MS - 60_000, "0-1-3") in await world.bodies()
+    assert Replayed not in [type(body) for body in (await world.bodies())[:-2]]
+    await successor.append([changed(4, committed_ms=NOW_MS + 4_000)])
+    assert [type(body) for body in await world.bodies()].count(Replayed) == 1
+
+
+async def test_a_stream_set_back_is_read_again_from_there(world: World) -> None:
+    source = await world.source()
+    await source.append([changed(2)])
+    old = world.stream.snapshot()
+    await source.append([changed(3)])
+    world.stream.restore(old)
+    with pytest.raises(RewoundError, match="0-1-2"):
+        await source.append([changed(4)])
+
+
+async def test_a_flushed_stream_is_noticed_at_the_next_append(world: World) -> None:
+    source = await world.source()
+    world.stream.flush()
+    with pytest.raises(RewoundError, match="nothing"):
+        await source.append([changed(2)])
+
+
+async def test_a_second_source_that_begins_a_replay_gives_way(world: World) -> None:
+    late = Appender(
+        world.stream, Identity("source:a", "d", False), RULES, now_ms=lambda: world.now_ms, stats=SourceStats()
+    )
+    await world.source()
+    with pytest.raises(RewoundError):
+        await late.begin(None, Progress(parse("0-1-1", Flavor.MARIADB)), "first start", Flavor.MARIADB)
+
+
+async def test_stamps_stay_above_all_that_this_writer_ever_got(world: World) -> None:
+    source = await world.source()
+    await source.append([changed(2)])
+    highest = (await world.stream.read_after(0, count=100))[-1].stamp
+    world.stream.flush()
+    world.now_ms -= 3_600_000
+    with pytest.raises(RewoundError):
+        await source.append([changed(3)])
+    await source.begin(None, Progress(parse("0-1-1", Flavor.MARIADB)), "flushed", Flavor.MARIADB)
+    assert (await world.stream.read_after(0, count=100))[0].stamp > highest
+
+
+async def test_other_templates_are_refused(world: World) -> None:
+    await world.source()
+    odd = await world.source(digest="other")
+    with pytest.raises(DigestRefusedError):
+        await odd.append([changed(2)])
+
+
+async def test_a_checkpoint_of_another_notation_is_another_history(world: World) -> None:
+    source = await world.source()
+    foreign = Checkpoint("1:b.000001/4", NOW_MS, "0" * 16)
+    world.stream._state.checkpoints["source:a"] = foreign
+    with pytest.raises(RewoundError):
+        await source.append([changed(2)])
+
+
+async def test_a_source_that_never_wins_still_shows_how_far_it_has_read(world: World) -> None:
+    stats = SourceStats()
+    winner, loser = await world.source(), await world.source(stats=stats)
+    world.now_ms += 1_000
+    for source in (winner, loser):
+        await source.append([changed(2), read_up_to(2, world.now_ms)])
+    assert stats.appends == 0
+    assert stats.read_ms == world.now_ms

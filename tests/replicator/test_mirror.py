@@ -1,0 +1,438 @@
+"""The mirror between two streams in memory: order, gate, pending, breaks, and any number of mirrors at once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from replicator.mirror.queue import POISON, UNAPPLIED
+from tests.replicator.mirror_world import FAST, PATIENT, MirrorView, MirrorWorld, ScriptedGate, now_ms
+from versioning import stamp as stamps
+from versioning.backends.memory import MemoryStream
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[MirrorWorld]:
+    world = MirrorWorld()
+    yield world
+    await world.close()
+
+
+def assert_joined(view: MirrorView) -> None:
+    previous = ""
+    for entry in view.entries:
+        assert entry.previous == previous
+        previous = entry.nonce
+    assert [e.stamp for e in view.entries] == sorted({e.stamp for e in view.entries})
+
+
+async def test_an_entry_is_mirrored_with_its_origin_when_the_replica_has_it(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-7")
+    world.start(gate)
+    await world.change(7)
+    await world.beat("0-1-7")
+    view = await world.until(lambda v: v.keys == ["t:7"])
+    entry = next(e for e in view.entries if isinstance(e.body, Change))
+    first = (await world.origin.read_after(0, count=1))[0]
+    assert entry.origin == Origin("a", stamps.text(first.stamp), first.nonce)
+    assert entry.body == first.body
+    assert entry.nonce != first.nonce
+
+
+async def test_an_entry_waits_until_the_replica_has_applied_it(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    world.start(gate, options=PATIENT)
+    await world.beat("0-1-1")
+    await world.change(1)
+    await world.change(2)
+    await world.until(lambda v: v.keys == ["t:1"])
+    gate.apply("0-1-2")
+    view = await world.until(lambda v: v.keys == ["t:1", "t:2"])
+    assert not any(body.pending for body in view.changes)
+
+
+async def test_an_entry_waits_for_every_listed_database(world: MirrorWorld) -> None:
+    fast, slow = ScriptedGate("fast", "0-1-9"), ScriptedGate("slow", "0-1-4")
+    world.start(fast, slow, options=PATIENT)
+    await world.beat("0-1-4")
+    await world.change(4)
+    await world.change(5)
+    await world.until(lambda v: v.keys == ["t:4"])
+    slow.apply("0-1-5")
+    await world.until(lambda v: v.keys == ["t:4", "t:5"])
+
+
+@pytest.mark.parametrize("gtid", ["7-1-3", "0-1-2,7-1-3", "no gtid at all", "source.000002/90"])
+async def test_a_gtid_the_replica_does_not_know_enters_as_pending(world: MirrorWorld, gtid: str) -> None:
+    world.start(ScriptedGate(applied="0-1-9"))
+    await world.write(Change(("t:1",), gtid=gtid))
+    view = await world.until(lambda v: bool(v.changes))
+    assert view.changes[0] == Change(("t:1",), gtid=gtid, pending=True)
+
+
+async def test_an_entry_without_gtid_passes_in_its_place(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    world.start(gate, options=PATIENT)
+    await world.beat("0-1-1")
+    await world.change(2)
+    await world.write(Change(("bump:1",)))
+    await world.until(lambda v: bool(v.heartbeats))
+    gate.apply("0-1-2")
+    view = await world.until(lambda v: v.keys == ["t:2", "bump:1"])
+    assert not any(body.pending for body in view.changes)
+
+
+async def test_a_key_that_waited_too_long_is_pending_and_settled_later(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    world.start(gate)
+    await world.change(2, "t:2", "t:3")
+    view = await world.until(lambda v: bool(v.changes))
+    assert view.changes[0].pending
+    gate.apply("0-1-2")
+    view = await world.until(lambda v: len(v.changes) == 2)
+    pending, settled = view.changes
+    assert (settled.keys, settled.gtid, settled.settled, settled.pending) == (pending.keys, "0-1-2", True, False)
+
+
+async def test_a_generation_that_waited_too_long_is_settled_with_its_own_spread(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    world.start(gate)
+    generation = Generation(("t",), start_ms=5, spread_ms=70, reason="TRUNCATE", gtid="0-1-2")
+    await world.write(generation)
+    await world.until(lambda v: any(isinstance(e.body, Generation) and e.body.pending for e in v.entries))
+    gate.apply("0-1-2")
+    view = await world.until(lambda v: any(isinstance(e.body, Generation) and e.body.settled for e in v.entries))
+    settled = [e.body for e in view.entries if isinstance(e.body, Generation)][-1]
+    assert (settled.namespaces, settled.start_ms, settled.spread_ms) == (("t",), 5, 70)
+
+
+async def test_a_later_change_of_a_pending_key_ends_its_wait(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate)
+    await world.change(2, "t:1")
+    await world.until(lambda v: bool(v.changes))
+    gate.is_down = True
+    await world.change(3, "t:1")
+    await world.until(lambda v: len(v.changes) == 2)
+    gate.is_down = False
+    gate.apply("0-1-3")
+    view = await world.until(lambda v: len(v.changes) == 3)
+    assert view.changes[-1].gtid == "0-1-3"
+    await world.until(lambda v: mirror.stats.pending == 0)
+
+
+async def test_a_restarted_mirror_finds_what_is_pending(world: MirrorWorld) -> None:
+    mirror = world.start(ScriptedGate(applied="0-1-1"))
+    await world.change(2)
+    await world.until(lambda v: bool(v.changes))
+    await mirror.kill()
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate)
+    await world.until(lambda v: mirror.stats.pending >= 1)
+    gate.apply("0-1-2")
+    view = await world.until(lambda v: len(v.changes) == 2)
+    assert view.changes[-1].settled
+
+
+async def test_a_removed_replica_is_waited_for_no_longer(world: MirrorWorld) -> None:
+    stopped = ScriptedGate("stopped", "0-1-1")
+    mirror = world.start(stopped, ScriptedGate("well", "0-1-9"))
+    await world.change(2)
+    await world.until(lambda v: bool(v.changes))
+    await mirror.kill()
+    world.start(ScriptedGate("well", "0-1-9"))
+    view = await world.until(lambda v: len(v.changes) == 2)
+    assert view.changes[-1].settled
+
+
+async def test_a_pending_key_is_said_again_before_the_window_forgets_it(world: MirrorWorld) -> None:
+    options = type(FAST)(gate_limit_ms=50, heartbeat_ms=20, window_ms=600, silence_ms=1_000)
+    world.start(ScriptedGate(applied="0-1-1"), options=options)
+    await world.change(2)
+    view = await world.until(lambda v: len(v.changes) >= 3)
+    assert all(body == Change(("t:2",), "0-1-2", body.committed_ms, pending=True) for body in view.changes)
+
+
+async def test_without_a_listed_database_time_settles(world: MirrorWorld) -> None:
+    world.start()
+    await world.change(2)
+    view = await world.until(lambda v: bool(v.changes) and v.changes[-1].settled)
+    assert [(body.pending, body.settled) for body in view.changes] == [(True, False), (True, False), (False, True)]
+
+
+async def test_a_gap_that_passed_unapplied_is_said_again_when_applied(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate)
+    await world.write(Gap("purged", gtid="0-1-5"))
+    await world.until(lambda v: any(gap.reason == "purged" + UNAPPLIED for gap in v.gaps))
+    await mirror.kill()
+    world.start(gate)
+    gate.apply("0-1-5")
+    await world.until(lambda v: v.gaps[-1] == Gap("purged", gtid="0-1-5"))
+
+
+async def test_heartbeats_pass_what_is_held_and_tell_what_is_applied(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    world.start(gate, options=PATIENT)
+    await world.beat("0-1-1", read_ms=900)
+    await world.until(lambda v: bool(v.gaps))
+    await world.beat("0-1-1", read_ms=1_000)
+    await world.until(lambda v: bool(v.heartbeats) and v.heartbeats[-1].applied_ms == 1_000)
+    await world.change(2)
+    await world.beat("0-1-2", read_ms=2_000)
+    view = await world.until(lambda v: v.heartbeats[-1].read_ms == 2_000)
+    assert view.heartbeats[-1].applied_ms == 1_000
+    assert view.changes == []
+    gate.apply("0-1-2")
+    await world.until(lambda v: v.keys == ["t:2"])
+    await world.beat("0-1-2", read_ms=3_000)
+    await world.until(lambda v: v.heartbeats[-1] == Heartbeat(3_000, 3_000, "0-1-2"))
+
+
+async def test_heartbeats_move_the_checkpoint_when_nothing_is_held(world: MirrorWorld) -> None:
+    world.start(ScriptedGate(applied="0-1-1"))
+    await world.beat("0-1-1", read_ms=1_000)
+    last = (await world.origin.read_before(None, count=1))[0]
+    wanted = f"{stamps.text(last.stamp)}/{last.nonce}"
+    view = await world.until(lambda v: v.checkpoint is not None and v.checkpoint.position.startswith(wanted))
+    assert view.checkpoint is not None
+    assert view.checkpoint.read_ms == 1_000
+
+
+async def test_no_heartbeat_is_made_without_one_of_the_origin(world: MirrorWorld) -> None:
+    world.start(ScriptedGate(applied="0-1-9"))
+    await world.change(1)
+    await world.change(2)
+    view = await world.until(lambda v: v.keys == ["t:1", "t:2"])
+    assert view.heartbeats == []
+
+
+async def test_nothing_enters_before_the_gap_that_a_start_needs(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate, options=PATIENT)
+    await world.beat("0-1-2")
+    await world.until(lambda v: mirror.stats.held == 1)
+    assert (await world.entries(), await world.checkpoint()) == ([], None)
+    gate.apply("0-1-2")
+    view = await world.until(lambda v: bool(v.heartbeats))
+    assert isinstance(view.entries[0].body, Gap)
+
+
+async def test_mirrors_at_once_lose_nothing_and_double_nothing(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-0")
+    mirrors = [world.start(gate) for _ in range(3)]
+    for number in range(1, 201):
+        await world.change(number)
+        if number % 10 == 0:
+            await world.beat(f"0-1-{number}")
+            gate.apply(f"0-1-{number}")
+            await asyncio.sleep(0)
+        if number == 100:
+            await mirrors[0].kill()
+            mirrors[0] = world.start(gate)
+    view = await world.until(lambda v: len(v.keys) >= 200)
+    assert view.keys == [f"t:{number}" for number in range(1, 201)]
+    assert_joined(view)
+
+
+async def test_a_killed_mirror_goes_on_where_it_was(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-99")
+    mirror = world.start(gate)
+    await world.change(1)
+    await world.until(lambda v: v.keys == ["t:1"])
+    await mirror.kill()
+    await world.change(2)
+    world.start(gate)
+    view = await world.until(lambda v: v.keys == ["t:1", "t:2"])
+    assert len(view.gaps) == 1
+
+
+async def test_a_flushed_target_gets_a_gap_all_the_origin_has_and_its_claim(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-99")
+    mirror = world.start(gate)
+    await world.write(Gap("first", "0-1-0"), Replayed(now_ms() - 400_000, "0-1-0"))
+    for number in range(1, 4):
+        await world.change(number)
+    await world.beat("0-1-3")
+    await world.until(lambda v: v.keys == ["t:1", "t:2", "t:3"])
+    above = (await world.entries())[-1].stamp
+    world.target.flush()
+    await world.beat("0-1-3")
+    view = await world.until(lambda v: any(isinstance(e.body, Replayed) and e.body.gtid == "0-1-3" for e in v.entries))
+    assert isinstance(view.entries[0].body, Gap)
+    assert view.keys == ["t:1", "t:2", "t:3"]
+    assert view.entries[0].stamp > above
+    state, origin = await world.target.state(), await world.origin.state()
+    assert origin.since <= state.since < view.entries[0].stamp
+    assert mirror.stats.breaks_by_reason["checkpoint_lost"] == 1
+
+
+async def test_a_target_that_lost_writes_gets_them_again_with_new_stamps(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-99")
+    world.start(gate)
+    await world.change(1)
+    await world.until(lambda v: v.keys == ["t:1"])
+    snapshot = world.target.snapshot()
+    await world.change(2)
+    lost = (await world.until(lambda v: v.keys == ["t:1", "t:2"])).entries[-1]
+    world.fail_over(snapshot)
+    await world.beat("0-1-2")
+    view = await world.until(lambda v: v.keys == ["t:1", "t:2"] and bool(v.heartbeats))
+    again = next(e for e in view.entries if isinstance(e.body, Change) and e.body.keys == ("t:2",))
+    assert again.stamp > lost.stamp
+    assert len(view.gaps) == 1
+    assert_joined(view)
+
+
+async def test_a_flushed_origin_is_a_gap_and_then_its_own_replay(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-99")
+    mirror = world.start(gate)
+    await world.change(1)
+    await world.beat("0-1-1")
+    await world.until(lambda v: v.keys == ["t:1"])
+    world.origin.flush()
+    await world.write(Gap("flushed", "0-1-1"))
+    await world.change(1)
+    await world.write(Replayed(7, "0-1-1"))
+    await world.beat("0-1-1")
+    view = await world.until(lambda v: any(e.body == Replayed(7, "0-1-1") for e in v.entries))
+    kinds = [type(e.body) for e in view.entries if not isinstance(e.body, Heartbeat)]
+    assert kinds[:5] == [Gap, Change, Gap, Gap, Change]
+    assert mirror.stats.breaks >= 1
+
+
+async def test_an_origin_that_lost_writes_is_joined_after_the_last_shared_entry(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-99")
+    mirror = world.start(gate)
+    for number in range(1, 6):
+        await world.change(number)
+    snapshot = world.origin.snapshot()
+    await world.change(6)
+    await world.until(lambda v: len(v.keys) == 6)
+    world.origin.restore(snapshot)
+    await world.change(6)
+    await world.change(7)
+    view = await world.until(lambda v: len(v.keys) == 8)
+    assert view.keys == ["t:1", "t:2", "t:3", "t:4", "t:5", "t:6", "t:6", "t:7"]
+    assert len(view.gaps) == 1
+    assert mirror.stats.breaks_by_reason["origin_changed"] == 1
+
+
+async def test_an_idle_origin_that_was_flushed_is_noticed(world: MirrorWorld) -> None:
+    mirror = world.start(ScriptedGate(applied="0-1-99"))
+    await world.change(1)
+    await world.until(lambda v: v.keys == ["t:1"])
+    world.origin.flush()
+    await world.until(lambda v: mirror.stats.breaks_by_reason.get("origin_shortened") == 1)
+
+
+async def test_an_origin_trimmed_past_the_checkpoint_is_a_gap(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-99")
+    mirror = world.start(gate)
+    await world.change(1)
+    await world.until(lambda v: v.keys == ["t:1"])
+    await mirror.kill()
+    await world.change(2)
+    await world.change(3)
+    world.origin.trim((await world.origin.read_before(None, count=1))[0].stamp)
+    world.start(gate)
+    view = await world.until(lambda v: v.keys == ["t:1", "t:3"])
+    assert len(view.gaps) == 2
+
+
+async def test_entries_missing_in_the_middle_are_a_gap(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-99")
+    mirror = world.start(gate)
+    await world.change(1)
+    await world.until(lambda v: v.keys == ["t:1"])
+    await mirror.kill()
+    await world.change(2)
+    await world.change(3)
+    await world.beat("0-1-3")
+    world.origin._entries = [e for e in world.origin._entries if getattr(e.body, "gtid", "") != "0-1-2"]
+    world.start(gate)
+    view = await world.until(lambda v: v.keys == ["t:1", "t:3"])
+    assert view.gaps[-1].gtid == "0-1-3"
+
+
+async def poison(stream: MemoryStream) -> None:
+    last = (await stream.read_before(None, count=1))[0]
+    broken = Entry(last.stamp + 1, "", "", Poisoned("not JSON"))
+    stream._entries.append(broken)
+    stream._state.last, stream._state.nonce = broken.stamp, ""
+
+
+async def test_an_unreadable_entry_becomes_a_gap_that_no_replay_undoes(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-99")
+    mirror = world.start(gate)
+    await world.write(Gap("first", "0-1-0"))
+    await world.change(1)
+    await poison(world.origin)
+    await world.change(3)
+    await world.write(Replayed(7, "0-1-3"))
+    await world.beat("0-1-3")
+    view = await world.until(lambda v: v.keys == ["t:1", "t:3"] and bool(v.heartbeats))
+    assert view.gaps[-1] == Gap(POISON + "not JSON", "0-1-3")
+    assert mirror.stats.poisoned == 1
+    await world.until(lambda v: mirror.stats.replays_not_claimed >= 1)
+    assert not any(isinstance(e.body, Replayed) and e.body.since_ms == 7 for e in view.entries)
+
+
+async def test_a_replica_that_went_back_makes_its_keys_pending(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-5")
+    mirror = world.start(gate)
+    for number in range(3, 6):
+        await world.change(number)
+    await world.until(lambda v: len(v.keys) == 3)
+    gate.apply("0-1-3")
+    view = await world.until(lambda v: sum(body.pending for body in v.changes) == 2)
+    assert [body.keys for body in view.changes if body.pending] == [("t:4",), ("t:5",)]
+    assert mirror.stats.gates["replica"].rewinds == 1
+    gate.apply("0-1-5")
+    await world.until(lambda v: sum(body.settled for body in v.changes) == 2)
+
+
+async def test_a_newly_listed_replica_that_is_behind_makes_keys_pending(world: MirrorWorld) -> None:
+    mirror = world.start(ScriptedGate("old", "0-1-5"))
+    await world.change(4)
+    await world.change(5)
+    await world.until(lambda v: len(v.keys) == 2)
+    await mirror.kill()
+    world.start(ScriptedGate("old", "0-1-5"), ScriptedGate("new", "0-1-4"))
+    view = await world.until(lambda v: any(body.pending for body in v.changes))
+    assert [body.keys for body in view.changes if body.pending] == [("t:5",)]
+
+
+async def test_a_replica_that_is_down_has_applied_nothing_new(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate)
+    await world.until(lambda v: mirror.is_up("replica"))
+    gate.is_down = True
+    gate.applied = "0-1-2"
+    await world.until(lambda v: not mirror.is_up("replica"))
+    await world.change(2)
+    view = await world.until(lambda v: bool(v.changes))
+    assert view.changes[0].pending
+    gate.is_down = False
+    await world.until(lambda v: v.changes[-1].settled)
+
+
+async def test_a_full_queue_stops_the_reading(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-0")
+    options = type(FAST)(gate_limit_ms=60_000, queue_keys_max=10, silence_ms=1_000)
+    mirror = world.start(gate, options=options)
+    for number in range(1, 51):
+        await world.change(number)
+    await world.until(lambda v: mirror.stats.held >= 10)
+    assert mirror.stats.held == 10
+    gate.apply("0-1-50")
+    view = await world.until(lambda v: len(v.keys) == 50)
+    assert view.keys == [f"t:{number}" for number in range(1, 51)]
+
+
+async def test_a_mirror_ends_when_it_is_told_to(world: MirrorWorld) -> None:
+    mirror = world.start(ScriptedGate())
+    await world.until(lambda v: mirror.stats.is_connected == 1)
+    await mirror.end()
+    assert mirror.task.done()

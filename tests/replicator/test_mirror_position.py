@@ -1,0 +1,36 @@
+"""A mirror's checkpoint says where it is and what it still owes."""
+
+import pytest
+
+from replicator.mirror.position import MirrorPosition, ReplayClaim
+from versioning import stamp as stamps
+from versioning.errors import FormatError
+
+CLAIM = ReplayClaim(1_795_000_000_000, stamps.make(1_795_000_500_000, 3))
+
+
+@pytest.mark.parametrize(
+    ("position", "text"),
+    [
+        (MirrorPosition(), "0-0/"),
+        (MirrorPosition(stamps.make(17, 2), "00ff"), "17-2/00ff"),
+        (MirrorPosition(stamps.make(17, 2), "00ff", CLAIM), "17-2/00ff replay=1795000000000..1795000500000-3"),
+        (MirrorPosition(claim=CLAIM), "0-0/ replay=1795000000000..1795000500000-3"),
+    ],
+)
+def test_a_position_is_read_as_it_was_written(position: MirrorPosition, text: str) -> None:
+    assert position.encode() == text
+    assert MirrorPosition.decode(text) == position
+
+
+@pytest.mark.parametrize("text", ["", "17", "17-2", "17-2/00ff replay=5", "0-1-15", "17-2/00ff more", "01-0/x"])
+def test_what_is_no_position_is_refused(text: str) -> None:
+    with pytest.raises(FormatError):
+        MirrorPosition.decode(text)
+
+
+def test_a_replay_that_is_done_is_ahead_of_one_that_is_owed() -> None:
+    owed, done = MirrorPosition(9, "n", CLAIM), MirrorPosition(9, "n")
+    assert done.reaches(owed)
+    assert not owed.reaches(done)
+    assert MirrorPosition(10, "m", CLAIM).reaches(done)

@@ -1,0 +1,105 @@
+"""What the target stream says of an origin is the same read forwards and backwards."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replicator.mirror.queue import POISON, UNAPPLIED
+from replicator.mirror.state import MirrorState, Pending, WindowFold
+from versioning import stamp as stamps
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
+
+FAR_MS = 10**12
+
+keys = st.lists(st.sampled_from(["t:1", "t:2", "t:3"]), min_size=1, max_size=2, unique=True).map(tuple)
+gtids = st.sampled_from(["", "0-1-1", "0-1-2", "0-1-3"])
+flags = st.sampled_from([(False, False), (True, False), (False, True)])
+bodies: st.SearchStrategy[Body] = st.one_of(
+    st.builds(lambda k, g, f: Change(k, g, pending=f[0], settled=f[1]), keys, gtids, flags),
+    st.builds(lambda g, f: Generation(("t",), 1, 2, "r", g, pending=f[0], settled=f[1]), gtids, flags),
+    st.builds(
+        lambda poison, unapplied, g: Gap(POISON * poison + "gone" + UNAPPLIED * unapplied, g),
+        st.booleans(),
+        st.booleans(),
+        gtids,
+    ),
+    st.builds(Heartbeat, st.just(9), st.just(5)),
+    st.builds(Replayed, st.sampled_from([3, 7])),
+)
+
+
+def entries_of(found: list[Body], dc: str = "a") -> list[Entry]:
+    made = []
+    for number, body in enumerate(found, 1):
+        origin = None if isinstance(body, Heartbeat) else Origin(dc, "1-0", "n")
+        made.append(
+            Entry(stamps.make(1_000 * number), f"{number}", f"{number - 1}" if number > 1 else "", body, origin)
+        )
+    return made
+
+
+def forwards(entries: list[Entry]) -> MirrorState:
+    state = MirrorState("a")
+    for entry in entries:
+        state.take(entry, FAR_MS)
+    return state
+
+
+def backwards(entries: list[Entry]) -> WindowFold:
+    fold = WindowFold("a", FAR_MS)
+    for entry in reversed(entries):
+        fold.take_older(entry)
+    return fold
+
+
+def told(mark: Pending | None) -> object:
+    return None if mark is None else (mark.body, mark.written_ms)
+
+
+@given(st.lists(bodies, max_size=14))
+def test_both_directions_find_the_same(found: list[Body]) -> None:
+    # A heartbeat first: what the replicas have applied is known from then on.
+    entries = entries_of([Heartbeat(9, 5), *found])
+    state, other = forwards(entries), backwards(entries).state
+    assert (state.last, state.nonce, state.is_poisoned) == (other.last, other.nonce, other.is_poisoned)
+    assert {k: told(m) for k, m in state.keys.items()} == {k: told(m) for k, m in other.keys.items()}
+    assert {k: told(m) for k, m in state.namespaces.items()} == {k: told(m) for k, m in other.namespaces.items()}
+
+
+def test_a_key_said_again_has_been_pending_since_the_first_time() -> None:
+    entries = entries_of([Change(("t:1",), "0-1-1", pending=True)] * 3)
+    for state in (forwards(entries), backwards(entries).state):
+        assert (state.keys["t:1"].since_ms, state.keys["t:1"].written_ms) == (1_000, 3_000)
+
+
+def test_another_origin_s_entries_say_nothing() -> None:
+    entries = entries_of([Change(("t:1",), "0-1-1", pending=True)], dc="c")
+    assert forwards(entries).pending_count == backwards(entries).state.pending_count == 0
+
+
+def test_a_gap_is_open_until_a_later_gap_of_a_known_position() -> None:
+    entries = entries_of([Gap("gone" + UNAPPLIED, "0-1-5"), Gap(POISON + "bad")])
+    assert forwards(entries).gap is not None
+    assert backwards(entries).state.gap is not None
+    entries = entries_of([Gap("gone" + UNAPPLIED, "0-1-5"), Gap("gone", "0-1-5")])
+    assert forwards(entries).gap is None
+    assert backwards(entries).state.gap is None
+
+
+def test_a_replay_closes_a_gap_only_when_the_replicas_are_beyond_its_start() -> None:
+    opened: list[Body] = [Heartbeat(9, 5), Gap("gone" + UNAPPLIED, "0-1-5"), Heartbeat(9, 5)]
+    beyond, before = entries_of([*opened, Replayed(3)]), entries_of([*opened, Replayed(7)])
+    for fold in (forwards, lambda found: backwards(found).state):
+        assert fold(beyond).gap is None
+        assert fold(before).gap is not None
+
+
+def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_what_came_after() -> None:
+    entries = entries_of(
+        [
+            Change(("t:1",), "0-1-1"),
+            Heartbeat(9, 5, "0-1-2"),
+            Change(("t:3",), "0-1-3"),
+            Change(("t:4",), "0-1-4", pending=True),
+        ]
+    )
+    assert backwards(entries).acknowledged == ["0-1-3", "0-1-2"]

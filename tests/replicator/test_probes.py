@@ -1,0 +1,56 @@
+"""The replicator's probes: as much HTTP as an orchestrator speaks."""
+
+import asyncio
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from replicator.probes import Probes
+from versioning.errors import ConfigError
+
+
+def probes(reason: str | None = None) -> Probes:
+    return Probes(CollectorRegistry(), lambda: reason)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/livez", "200 OK"),
+        ("GET", "/readyz", "200 OK"),
+        ("GET", "/metrics?name=x", "200 OK"),
+        ("GET", "/", "404 Not Found"),
+        ("POST", "/metrics", "405 Method Not Allowed"),
+    ],
+)
+def test_each_path_has_its_answer(method: str, path: str, status: str) -> None:
+    assert probes().answer(method, path)[0] == status
+
+
+def test_a_role_that_is_not_ready_says_why() -> None:
+    assert probes("behind").answer("GET", "/readyz") == ("503 Not Ready", "text/plain; charset=utf-8", b"behind\n")
+
+
+async def test_an_answer_closes_its_connection() -> None:
+    async with probes().serve("127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert answer.endswith(b"\r\n\r\nalive\n")
+
+
+async def test_a_request_without_end_is_cut_off() -> None:
+    async with probes().serve("127.0.0.1", 0) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"x" * 20_000)
+        assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+
+
+async def test_a_port_that_is_taken_is_a_config_error() -> None:
+    async with probes().serve("127.0.0.1", 0) as port:
+        with pytest.raises(ConfigError, match=str(port)):
+            async with probes().serve("127.0.0.1", port):
+                pass

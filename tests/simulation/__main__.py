@@ -1,0 +1,79 @@
+"""Play seeds from the command line: ``python -m tests.simulation --seeds 0:1000000 --processes 2``, or look at one."""
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.simulation.play import play
+from tests.simulation.report import report, trace
+from tests.simulation.scenario import make
+
+CHUNK = 20
+SAID_EVERY_S = 30.0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", metavar="A:B", help="play these, B excluded; end at the first failure")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--seed", type=int, help="play one")
+    parser.add_argument("--trace", action="store_true", help="with --seed: print all that happened")
+    arguments = parser.parse_args()
+    if arguments.seed is not None:
+        return _one(arguments.seed, is_traced=arguments.trace)
+    if arguments.seeds is None:
+        parser.error("give --seeds A:B or --seed N")
+    first, _, end = arguments.seeds.partition(":")
+    return _many(range(int(first), int(end)), arguments.processes)
+
+
+def _one(seed: int, *, is_traced: bool) -> int:
+    played = play(make(seed))
+    if is_traced:
+        _say("\n".join(trace(played)))
+    _say(f"seed {seed}: {played.violation or 'no violation'}")
+    if played.violation is not None:
+        _say(report(played))
+    return 1 if played.violation else 0
+
+
+def _many(seeds: range, processes: int) -> int:
+    began_s = said_s = time.monotonic()
+    done = 0
+    with multiprocessing.Pool(processes) as pool:
+        for count, failed in pool.imap_unordered(_chunk, _chunks(seeds)):
+            done += count
+            if failed is not None:
+                _say(report(play(make(failed))))
+                pool.terminate()
+                return 1
+            if time.monotonic() - said_s > SAID_EVERY_S:
+                said_s = time.monotonic()
+                _say(f"{done} of {len(seeds)} seeds, {done / (said_s - began_s):.1f} a second")
+    took_s = time.monotonic() - began_s
+    _say(f"{done} seeds, {seeds.start} to {seeds.stop - 1}: no violation; {done / took_s:.1f} seeds a second")
+    return 0
+
+
+def _chunks(seeds: range) -> Iterator[range]:
+    for first in range(seeds.start, seeds.stop, CHUNK):
+        yield range(first, min(first + CHUNK, seeds.stop))
+
+
+def _chunk(seeds: range) -> tuple[int, int | None]:
+    """Return how many were played, and the first one that failed."""
+    for seed in seeds:
+        if play(make(seed)).violation is not None:
+            return seed - seeds.start + 1, seed
+    return len(seeds), None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,178 @@
+"""The processes: the real source, the real mirror and the real cache, each with its lines to the servers."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from replicator.mirror.options import MirrorStats
+from replicator.mirror.run import Mirror
+from replicator.mysql import MySqlAddress
+from replicator.source.options import SourceOptions
+from replicator.source.run import _Source
+from replicator.source.stats import SourceStats
+from replicator.tables import TableSpec, WatchedTables
+from tests.simulation import limits
+from tests.simulation.history import LoadBegun, ReadDone
+from tests.simulation.network import Line
+from tests.simulation.process import Process
+from tests.simulation.replica import SimulatedGate
+from tests.simulation.streams import StreamClient, StreamServer
+from tests.simulation.values import ValueClient
+from tests.simulation.world import KEYS
+from versioning.backends.base import UnavailableError
+from versioning.client.async_cache import AsyncVersionedCache
+from versioning.errors import StamplineError
+from versioning.keys import KeyTemplate
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+SOURCES = ("source-1", "source-2")
+MIRRORS = ("mirror-1", "mirror-2")
+READERS = ("reader-1", "reader-2", "reader-3")
+NAMES = SOURCES + MIRRORS + READERS
+
+LAN_S = (0.0003, 0.002)
+WAN_S = (0.03, 0.08)
+LOAD_S = (0.002, 0.06)
+STREAM_TIMEOUT_S = 1.5
+VALUES_TIMEOUT_S = 0.05
+READ_EVERY_S = 0.35
+LOOPS = 2
+"""Reads under way at once in one reader."""
+
+_TABLES = WatchedTables((TableSpec("shop", "items", (KeyTemplate.parse("item:{id}"),)),))
+_SOURCE_OPTIONS = SourceOptions(
+    name="a",
+    mysql=MySqlAddress("primary"),
+    tables=_TABLES,
+    heartbeat_ms=limits.HEARTBEAT_MS,
+    read_timeout_ms=limits.READ_TIMEOUT_MS,
+    window_ms=limits.WINDOW_MS,
+    keys_max=limits.KEYS_MAX,
+    generation_spread_ms=limits.GENERATION_SPREAD_MS,
+)
+
+
+class LoadError(StamplineError):
+    """No replica answers."""
+
+
+def begin(world: "World", process: Process) -> None:
+    """Start what a process of this name runs."""
+    kind = process.name.partition("-")[0]
+    works = {"source": run_source, "mirror": run_mirror, "reader": Reader.begin}
+    works[kind](process)
+
+
+def _stream(server: StreamServer, *, is_far: bool = False) -> Any:
+    delay_s = WAN_S if is_far else LAN_S
+    cable = server._world.wan if is_far else None
+    return StreamClient(server, Line(server, delay_s=delay_s, timeout_s=STREAM_TIMEOUT_S, cable=cable))
+
+
+def run_source(process: Process) -> None:
+    stream = _stream(process.world.stream_a)
+    process.spawn(_must_go_on(process, lambda: _Source(_SOURCE_OPTIONS, stream, SourceStats()).run()))
+
+
+def gates(world: "World") -> list[Any]:
+    return [SimulatedGate(replica) for replica in world.replicas]
+
+
+def run_mirror(process: Process) -> None:
+    world = process.world
+    process.spawn(_must_go_on(process, lambda: _mirror(process, gates(world)).run()))
+
+
+def _mirror(process: Process, listed: list[Any]) -> Mirror:
+    return Mirror(
+        limits.MIRROR,
+        _stream(process.world.stream_a, is_far=True),
+        _stream(process.world.stream_b),
+        listed,
+        stats=MirrorStats(),
+        clock=process.now,
+    )
+
+
+async def _must_go_on(process: Process, run: Callable[[], Any]) -> None:
+    """No fault of a server or a link ends a role: an end is a finding of its own."""
+    try:
+        await run()
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        process.world.violate("roles go on", f"{process.name} ended: {error!r}")
+        raise
+
+
+class Reader:
+    """A web process: reads keys, all the time."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.world = process.world
+        self.incarnation = len(self.world.history.trace)
+        self.cache = AsyncVersionedCache(
+            stream=_stream(self.world.stream_b),
+            values=ValueClient(self.world.values, Line(self.world.values, delay_s=LAN_S, timeout_s=VALUES_TIMEOUT_S)),
+            options=limits.CACHE,
+            clock=process.now,
+        )
+        self.lines = [
+            Line(replica, delay_s=(LOAD_S[0] / 2, LOAD_S[1] / 2), timeout_s=1.0) for replica in self.world.replicas
+        ]
+
+    @classmethod
+    def begin(cls, process: Process) -> None:
+        reader = cls(process)
+        process.world.readers[process.name] = reader
+        process.spawn(_must_go_on(process, reader.run))
+
+    async def run(self) -> None:
+        # One start in two does not wait until the window is covered: then nothing is vouched for meanwhile.
+        await self.cache.start(0 if self.world.rng.random() < 1 / 2 else 5.0)
+        await asyncio.gather(*(self._read_on() for _ in range(LOOPS)))
+
+    async def _read_on(self) -> None:
+        rng = self.world.rng
+        while self.world.is_reading:
+            await self.read(rng.choice(KEYS))
+            await asyncio.sleep(rng.random() * 2 * READ_EVERY_S)
+
+    async def read(self, key: str) -> None:
+        asked_s = self.world.loop.time()
+        try:
+            read = await self.cache.read(key, lambda: self._load(key))
+        except LoadError:
+            return
+        except StamplineError as error:
+            self.world.read_failed(self.process.name, key, error)
+            return
+        tier, verdict = read.tier.value, read.verdict.value
+        now_s = self.world.loop.time()
+        self.world.read(ReadDone(self.process.name, key, asked_s, now_s, read.value, tier, verdict, read.stamp))
+
+    async def _load(self, key: str) -> int:
+        world = self.world
+        name, now_s = self.process.name, world.loop.time()
+        begun = LoadBegun(name, self.incarnation, key, now_s, self.cache._core.index.watermark)
+        world.load(begun)
+        await self._dawdle()
+        first = world.rng.randrange(len(self.lines))
+        for place in (first, 1 - first):
+            replica, line = world.replicas[place], self.lines[place]
+            try:
+                value: int = await line.ask(partial(replica.row, key))
+            except UnavailableError:
+                continue
+            await self._dawdle()
+            return value
+        world.load_failed(begun)
+        raise LoadError("no replica answers")
+
+    async def _dawdle(self) -> None:
+        if self.world.load_extra_s:
+            await asyncio.sleep(self.world.rng.random() * self.world.load_extra_s)

@@ -1,0 +1,125 @@
+"""What stands in for MySQL and the reader thread under the real source: a simulated binlog feeds its handover."""
+
+import asyncio
+import types
+from typing import Any
+
+from replicator.errors import MySqlUnavailableError, PositionLostError
+from replicator.mysql import ServerFacts
+from replicator.position import Flavor
+from replicator.source.handover import Handover, ReadUpTo
+from replicator.source.history import ReplayStart
+from replicator.source.progress import Progress
+from tests.simulation.limits import HEARTBEAT_MS, READ_TIMEOUT_MS
+from tests.simulation.primary import number_of, position_at
+from tests.simulation.process import current
+
+DELAY_S = 0.003
+
+
+class SimulatedClient:
+    """A connection to the primary, of the process that makes it."""
+
+    def __init__(self, address: Any) -> None:
+        self.primary = current().world.primary
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def server_facts(client: SimulatedClient) -> ServerFacts:
+    if client.primary.is_cut:
+        raise MySqlUnavailableError("the primary is not reached")
+    return ServerFacts(Flavor.MARIADB, 1, True, True, position_at(client.primary.last), {})
+
+
+def find_replay_start(client: SimulatedClient, facts: Any, options: Any, *, wanted_ms: int) -> ReplayStart:
+    """As the real one: the newest file that was begun before ``wanted_ms``, else the oldest."""
+    if client.primary.is_cut:
+        raise MySqlUnavailableError("the primary is not reached")
+    files = client.primary.files
+    chosen = next((file for file in reversed(files) if file.began_ms + 1_000 <= wanted_ms), files[0])
+    return ReplayStart(position_at(chosen.after), max(chosen.began_ms + 1_000, wanted_ms))
+
+
+def now_ms() -> int:
+    return current().wall_ms()
+
+
+async def _run_here(function: Any, *arguments: Any, **named: Any) -> Any:
+    """Stands in for ``asyncio.to_thread``."""
+    await asyncio.sleep(DELAY_S)
+    return function(*arguments, **named)
+
+
+ASYNCIO_WITHOUT_THREADS = types.SimpleNamespace(**{**vars(asyncio), "to_thread": _run_here})
+
+
+class SimulatedReader:
+    """The interface of ``replicator.source.reader.BinlogReader``."""
+
+    def __init__(self, address: Any, tables: Any, options: Any, *, keys_max: int, stats: Any) -> None:
+        process = current()
+        self.handover = Handover(asyncio.get_running_loop(), weight_max=200_000)
+        self._context = process.context
+        self._process = process
+        self._primary = process.world.primary
+        self._loop = process.loop
+        self._number = 0
+        self._is_stopped = False
+        self._heard_s = 0.0
+        self._is_pulling = False
+
+    def start(self, facts: Any, progress: Progress) -> None:
+        self._number = number_of(progress.position)
+        self._heard_s = self._loop.time()
+        if self._number < self._primary.purged:
+            self.handover.fail(PositionLostError("the binlog no longer has the position"))
+            return
+        self._primary.readers.append(self)
+        self.hear()
+        self._loop.call_later(HEARTBEAT_MS / 1000, self._beat, context=self._context)
+
+    async def stop(self) -> None:
+        self._end()
+        self.handover.close()
+
+    def _end(self) -> None:
+        self._is_stopped = True
+        if self in self._primary.readers:
+            self._primary.readers.remove(self)
+
+    def hear(self) -> None:
+        """Called at each commit."""
+        if not self._is_pulling:
+            self._is_pulling = True
+            self._loop.call_later(DELAY_S, self._pull, context=self._context)
+
+    def _pull(self) -> None:
+        self._is_pulling = False
+        if self._is_stopped or self._primary.is_cut:
+            return
+        if self._number < self._primary.purged:
+            self._end()
+            self.handover.fail(PositionLostError("the binlog no longer has the position"))
+            return
+        for commit in self._primary.commits[self._number :]:
+            self.handover.put(commit.transaction)
+        self._number = self._primary.last
+        self._heard_s = self._loop.time()
+
+    def _beat(self) -> None:
+        if self._is_stopped:
+            return
+        now_s = self._loop.time()
+        if self._primary.is_cut:
+            if (now_s - self._heard_s) * 1000 > READ_TIMEOUT_MS:
+                self._end()
+                self.handover.fail(MySqlUnavailableError("the binlog connection was silent"))
+                return
+        elif self._number == self._primary.last:
+            self._heard_s = now_s
+            self.handover.put(ReadUpTo(self._process.wall_ms(), position_at(self._number)))
+        else:
+            self._pull()
+        self._loop.call_later(HEARTBEAT_MS / 1000, self._beat, context=self._context)

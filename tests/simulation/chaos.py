@@ -1,0 +1,281 @@
+"""Doing harm: one function for each fault. Each undoes itself after a while; ``size`` and ``pick`` are in [0, 1)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from tests.simulation.actors import MIRRORS, NAMES, READERS, SOURCES
+from tests.simulation.network import Server
+from tests.simulation.streams import StreamServer
+from tests.simulation.world import KEYS, World
+
+LONG_S: Final = 12.0
+OUTLASTING_S: Final = 30.0
+"""One fault in sixteen goes on longer than every limit, the promise included."""
+
+AWAY_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One thing done to the world at its time."""
+
+    at_s: float
+    name: str
+    size: float
+    pick: float
+
+
+def _one_of(names: Sequence[Any], pick: float) -> Any:
+    return names[int(pick * len(names))]
+
+
+def _long_s(size: float) -> float:
+    """Mostly short."""
+    return 0.2 + LONG_S * size**3 + OUTLASTING_S * (size > 15 / 16)
+
+
+def _outage(server: Server, op: Op) -> None:
+    server.is_down = True
+    server.hang_up()
+
+    def end() -> None:
+        server.is_down = False
+
+    server._world.later(_long_s(op.size), end)  # type: ignore[attr-defined]
+
+
+def _fail_over(world: World, server: StreamServer, op: Op) -> None:
+    snapshot = server.store.snapshot()
+
+    def promote() -> None:
+        server.fail_over(snapshot)
+        server.skew_ms = world.skew_ms()  # Another machine.
+        server.is_down = True
+        world.note("failed over", server.name)
+        world.later(0.02 + op.pick**2, end)
+
+    def end() -> None:
+        server.is_down = False
+
+    world.later(0.9 * op.size, promote)
+
+
+def _flush(server: StreamServer) -> None:
+    server.store.flush()
+
+
+def _trim(server: StreamServer, op: Op) -> None:
+    entries = server.store.entries
+    if entries:
+        server.store.trim(entries[int(op.size * len(entries))].stamp)
+
+
+def _clock_back(world: World, server: StreamServer, op: Op) -> None:
+    server.back_ms = int(30_000 * op.size)
+
+    def end() -> None:
+        server.back_ms = 0
+
+    world.later(_long_s(op.pick), end)
+
+
+def _values_outage(world: World, op: Op) -> None:
+    world.values.is_down = True
+
+    def end() -> None:
+        world.values.is_down = False
+
+    world.later(_long_s(op.size), end)
+
+
+def _values_failover(world: World, op: Op) -> None:
+    copy = world.values.copy()
+    world.later(0.9 * op.size, lambda: world.values.fail_over(copy))
+
+
+def _wan_cut(world: World, op: Op) -> None:
+    world.wan.is_cut = True
+    if op.pick < 1 / 2:  # Closed, not silent.
+        for subscription in tuple(world.stream_a.subscriptions):
+            subscription.end()
+
+    def end() -> None:
+        world.wan.is_cut = False
+
+    world.later(_long_s(op.size), end)
+
+
+def _wan_slow(world: World, op: Op) -> None:
+    world.wan.extra_s = 0.1 + 0.9 * op.pick
+
+    def end() -> None:
+        world.wan.extra_s = 0.0
+
+    world.later(_long_s(op.size), end)
+
+
+def _push_lost(world: World, op: Op) -> None:
+    world.stream_a.loses_push = True
+
+
+def _answers_lost(world: World, op: Op) -> None:
+    server: Server = _one_of((world.stream_a, world.stream_b, world.values), op.pick)
+    server.loses_answers = True
+
+    def end() -> None:
+        server.loses_answers = False
+
+    world.later(0.2 + op.size, end)
+
+
+def _binlog_cut(world: World, op: Op) -> None:
+    world.primary.is_cut = True
+
+    def end() -> None:
+        world.primary.is_cut = False
+
+    world.later(_long_s(op.size), end)
+
+
+def _replica_lag(world: World, op: Op) -> None:
+    replica = _one_of(world.replicas, op.pick)
+    replica.extra_lag_s = 4 * op.size
+
+    def end() -> None:
+        replica.extra_lag_s = 0.0
+
+    world.later(_long_s(op.size), end)
+
+
+def _replica_stop(world: World, op: Op) -> None:
+    replica = _one_of(world.replicas, op.pick)
+    replica.is_stopped = True
+    world.later(_long_s(op.size), replica.start)
+
+
+def _replica_down(world: World, op: Op) -> None:
+    replica = _one_of(world.replicas, op.pick)
+    replica.is_down = True
+    replica.hang_up()
+
+    def end() -> None:
+        replica.is_down = False
+
+    world.later(_long_s(op.size), end)
+
+
+def _replica_rewind(world: World, op: Op) -> None:
+    replica = _one_of(world.replicas, op.pick)
+    replica.rewind(1 + int(10 * op.size), 5.0 + 4 * op.size)
+
+
+def _load_slow(world: World, op: Op) -> None:
+    world.load_extra_s = op.size
+
+    def end() -> None:
+        world.load_extra_s = 0.0
+
+    world.later(1.0, end)
+
+
+def _crash(names: Sequence[str], world: World, op: Op) -> None:
+    name = _one_of(names, op.pick)
+    process = world.processes[name]
+    if process.is_dead:
+        return
+    process.kill()
+    world.later(_long_s(op.size), lambda: world.start(name))
+
+
+def _readers_away(world: World, op: Op) -> None:
+    for name in READERS:
+        process = world.processes[name]
+        if not process.is_dead:
+            process.kill()
+            world.later(AWAY_S + 6 * op.size, partial(world.start, name))
+
+
+def _pause(names: Sequence[str], world: World, op: Op) -> None:
+    process = world.processes[_one_of(names, op.pick)]
+    process.pause()
+    world.later(_long_s(op.size), process.resume)
+
+
+def _clock_step(world: World, op: Op) -> None:
+    world.step_clock(_one_of(NAMES, op.pick))
+
+
+def _truncate(world: World, op: Op) -> None:
+    world.primary.commit(KEYS, ("item",))
+
+
+def _write(world: World, op: Op) -> None:
+    """Hot keys and cold ones, and rows that nobody reads."""
+    key = KEYS[int(len(KEYS) * op.pick**2)]
+    noise = (f"noise:{world.primary.last}",) if op.size < 1 / 2 else ()
+    world.primary.commit((key, *noise))
+
+
+CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
+    "write": _write,
+    "truncate": _truncate,
+    "redis_a_outage": lambda world, op: _outage(world.stream_a, op),
+    "redis_a_failover": lambda world, op: _fail_over(world, world.stream_a, op),
+    "redis_a_flush": lambda world, op: _flush(world.stream_a),
+    "redis_a_trim": lambda world, op: _trim(world.stream_a, op),
+    "redis_a_clock_back": lambda world, op: _clock_back(world, world.stream_a, op),
+    "redis_b_outage": lambda world, op: _outage(world.stream_b, op),
+    "redis_b_failover": lambda world, op: _fail_over(world, world.stream_b, op),
+    "redis_b_flush": lambda world, op: _flush(world.stream_b),
+    "redis_b_trim": lambda world, op: _trim(world.stream_b, op),
+    "redis_b_clock_back": lambda world, op: _clock_back(world, world.stream_b, op),
+    "values_outage": _values_outage,
+    "values_flush": lambda world, op: world.values.flush(),
+    "values_failover": _values_failover,
+    "wan_cut": _wan_cut,
+    "wan_slow": _wan_slow,
+    "push_lost": _push_lost,
+    "answer_lost": _answers_lost,
+    "binlog_cut": _binlog_cut,
+    "binlog_purge": lambda world, op: world.primary.purge(),
+    "replica_lag": _replica_lag,
+    "replica_stop": _replica_stop,
+    "replica_down": _replica_down,
+    "replica_rewind": _replica_rewind,
+    "load_slow": _load_slow,
+    "source_crash": partial(_crash, SOURCES),
+    "source_pause": partial(_pause, SOURCES),
+    "mirror_crash": partial(_crash, MIRRORS),
+    "mirror_pause": partial(_pause, MIRRORS),
+    "reader_crash": partial(_crash, READERS),
+    "reader_pause": partial(_pause, READERS),
+    "readers_away": _readers_away,
+    "clock_step": _clock_step,
+}
+
+
+def do(world: World, op: Op) -> None:
+    world.note(op.name, round(op.size, 3), round(op.pick, 3))
+    CATALOGUE[op.name](world, op)
+
+
+def mend(world: World) -> None:
+    """Everything is up again, at once: the faults have ended."""
+    world.load_extra_s = 0.0
+    world.wan.is_cut, world.wan.extra_s = False, 0.0
+    world.primary.is_cut = False
+    for server in (world.stream_a, world.stream_b, world.values, *world.replicas):
+        server.is_down = server.loses_answers = False
+    for stream in (world.stream_a, world.stream_b):
+        stream.loses_push, stream.back_ms = False, 0
+    for replica in world.replicas:
+        replica.extra_lag_s = 0.0
+        replica.start()
+    for name in NAMES:
+        process = world.processes[name]
+        if process.is_dead:
+            world.start(name)
+        elif process.is_halted:
+            process.resume()

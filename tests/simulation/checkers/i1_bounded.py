@@ -1,0 +1,45 @@
+"""I1: every value served reflects every commit that all replicas had applied one promise before the read began.
+
+A replica's lag is the data's own, so what counts is the lowest commit that any replica was at since then.
+"""
+
+from tests.simulation import limits
+from tests.simulation.checkers.base import Checker
+from tests.simulation.history import ReadDone
+from versioning.read import Tier
+from versioning.verdict import Verdict
+
+CALM_BOUND_S = 1.5
+"""Without a fault: the delay of the whole pipeline, a wait at the gate included."""
+SPREAD_S = (limits.GENERATION_SPREAD_MS + limits.CLOCK_ERROR_MS) / 1000
+"""A generation takes that long to reach its last key, by intent (P9)."""
+
+FRESH_BOUND_S = (
+    limits.CACHE.max_lag_ms + 2 * limits.GATE_LIMIT_MS + limits.GENERATION_SPREAD_MS + 2 * limits.CLOCK_ERROR_MS
+) / 1000
+"""What is said to be FRESH: the lag tolerated, two waits at the gate (a mirror may die in one), a spread, clocks."""
+
+START_S = 4.0
+"""Until then everything starts for the first time."""
+
+
+class Bounded(Checker):
+    name = "I1"
+
+    def on_read(self, done: ReadDone) -> None:
+        world = self.world
+        bound_s = self._bound_s(done)
+        floor = world.history.floor_since(done.asked_s - bound_s)
+        wanted = world.primary.value_at(done.key, floor)
+        if done.value < wanted:
+            self.violate(
+                f"{done.reader} read {done.key} = {done.value} ({done.tier}, {done.verdict}), "
+                f"but {wanted} was everywhere {bound_s} s before"
+            )
+
+    def _bound_s(self, done: ReadDone) -> float:
+        if self.world.is_calm and done.asked_s > START_S:
+            return CALM_BOUND_S + SPREAD_S * bool(self.world.history.agings)
+        if done.verdict == Verdict.FRESH.value and done.tier != Tier.STALE.value:
+            return FRESH_BOUND_S
+        return limits.PROMISE_MS / 1000

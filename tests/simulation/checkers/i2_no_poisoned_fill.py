@@ -1,0 +1,86 @@
+"""I2: no value older than a stamp is kept beyond its provisional life with a fill stamp at or above that stamp.
+
+Looked for in Redis and in every process. A value that a later entry supersedes is not kept: nobody is served it. That
+is also how a replica that went back is mended, so a value gets the time that takes: until the gap is closed, where the
+stream no longer has the entries that would have to be said again.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from tests.simulation import limits
+from tests.simulation.actors import MIRRORS
+from tests.simulation.checkers.base import Checker
+from tests.simulation.world import World
+from versioning import header
+
+NOTICED_MS = 3_000
+"""A replica that went back is noticed by then: a wait of the gate, a pause, an append, clocks a second apart."""
+
+MENDED_S = (limits.CACHE.provisional_ttl_ms + NOTICED_MS) / 1000 + limits.BACKOFF_MAX_S
+
+
+class Kept(NamedTuple):
+    where: str
+    key: str
+    value: int
+    fill_stamp: int
+    age_ms: int
+
+
+class NoPoisonedFill(Checker):
+    name = "I2"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._hindered_s = -MENDED_S
+
+    def scan(self) -> None:
+        if self._is_hindered():
+            self._hindered_s = self.world.loop.time()
+        if self.world.history.is_gap_open or self.world.loop.time() - self._hindered_s < MENDED_S:
+            return
+        for kept in self._kept():
+            if kept.age_ms > limits.CACHE.provisional_ttl_ms + NOTICED_MS:
+                self._check(kept)
+
+    def _is_hindered(self) -> bool:
+        """Whether a replica has gone back and no mirror can look at it or write: the lag tells readers meanwhile."""
+        world = self.world
+        if not any(replica.has_gone_back for replica in world.replicas):
+            return False
+        return (
+            world.stream_b.is_down
+            or world.stream_b.loses_answers
+            or any(replica.is_down for replica in world.replicas)
+            or all(world.processes[name].is_halted for name in MIRRORS)
+        )
+
+    def _check(self, kept: Kept) -> None:
+        history, primary = self.world.history, self.world.primary
+        if history.last_word(kept.key) > kept.fill_stamp:
+            return
+        written = primary.number_of_value(kept.key, kept.value)
+        if (missed := history.first_missed(kept.key, written, kept.fill_stamp)) is not None:
+            self.violate(
+                f"{kept.where} keeps {kept.key} = {kept.value} under fill stamp {kept.fill_stamp}, "
+                f"without commit {missed.number} of stamp {missed.stamp}"
+            )
+
+    def _kept(self) -> Iterator[Kept]:
+        world = self.world
+        for key, (data, _) in world.values.held().items():
+            head, payload = header.unpack(data)
+            yield Kept("Redis", key, orjson.loads(payload), head.fill_stamp, world.values.now_ms() - head.fill_ms)
+        for name, reader in world.readers.items():
+            if not reader.process.is_halted:
+                yield from _local(name, reader)
+
+
+def _local(name: str, reader: Any) -> Iterator[Kept]:
+    now = reader.process.now()
+    for key, held in reader.cache._core.local._lru.items():
+        if not held.is_expired(now):
+            yield Kept(name, key, held.value, held.fill_stamp, now.ms - held.fill_ms)

@@ -1,0 +1,67 @@
+"""I6: for one change of one key, one load; and nothing that goes wrong makes a process load a key again and again.
+
+A process that has loaded a key does so again only after the stream had a new word on it, or when the value has become
+too old to be served unproven. Without a fault the same holds for all processes together.
+"""
+
+from collections.abc import Hashable
+
+from tests.simulation import limits
+from tests.simulation.checkers.base import Checker
+from tests.simulation.history import LoadBegun
+from tests.simulation.process import BASE_MS
+from tests.simulation.world import World
+from versioning.limits import DEGRADED_JITTER_MIN
+from versioning.spread import moment_ms
+
+AGAIN_S = limits.CACHE.degraded_ttl_ms / 1000 * DEGRADED_JITTER_MIN - 1.1
+"""The youngest that an unproven value is too old at; a clock may step by a second meanwhile."""
+
+CLOCKS_MS = 600
+"""A reader's clock may be that far ahead when a key's moment in a generation comes."""
+
+
+class NoStorm(Checker):
+    name = "I6"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._last: dict[Hashable, tuple[float, tuple[int, int]]] = {}
+
+    def on_load(self, begun: LoadBegun) -> None:
+        if self._is_pending(begun.key):
+            return
+        who = "all processes" if self.world.is_calm else begun.reader
+        by: Hashable = (begun.key,) if self.world.is_calm else (begun.reader, begun.incarnation, begun.key)
+        words = self._words(begun)
+        last_s, last_words = self._last.get(by, (-AGAIN_S, (-1, -1)))
+        self._last[by] = (begun.at_s, words)
+        if words == last_words and begun.at_s - last_s < AGAIN_S:
+            self.violate(
+                f"{begun.reader} loads {begun.key}, which {who} loaded {begun.at_s - last_s:.3f} s ago, "
+                "and nothing was said of it since"
+            )
+
+    def on_load_failed(self, begun: LoadBegun) -> None:
+        self._last.pop((begun.reader, begun.incarnation, begun.key), None)
+
+    def _is_pending(self, key: str) -> bool:
+        """Such a value is provisional: it lives for a second. So does what was loaded just before it was settled."""
+        history, namespace = self.world.history, key.partition(":")[0]
+        return any(naming.is_pending for naming in history.namings.get(key, ())[-3:]) or any(
+            body.pending and namespace in body.namespaces for _, body in history.agings[-3:]
+        )
+
+    def _words(self, begun: LoadBegun) -> tuple[int, int]:
+        """Count what its follower has seen: entries that name the key, and generations whose moment has come."""
+        history, namespace = self.world.history, begun.key.partition(":")[0]
+        now_ms = BASE_MS + int(begun.at_s * 1000) + CLOCKS_MS
+        aged = sum(
+            stamp <= begun.watermark
+            and namespace in body.namespaces
+            and moment_ms(begun.key, body.start_ms, body.spread_ms) <= now_ms
+            for stamp, body in history.agings
+        )
+        # Without a fault a change is stamped once: stamped twice, it would be loaded twice.
+        named = history.commits_until if self.world.is_calm else history.namings_until
+        return named(begun.key, begun.watermark), aged

@@ -1,0 +1,85 @@
+"""What may go wrong. Every fault is a rate, in events per minute of virtual time; zero: never.
+
+Two losses (failover, flush) of one Redis are LOSSES_APART_S apart, since the protocol assumes it of the world: a second
+one within the two seconds that writers lead after the first may lose that lead too.
+"""
+
+import random
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+LOSSES_APART_S: Final = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    redis_a_outage: float = 0.0
+    redis_a_failover: float = 0.0
+    """Loses up to 900 ms of acknowledged writes."""
+    redis_a_flush: float = 0.0
+    redis_a_trim: float = 0.0
+    """Loses the older part of the stream."""
+    redis_a_clock_back: float = 0.0
+    redis_b_outage: float = 0.0
+    redis_b_failover: float = 0.0
+    redis_b_flush: float = 0.0
+    redis_b_trim: float = 0.0
+    redis_b_clock_back: float = 0.0
+    values_outage: float = 0.0
+    values_flush: float = 0.0
+    values_failover: float = 0.0
+    wan_cut: float = 0.0
+    wan_slow: float = 0.0
+    push_lost: float = 0.0
+    """An entry is missing from a subscription that lives on."""
+    answer_lost: float = 0.0
+    """For a second, one in three requests to any Redis is carried out and not answered."""
+    binlog_cut: float = 0.0
+    binlog_purge: float = 0.0
+    replica_lag: float = 0.0
+    replica_stop: float = 0.0
+    replica_down: float = 0.0
+    """Neither loads nor the gate reach it; it applies on."""
+    replica_rewind: float = 0.0
+    """Restored from an older copy."""
+    load_slow: float = 0.0
+    """For a second, loads take up to two, before or after they read the row."""
+    source_crash: float = 0.0
+    source_pause: float = 0.0
+    mirror_crash: float = 0.0
+    mirror_pause: float = 0.0
+    reader_crash: float = 0.0
+    reader_pause: float = 0.0
+    readers_away: float = 0.0
+    """All of them at once, for longer than a value takes to be superseded: Redis keeps what nobody checks."""
+    clock_step: float = 0.0
+    """Of any process, within the second that is assumed."""
+    truncate: float = 0.0
+    """No fault: a transaction that names no keys and ages out a namespace."""
+
+    def without(self, name: str) -> "Faults":
+        return replace(self, **{name: 0.0})
+
+
+NAMES: Final = tuple(field.name for field in fields(Faults))
+CALM: Final = Faults()
+
+_RATES: Final = {
+    "readers_away": 0.5,
+    "binlog_purge": 1.0,
+    "redis_a_flush": 1.0,
+    "redis_b_flush": 1.0,
+    "truncate": 2.0,
+    "push_lost": 6.0,
+}
+_RATE: Final = 2.5
+
+
+def draw(rng: random.Random) -> Faults:
+    """A swarm: each seed has some kinds of faults only, since one kind often hides what another would show."""
+    if rng.random() < 0.08:
+        return CALM
+    chance = rng.choice((0.08, 0.2, 0.4))
+    intensity = rng.choice((0.7, 1.5))
+    chosen = {name: _RATES.get(name, _RATE) * intensity for name in NAMES if rng.random() < chance}
+    return Faults(**chosen)

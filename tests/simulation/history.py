@@ -1,0 +1,111 @@
+"""What really happened: the truth that checkers compare with. Nobody inside the world can see it."""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from replicator.mirror.queue import UNAPPLIED
+from versioning.entries import Change, Entry, Gap, Generation
+
+
+class ReadDone(NamedTuple):
+    reader: str
+    key: str
+    asked_s: float
+    answered_s: float
+    value: int
+    tier: str
+    verdict: str
+    stamp: int
+
+
+class LoadBegun(NamedTuple):
+    reader: str
+    incarnation: int
+    key: str
+    at_s: float
+    watermark: int
+
+
+class Naming(NamedTuple):
+    """An entry of stream B that names a key, and the commit it stands for (0: none)."""
+
+    stamp: int
+    number: int
+    is_pending: bool
+
+
+@dataclass
+class History:
+    floors: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0)])
+    """When the number of the last commit that ALL replicas have applied became what: it falls when one goes back."""
+    namings: dict[str, list[Naming]] = field(default_factory=dict)
+    """Key to all that stream B ever said of it, lost entries included."""
+    agings: list[tuple[int, Generation]] = field(default_factory=list)
+    gaps: list[int] = field(default_factory=list)
+    is_gap_open: bool = False
+    """The last gap will be said again when the replicas have caught up: until then nothing tells what they lack."""
+    reads: list[ReadDone] = field(default_factory=list)
+    loads: list[LoadBegun] = field(default_factory=list)
+    trace: list[tuple[Any, ...]] = field(default_factory=list)
+    """All that happened, in order: equal for equal seeds."""
+
+    def note_floor(self, at_s: float, number: int) -> None:
+        if self.floors[-1][1] != number:
+            self.floors.append((at_s, number))
+
+    def floor_since(self, at_s: float) -> int:
+        """Return the lowest number that was applied everywhere at ``at_s`` or later."""
+        first = max(bisect_right(self.floors, at_s, key=lambda floor: floor[0]) - 1, 0)
+        return min(number for _, number in self.floors[first:])
+
+    def take_entry(self, entry: Entry) -> None:
+        match entry.body:
+            case Change() as body:
+                number = _number(body.gtid)
+                for key in body.keys:
+                    self.namings.setdefault(key, []).append(Naming(entry.stamp, number, body.pending))
+            case Generation() as body:
+                self.agings.append((entry.stamp, body))
+            case Gap() as body:
+                self.gaps.append(entry.stamp)
+                self.is_gap_open = body.reason.endswith(UNAPPLIED)
+
+    def stamps_of(self, number: int) -> list[int]:
+        """Return every stamp that stream B ever gave to a commit."""
+        named = [naming.stamp for namings in self.namings.values() for naming in namings if naming.number == number]
+        return named + [stamp for stamp, body in self.agings if _number(body.gtid) == number]
+
+    def namings_until(self, key: str, stamp: int) -> int:
+        return bisect_right(self.namings.get(key, ()), stamp, key=lambda naming: naming.stamp)
+
+    def commits_until(self, key: str, stamp: int) -> int:
+        return len({naming.number for naming in self.namings.get(key, ()) if naming.stamp <= stamp})
+
+    def first_missed(self, key: str, written: int, fill_stamp: int) -> Naming | None:
+        """Return what stream B said of the key up to a fill stamp, of a commit behind the one that wrote the value."""
+        namespace = key.partition(":")[0]
+        aged = (
+            Naming(stamp, _number(body.gtid), body.pending)
+            for stamp, body in self.agings
+            if namespace in body.namespaces
+        )
+        return next(
+            (
+                naming
+                for naming in (*self.namings.get(key, ()), *aged)
+                if naming.number > written and naming.stamp <= fill_stamp
+            ),
+            None,
+        )
+
+    def last_word(self, key: str) -> int:
+        """Return the highest stamp in stream B that speaks of the key, its namespace, or everything."""
+        named = self.namings.get(key)
+        namespace = key.partition(":")[0]
+        aged = max((stamp for stamp, body in self.agings if namespace in body.namespaces), default=0)
+        return max(named[-1].stamp if named else 0, aged, self.gaps[-1] if self.gaps else 0)
+
+
+def _number(gtid: str) -> int:
+    return int(gtid.rpartition("-")[2]) if gtid else 0

@@ -1,0 +1,78 @@
+"""What is exchanged under the real code for a run: MySQL, chance, logs, and limits that are constants.
+
+Nothing else is: what a run executes between these borders is what production executes.
+"""
+
+import contextlib
+import gc
+import random
+import secrets
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+from replicator import retry
+from replicator.mirror import gate, reader, resume, rewind, target, writer
+from replicator.mirror import run as mirror_run
+from replicator.source import run as source_run
+from tests.simulation import binlog, limits
+from versioning import index
+from versioning.backends import memory
+from versioning.client import core, follower
+
+_LOGGERS = ((gate, "log"), (reader, "log"), (target, "log"), (writer, "log"), (mirror_run, "log"), (source_run, "log"))
+
+
+class _Silent:
+    """A logger of either kind that says nothing."""
+
+    def bind(self, **_: Any) -> "_Silent":
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return _nothing
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
+def _patches(rng: random.Random) -> Iterator[Any]:
+    def token_hex(size: int = 8) -> str:
+        return f"{rng.getrandbits(size * 8):0{size * 2}x}"
+
+    silent = _Silent()
+    for module, name in (*_LOGGERS, (follower, "_log")):
+        yield mock.patch.object(module, name, silent)
+    yield mock.patch.object(secrets, "token_hex", token_hex)
+    yield mock.patch.object(core, "new_token", token_hex)
+    for name in ("server_facts", "find_replay_start"):
+        yield mock.patch.object(source_run, name, getattr(binlog, name))
+    yield mock.patch.object(source_run, "MySqlClient", binlog.SimulatedClient)
+    yield mock.patch.object(source_run, "BinlogReader", binlog.SimulatedReader)
+    yield mock.patch.object(source_run, "_now_ms", binlog.now_ms)
+    yield mock.patch.object(source_run, "asyncio", binlog.ASYNCIO_WITHOUT_THREADS)
+    for module in (index, memory):
+        yield mock.patch.object(module, "REPLAY_SLACK_MS", limits.REPLAY_SLACK_MS)
+    yield mock.patch.object(follower, "BACKOFF_S", (0.05, limits.BACKOFF_MAX_S))
+    yield mock.patch.object(retry, "LONGEST_S", limits.BACKOFF_MAX_S)
+    for module in (follower, target, resume, reader, rewind):
+        yield mock.patch.object(module, "PAGE_ENTRIES", limits.PAGE_ENTRIES)
+
+
+@contextlib.contextmanager
+def simulated(seed: int) -> Iterator[None]:
+    """Within it the product runs in the simulated world, and its own chance follows the seed."""
+    state = random.getstate()
+    random.seed(seed)
+    # A run is short and lives on: looking through it for garbage again and again costs a tenth of the time.
+    gc.disable()
+    gate._parsed.cache_clear()
+    with contextlib.ExitStack() as stack:
+        for patch in _patches(random.Random(seed)):
+            stack.enter_context(patch)
+        try:
+            yield
+        finally:
+            random.setstate(state)
+            gc.enable()

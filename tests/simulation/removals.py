@@ -1,0 +1,218 @@
+"""Each rule of the protocol, taken out of the real code: the checkers must notice.
+
+A removal says which rule it takes out, how, and under which faults that hurts. ``faults`` make it likely, not certain:
+so a test plays some seeds until one shows it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from unittest import mock
+
+from replicator.mirror.gate import GateBoard
+from replicator.mirror.reader import OriginReader
+from replicator.source.history import ReplayStart
+from tests.simulation import actors, binlog
+from tests.simulation.faults import CALM, Faults
+from tests.simulation.primary import position_at
+from tests.simulation.streams import Store
+from versioning import generations, header, held, reading, readplan
+from versioning.backends import memory
+from versioning.client.singleflight import AsyncFlights
+from versioning.entries import Gap
+from versioning.follow import Follow
+from versioning.index import Index
+from versioning.verdict import Verdict
+
+Patches = Callable[[], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    name: str
+    rule: str
+    patches: Patches
+    faults: Faults
+    active_s: float = 25.0
+    first: int = 0
+    """A seed near which it shows."""
+    seeds: int = 60
+    """Within how many it must show."""
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for patch in self.patches():
+                stack.enter_context(patch)
+            yield
+
+
+def _of(target: Any, name: str, replacement: Any) -> Any:
+    return mock.patch.object(target, name, replacement)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
+def _yes(*_: Any, **__: Any) -> bool:
+    return True
+
+
+def _no(*_: Any, **__: Any) -> bool:
+    return False
+
+
+def _take_without_proof() -> Sequence[Any]:
+    take = Follow.take
+
+    def blind(self: Any, entries: Any, now: Any) -> None:
+        for entry in entries:
+            take(self, [replace(entry, previous=self._nonce)], now)
+
+    return [_of(Follow, "take", blind), _of(Follow, "check_tail", _nothing)]
+
+
+def _claim_without_replay() -> Sequence[Any]:
+    def find(client: Any, facts: Any, options: Any, *, wanted_ms: int) -> ReplayStart:
+        return ReplayStart(position_at(client.primary.last), wanted_ms)
+
+    return [_of(binlog, "find_replay_start", find)]
+
+
+def _gap_says_nothing() -> Sequence[Any]:
+    apply = Index.apply
+
+    def deaf(self: Any, entry: Any, now: Any) -> None:
+        horizon = self.horizon
+        apply(self, entry, now)
+        if isinstance(entry.body, Gap):
+            self.horizon = horizon
+
+    return [_of(Index, "apply", deaf)]
+
+
+def _gate_on_one() -> Sequence[Any]:
+    gates = actors.gates
+    return [_of(actors, "gates", lambda world: gates(world)[:1])]
+
+
+def _stamp_after_the_load() -> Sequence[Any]:
+    fill = readplan._Refill._fill
+
+    def late(self: Any, fills: Any, token: str) -> Any:
+        watermark = self._reading.index.watermark
+        again = []
+        for key, data, head in fills:
+            late_head = head._replace(fill_stamp=watermark)
+            again.append((key, header.pack(late_head, data[header.SIZE :]), late_head))
+        return fill(self, again, token)
+
+    return [_of(readplan._Refill, "_fill", late)]
+
+
+def _copy_outlives_its_fill() -> Sequence[Any]:
+    hold = held.hold
+
+    def hold_longer(value: Any, head: Any, now: Any, options: Any) -> Any:
+        kept = hold(value, head, now, options)
+        if kept is None:
+            return None
+        life_ms = options.local_ttl_ms
+        return replace(kept, expires_ms=now.ms + life_ms, expires_monotonic_ms=now.monotonic_ms + life_ms)
+
+    return [_of(reading, "hold", hold_longer), _of(readplan, "hold", hold_longer)]
+
+
+def _unproven(is_proven: Callable[[Any, str, int, Any], bool]) -> Sequence[Any]:
+    """Say FRESH unless ``is_proven`` says otherwise."""
+    verdict = Index.verdict
+
+    def judge(self: Any, key: str, fill_stamp: int, now: Any) -> Verdict:
+        found = verdict(self, key, fill_stamp, now)
+        return found if is_proven(self, key, fill_stamp, now) else Verdict.FRESH
+
+    return [_of(Index, "verdict", judge)]
+
+
+def _no_stale() -> Sequence[Any]:
+    return _unproven(lambda index, key, stamp, now: stamp >= index.last_stamp(key))
+
+
+def _no_horizon() -> Sequence[Any]:
+    return _unproven(
+        lambda index, key, stamp, now: stamp < index.last_stamp(key) or stamp >= index.horizon or index.is_lagging(now)
+    )
+
+
+def _vouch_before_covered() -> Sequence[Any]:
+    take_older = Follow._take_one_older
+
+    def bold(self: Any, entry: Any, now: Any) -> None:
+        take_older(self, entry, now)
+        if self.wants_older:
+            self.index.horizon = 0
+
+    return [_of(Follow, "_take_one_older", bold)]
+
+
+def _at_once(key: str, start_ms: int, spread_ms: int) -> int:
+    return start_ms
+
+
+_LOSSES: Final = Faults(binlog_cut=12, binlog_purge=20, source_crash=4)
+_REPLICAS: Final = Faults(replica_stop=10, replica_lag=10)
+
+REMOVALS: Final = (
+    Removal("append without compare", "P1", lambda: [_of(Store, "_check", _nothing)], CALM, 15.0),
+    Removal(
+        "no lead after a loss",
+        "P1",
+        lambda: [_of(memory, "LOSS_LEAD_MS", 0)],
+        Faults(redis_a_failover=10, redis_b_failover=10, clock_step=30),
+        first=50,
+    ),
+    Removal(
+        "no continuity check in the follower", "P2", _take_without_proof, Faults(redis_b_trim=30, reader_pause=15), 40.0
+    ),
+    Removal(
+        "no continuity check in the mirror",
+        "P2",
+        lambda: [_of(OriginReader, "_joins", _yes)],
+        Faults(push_lost=20),
+    ),
+    Removal("a replay is claimed, not done", "P3", _claim_without_replay, Faults(redis_a_flush=6, wan_cut=10)),
+    Removal("a gap does not raise the horizon", "P3", _gap_says_nothing, _LOSSES, 40.0),
+    Removal("no gate", "P4", lambda: [_of(GateBoard, "has_applied", _yes)], _REPLICAS),
+    Removal("gate on one of two replicas", "P4", _gate_on_one, _REPLICAS),
+    Removal("pending keys are kept for long", "P4", lambda: [_of(Index, "is_pending", _no)], _REPLICAS),
+    Removal(
+        "fill stamp read after the load", "P5", _stamp_after_the_load, Faults(load_slow=20, replica_lag=10), first=14
+    ),
+    Removal("a local copy outlives its fill", "P5", _copy_outlives_its_fill, _REPLICAS),
+    Removal("nothing is ever STALE", "P6", _no_stale, CALM),
+    Removal("the horizon is not looked at", "P6", _no_horizon, _LOSSES, 40.0),
+    Removal("no lag check at the read", "P7", lambda: [_of(Index, "is_lagging", _no)], Faults(wan_cut=6), 70.0),
+    Removal("vouching before the window is read", "P8", _vouch_before_covered, Faults(readers_away=3), 70.0, 13),
+    Removal("a generation is not spread", "P9", lambda: [_of(generations, "moment_ms", _at_once)], Faults(truncate=6)),
+    Removal(
+        "generations are not looked at",
+        "P9",
+        lambda: [_of(generations.Generations, "is_stale", _no)],
+        Faults(truncate=3),
+    ),
+    Removal(
+        "no lease",
+        "P10",
+        lambda: [_of(memory.MemoryValues, "_try_lease", _yes)],
+        CALM,
+    ),
+    Removal(
+        "no single-flight",
+        "P10",
+        lambda: [_of(AsyncFlights, "find", _nothing)],
+        Faults(values_outage=15, load_slow=20),
+    ),
+    Removal("the index is never swept", "I8", lambda: [_of(Index, "_prune", _nothing)], CALM, 70.0),
+)

@@ -1,0 +1,104 @@
+"""A replica in B that loads read from and the gate asks: it lags, stops, and goes back to an older copy."""
+
+import asyncio
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any
+
+from replicator.mirror.gate import GateError
+from tests.simulation.network import NOBODY, Line, Server
+from versioning.backends.base import UnavailableError
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LAG_S = (0.02, 0.25)
+
+
+class Replica(Server):
+    def __init__(self, world: "World", name: str) -> None:
+        super().__init__(name, world.loop, world.rng)
+        self._world = world
+        self.applied = 0
+        self.is_stopped = False
+        self.has_gone_back = False
+        self.extra_lag_s = 0.0
+        self._received = 0
+        self._restored_until_s = 0.0
+        self._waiters: list[tuple[int, asyncio.Future[Any]]] = []
+
+    def replicate(self, number: int) -> None:
+        """Called at each commit of the primary."""
+        lag_s = self.rng.uniform(*LAG_S) + self.extra_lag_s
+        self.loop.call_later(lag_s, self._receive, number, context=NOBODY)
+
+    def _receive(self, number: int) -> None:
+        self._received = max(self._received, number)
+        if not self.is_stopped:
+            self._apply(self._received)
+
+    def start(self) -> None:
+        if self.loop.time() >= self._restored_until_s:
+            self.is_stopped = False
+            self._apply(self._received)
+
+    def rewind(self, count: int, catching_up_s: float) -> None:
+        """Go back by some commits; nothing is applied again before that time, whoever says start."""
+        self._restored_until_s = max(self._restored_until_s, self.loop.time() + catching_up_s)
+        self.is_stopped = self.has_gone_back = True
+        self._set(max(self.applied - count, 0))
+        self.loop.call_at(self._restored_until_s, self.start, context=NOBODY)
+
+    def _apply(self, number: int) -> None:
+        if number > self.applied:
+            self._set(number)
+
+    def _set(self, number: int) -> None:
+        self.applied = number
+        self._world.applied()
+        due = [(wanted, future) for wanted, future in self._waiters if wanted <= number]
+        if due:
+            self._waiters = [waiter for waiter in self._waiters if waiter[0] > number]
+            for _, future in due:
+                self._answer(future)
+
+    def row(self, key: str) -> int:
+        """Read the row at this very moment, as of what is applied."""
+        return self._world.primary.value_at(key, self.applied)
+
+    def wait_for(self, number: int, limit_s: float) -> Any:
+        """Answer the position applied, when it includes ``number`` or after the limit."""
+        if number <= self.applied:
+            return self.position
+        future = self.wait_here()
+        place = bisect_left(self._waiters, number, key=lambda waiter: waiter[0])
+        self._waiters.insert(place, (number, future))
+        self.loop.call_later(limit_s, self._answer, future, context=NOBODY)
+        return future
+
+    def _answer(self, future: "asyncio.Future[Any]") -> None:
+        if not future.done():
+            future.set_result(self.position)
+
+    @property
+    def position(self) -> str:
+        return f"0-1-{self.applied}" if self.applied else ""
+
+
+class SimulatedGate:
+    """A mirror's connection to one replica."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.name = replica.name
+        self._replica = replica
+        self._line = Line(replica, delay_s=(0.0005, 0.003), timeout_s=1.0)
+
+    async def wait(self, gtid: str, limit_ms: int) -> str:
+        number = int(gtid.rpartition("-")[2]) if gtid else 0
+        try:
+            answer: str = await self._line.ask(lambda: self._replica.wait_for(number, limit_ms / 1000))
+        except UnavailableError as error:
+            raise GateError(str(error)) from error
+        return answer
+
+    async def aclose(self) -> None:
+        """Nothing to close."""

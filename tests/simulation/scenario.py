@@ -1,0 +1,73 @@
+"""A run, drawn from its seed: how long, which faults, when. Shrinking takes operations out; the seed stays."""
+
+import random
+from dataclasses import dataclass, replace
+
+from tests.simulation.chaos import Op
+from tests.simulation.faults import LOSSES_APART_S, NAMES, Faults, draw
+
+WARM_S = 4.0
+"""Everything starts, and every reader has its first values."""
+
+LENGTHS_S = (8.0, 8.0, 8.0, 12.0, 12.0, 20.0, 40.0, 65.0)
+"""Most short, since most faults show at once; some longer than the window."""
+
+WRITES_PER_S = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    seed: int
+    active_s: float
+    faults: Faults
+    ops: tuple[Op, ...]
+
+    @property
+    def is_calm(self) -> bool:
+        return all(op.name in {"write", "truncate"} for op in self.ops)
+
+    def with_ops(self, ops: tuple[Op, ...]) -> "Scenario":
+        return replace(self, ops=ops)
+
+
+def make(seed: int, faults: Faults | None = None, active_s: float | None = None) -> Scenario:
+    rng = random.Random(f"scenario {seed}")
+    drawn = draw(rng)
+    length_s = rng.choice(LENGTHS_S) if active_s is None else active_s
+    chosen = faults or drawn
+    ops = [*_writes(rng, length_s)]
+    for name in NAMES:
+        ops.extend(_spread(rng, name, getattr(chosen, name), length_s))
+    return Scenario(seed, length_s, chosen, _apart(sorted(ops, key=lambda op: op.at_s)))
+
+
+def _apart(ops: list[Op]) -> tuple[Op, ...]:
+    """Leave out what comes too soon after another loss of the same Redis."""
+    kept: list[Op] = []
+    last_s: dict[str, float] = {}
+    for op in ops:
+        server, _, kind = op.name.rpartition("_")
+        if kind in {"failover", "flush"}:
+            if op.at_s - last_s.get(server, -LOSSES_APART_S) < LOSSES_APART_S:
+                continue
+            last_s[server] = op.at_s
+        kept.append(op)
+    return tuple(kept)
+
+
+def _writes(rng: random.Random, length_s: float) -> list[Op]:
+    # Some before anything starts: a replay of the window has something to find.
+    count = int(length_s * WRITES_PER_S)
+    return [Op(rng.random() * (WARM_S + length_s), "write", rng.random(), rng.random()) for _ in range(count)]
+
+
+def _spread(rng: random.Random, name: str, per_minute: float, length_s: float) -> list[Op]:
+    ops: list[Op] = []
+    at_s = WARM_S
+    if not per_minute:
+        return ops
+    while True:
+        at_s += rng.expovariate(per_minute / 60)
+        if at_s >= WARM_S + length_s:
+            return ops
+        ops.append(Op(at_s, name, rng.random(), rng.random()))

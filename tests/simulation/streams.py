@@ -1,0 +1,218 @@
+"""A stream's Redis, and a process's connection to it: MemoryStream behind delays, outages and failovers."""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.simulation.limits import WINDOW_MS
+from tests.simulation.network import NOBODY, Line, Server
+from tests.simulation.process import BASE_MS, current
+from versioning import stamp as stamps
+from versioning.backends.base import Append, StreamState, UnavailableError
+from versioning.backends.memory import MemorySnapshot, MemoryStream
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Entry
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+RETENTION_MS = WINDOW_MS + 8_000
+
+
+def at_once(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("a memory backend waited")
+
+
+class Store(MemoryStream):
+    """The same rules, found by halving; and trimmed after each append, as append.lua does."""
+
+    def _after(self, after: int, count: int) -> list[Entry]:
+        first = bisect_right(self._entries, after, key=_stamp_of)
+        return self._entries[first : first + count]
+
+    def before(self, before: int | None, count: int) -> list[Entry]:
+        end = len(self._entries) if before is None else bisect_left(self._entries, before, key=_stamp_of)
+        return self._entries[max(end - count, 0) : end][::-1]
+
+    def one(self, stamp: int) -> Entry | None:
+        place = bisect_left(self._entries, stamp, key=_stamp_of)
+        found = self._entries[place : place + 1]
+        return found[0] if found and found[0].stamp == stamp else None
+
+    def trim_old(self) -> None:
+        cutoff = stamps.make(self._clock() - RETENTION_MS)
+        if self._entries and self._entries[0].stamp < cutoff:
+            self.trim(cutoff)
+        if self._state.since is not None:
+            self._state.since = max(self._state.since, cutoff)
+
+    @property
+    def entries(self) -> list[Entry]:
+        return self._entries
+
+
+def _stamp_of(entry: Entry) -> int:
+    return entry.stamp
+
+
+class StreamServer(Server):
+    def __init__(self, world: "World", name: str) -> None:
+        super().__init__(name, world.loop, world.rng)
+        self._world = world
+        self.skew_ms = world.skew_ms()
+        self.back_ms = 0
+        self.loses_push = False
+        self.store = Store(self.now_ms)
+        self.subscriptions: list[Subscription] = []
+        self._blocked: list[tuple[int, int, asyncio.Future[Any]]] = []
+
+    def now_ms(self) -> int:
+        return BASE_MS + int(self.loop.time() * 1000) + self.skew_ms - self.back_ms
+
+    def append(self, batch: Append) -> list[int]:
+        appended: list[int] = at_once(self.store.append(batch))
+        entries = self.store._after(appended[0] - 1, len(appended)) if appended else []
+        self.store.trim_old()
+        self._world.appended(self, entries)
+        for subscription in self.subscriptions:
+            subscription.push(entries)
+        blocked, self._blocked = self._blocked, []
+        for after, count, future in blocked:
+            _give(future, self.store._after(after, count))
+        return appended
+
+    def read_after(self, after: int, count: int, block_ms: int) -> Any:
+        found = self.store._after(after, count)
+        if found or not block_ms:
+            return found
+        future = self.wait_here()
+        self._blocked.append((after, count, future))
+        self.loop.call_later(block_ms / 1000, _give, future, [], context=NOBODY)
+        return future
+
+    def hang_up(self) -> None:
+        super().hang_up()
+        self._blocked = []
+        subscriptions, self.subscriptions = self.subscriptions, []
+        for subscription in subscriptions:
+            subscription.end()
+
+    def fail_over(self, snapshot: MemorySnapshot) -> None:
+        self.store.restore(snapshot)
+        self.hang_up()
+
+
+def _give(future: "asyncio.Future[Any]", entries: list[Entry]) -> None:
+    if not future.done():
+        future.set_result(entries)
+
+
+class Subscription:
+    """Entries pushed in order over one line; a cut makes it silent for ever."""
+
+    def __init__(self, server: StreamServer, line: Line) -> None:
+        self._server = server
+        self._line = line
+        self._pushed: deque[Entry | None] = deque()
+        self._arrived = asyncio.Event()
+        self._next_s = 0.0
+        self._is_silent = False
+        self._owner = current()
+
+    async def __aenter__(self) -> Self:
+        await self._line.ask(lambda: self._server.subscriptions.append(self))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self in self._server.subscriptions:
+            self._server.subscriptions.remove(self)
+
+    def push(self, entries: list[Entry]) -> None:
+        self._is_silent |= self._line.cable.is_cut or self._owner.is_dead
+        if self._is_silent:
+            return
+        for entry in entries:
+            if self._server.loses_push:
+                self._server.loses_push = False
+            else:
+                self._send(entry)
+
+    def end(self) -> None:
+        if not self._line.cable.is_cut:
+            self._send(None)
+
+    def _send(self, entry: Entry | None) -> None:
+        loop = self._server.loop
+        self._next_s = max(self._next_s, loop.time() + self._line.delay_s())
+        loop.call_at(self._next_s, self._receive, entry, context=NOBODY)
+
+    def _receive(self, entry: Entry | None) -> None:
+        if not self._line.cable.is_cut:
+            self._pushed.append(entry)
+            self._arrived.set()
+        else:
+            self._is_silent = True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Entry:
+        while not self._pushed:
+            self._arrived.clear()
+            await self._arrived.wait()
+        entry = self._pushed.popleft()
+        if entry is None:
+            raise UnavailableError("the subscription ended")
+        return entry
+
+
+class StreamClient:
+    """A ``StreamBackend``."""
+
+    def __init__(self, server: StreamServer, line: Line) -> None:
+        self._server = server
+        self._line = line
+
+    async def _ask(self, operation: Callable[[], Any]) -> Any:
+        return await self._line.ask(operation)
+
+    async def append(self, batch: Append) -> list[int]:
+        appended: list[int] = await self._ask(lambda: self._server.append(batch))
+        return appended
+
+    async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
+        found: list[Entry] = await self._ask(lambda: self._server.read_after(after, count, block_ms))
+        return found
+
+    async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
+        found: list[Entry] = await self._ask(lambda: self._server.store.before(before, count))
+        return found
+
+    async def read_one(self, stamp: int) -> Entry | None:
+        found: Entry | None = await self._ask(lambda: self._server.store.one(stamp))
+        return found
+
+    async def checkpoint(self, writer: str) -> Checkpoint | None:
+        found: Checkpoint | None = await self._ask(lambda: at_once(self._server.store.checkpoint(writer)))
+        return found
+
+    async def state(self) -> StreamState:
+        found: StreamState = await self._ask(lambda: at_once(self._server.store.state()))
+        return found
+
+    def subscribe(self) -> Any:
+        return Subscription(self._server, self._line)
+
+    async def server_ms(self) -> int:
+        found: int = await self._ask(self._server.now_ms)
+        return found
+
+    async def aclose(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,67 @@
+"""The simulator's own parts: virtual time, halted processes, and the search for a shorter run."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.simulation.chaos import CATALOGUE, Op
+from tests.simulation.faults import CALM, NAMES
+from tests.simulation.history import History
+from tests.simulation.loop import NothingLeftError, VirtualLoop
+from tests.simulation.play import Played
+from tests.simulation.process import Process
+from tests.simulation.scenario import Scenario
+from tests.simulation.shrink import shrink
+from tests.simulation.world import ViolationError
+
+
+def test_an_hour_passes_in_no_time() -> None:
+    loop = VirtualLoop()
+    loop.run_until_complete(asyncio.sleep(3600))
+    assert loop.time() == 3600
+    loop.close()
+
+
+def test_a_world_in_which_everybody_waits_is_an_error() -> None:
+    loop = VirtualLoop()
+    waiting = loop.create_task(asyncio.Event().wait())
+    with pytest.raises(NothingLeftError):
+        loop.run_forever()
+    waiting.cancel()
+    loop.abandon()
+
+
+def test_a_paused_process_does_nothing_until_it_is_resumed() -> None:
+    loop = VirtualLoop()
+    process = Process(SimpleNamespace(loop=loop), "reader-1", 0)  # type: ignore[arg-type]
+    ticks: list[float] = []
+
+    async def tick() -> None:
+        for _ in range(3):
+            await asyncio.sleep(1)
+            ticks.append(loop.time())
+
+    process.spawn(tick())
+    loop.call_later(1.5, process.pause)
+    loop.call_later(10, process.resume)
+    loop.run_until_complete(asyncio.sleep(20))
+    assert ticks == [1, 10, 11]
+    loop.close()
+
+
+def test_a_shorter_run_keeps_what_matters() -> None:
+    ops = tuple(Op(float(at), name, 0.5, 0.5) for at, name in enumerate(["write", "wan_cut"] * 20))
+
+    def play(scenario: Scenario) -> Played:
+        is_violated = any(op.at_s == 7 for op in scenario.ops) and any(op.at_s == 12 for op in scenario.ops)
+        violation: Any = ViolationError("I1", 30.0, "stale") if is_violated else None
+        return Played(scenario, violation, History(), 0, 30.0)
+
+    found = shrink(play(Scenario(1, 40.0, CALM, ops)), budget_s=20, play=play)
+    assert [op.at_s for op in found.scenario.ops] == [7, 12]
+
+
+def test_every_fault_does_something() -> None:
+    assert set(CATALOGUE) == {*NAMES, "write"}

@@ -1,0 +1,134 @@
+"""Two datacenters in one event loop. The world knows everything; its processes know what the wire tells them."""
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.history import History, LoadBegun, ReadDone
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.network import NOBODY, Cable
+from tests.simulation.primary import Commit, Primary
+from tests.simulation.process import Process
+from tests.simulation.replica import Replica
+from tests.simulation.streams import StreamServer
+from tests.simulation.values import ValueServer
+from versioning.entries import Entry, kind_of
+
+if TYPE_CHECKING:
+    from tests.simulation.checkers.base import Checker
+
+SKEW_MAX_MS = 500
+"""Clocks of any two machines agree within a second."""
+
+KEYS = tuple(f"item:{number}" for number in range(12))
+SCAN_S = 1.0
+
+
+class ViolationError(AssertionError):
+    """An invariant does not hold."""
+
+    def __init__(self, invariant: str, at_s: float, text: str) -> None:
+        super().__init__(f"{invariant} at {at_s:.3f} s: {text}")
+        self.invariant = invariant
+
+
+class World:
+    def __init__(self, seed: int, start: Callable[["World", Process], None]) -> None:
+        self.rng = random.Random(seed)
+        self.loop = VirtualLoop()
+        self.history = History()
+        self.violation: ViolationError | None = None
+        self.checkers: list[Checker] = []
+        self.is_reading = True
+        self.last_reads: set[tuple[str, str]] = set()
+        """Reader and key of those still under way, once the faults are over."""
+        self.is_calm = False
+        """No fault is part of this run: the bounds are those of a healthy system."""
+        self.wan = Cable()
+        self.stream_a = StreamServer(self, "stream-a")
+        self.stream_b = StreamServer(self, "stream-b")
+        self.values = ValueServer(self)
+        self.replicas = (Replica(self, "replica-1"), Replica(self, "replica-2"))
+        self.primary = Primary(self, self.skew_ms())
+        self.load_extra_s = 0.0
+        self.processes: dict[str, Process] = {}
+        self.readers: dict[str, Any] = {}
+        """Name to what ``reader.Reader`` runs there."""
+        self._start = start
+        self._skews: dict[str, int] = {}
+
+    def skew_ms(self) -> int:
+        return self.rng.randint(-SKEW_MAX_MS, SKEW_MAX_MS)
+
+    def start(self, name: str) -> Process:
+        process = Process(self, name, self._skews.setdefault(name, self.skew_ms()))
+        self.processes[name] = process
+        self.note("started", name)
+        self._start(self, process)
+        return process
+
+    def step_clock(self, name: str) -> None:
+        self._skews[name] = self.processes[name].skew_ms = self.skew_ms()
+
+    def later(self, after_s: float, action: Callable[[], object]) -> None:
+        self.loop.call_later(after_s, action, context=NOBODY)
+
+    def note(self, *what: Any) -> None:
+        self.history.trace.append((round(self.loop.time(), 6), *what))
+
+    # What happens, told by those it happens to.
+
+    def committed(self, commit: Commit) -> None:
+        self.note("committed", commit.number, commit.keys, commit.namespaces)
+        for replica in self.replicas:
+            replica.replicate(commit.number)
+
+    def applied(self) -> None:
+        self.history.note_floor(self.loop.time(), min(replica.applied for replica in self.replicas))
+
+    def appended(self, server: StreamServer, entries: list[Entry]) -> None:
+        for entry in entries:
+            self.note("appended", server.name, entry.stamp, kind_of(entry.body), entry.body)  # type: ignore[arg-type]
+            if server is self.stream_b:
+                self.history.take_entry(entry)
+        for checker in self.checkers:
+            checker.on_append(server, entries)
+
+    def read(self, done: ReadDone) -> None:
+        self.history.reads.append(done)
+        self.last_reads.discard((done.reader, done.key))
+        self.history.trace.append(tuple(done))
+        for checker in self.checkers:
+            checker.on_read(done)
+
+    def load(self, begun: LoadBegun) -> None:
+        self.history.loads.append(begun)
+        self.history.trace.append(("load", *begun))
+        for checker in self.checkers:
+            checker.on_load(begun)
+
+    def load_failed(self, begun: LoadBegun) -> None:
+        for checker in self.checkers:
+            checker.on_load_failed(begun)
+
+    def read_failed(self, reader: str, key: str, error: Exception) -> None:
+        for checker in self.checkers:
+            checker.on_read_failed(reader, key, error)
+
+    def scan(self) -> None:
+        """Look at everything at rest, once a second."""
+        for checker in self.checkers:
+            checker.scan()
+        self.later(SCAN_S, self.scan)
+
+    def violate(self, invariant: str, text: str) -> None:
+        """The first violation ends the run."""
+        if self.violation is None:
+            self.violation = ViolationError(invariant, self.loop.time(), text)
+            if self.loop.is_running():
+                self.loop.stop()
+
+    def run_until(self, at_s: float) -> None:
+        if self.violation is None:
+            self.loop.call_at(at_s, self.loop.stop, context=NOBODY)
+            self.loop.run_forever()

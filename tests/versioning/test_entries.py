@@ -1,0 +1,85 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Change, Generation, Heartbeat, NewEntry, Origin, Poisoned, decode, encode_body
+from versioning.errors import CheckpointFormatError, HeaderFormatError
+from versioning.header import SIZE, ValueHeader, pack, unpack
+from versioning.stamp import STAMP_MAX
+
+ORIGIN = ',"origin":{"dc":"a","id":"1-0","nonce":"ab"}'
+
+
+def test_a_body_leaves_out_what_is_at_its_default_and_says_the_rest_in_words() -> None:
+    assert encode_body(NewEntry("n", Change(("t:1",)))) == '{"keys":["t:1"]}'
+    full = NewEntry("n", Change(("t:1",), "0-1-2", 3, pending=True), Origin("a", "1-0", "ab"))
+    assert encode_body(full) == '{"keys":["t:1"],"gtid":"0-1-2","committed_ms":3,"pending":true' + ORIGIN + "}"
+    assert encode_body(NewEntry("n", Heartbeat(0))) == '{"read_ms":0}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "named"),
+    [
+        ("", "{}", "unknown kind"),
+        ("future", "{}", "newer stampline"),
+        ("change", "", "not JSON"),
+        ("change", "[" * 100_000, "not JSON"),
+        ("change", "[]", "keys"),
+        ("change", '{"keys":[]}', "keys"),
+        ("change", '{"keys":"t:1"}', "keys"),
+        ("change", '{"keys":["t:1",2]}', "keys"),
+        ("change", '{"keys":["t:1"],"pending":1}', "pending"),
+        ("heartbeat", '{"read_ms":true}', "read_ms"),
+        ("heartbeat", '{"read_ms":-1}', "read_ms"),
+        ("heartbeat", '{"read_ms":1.5}', "read_ms"),
+        ("gap", '{"reason":"x","origin":{"dc":"a"}}', "origin"),
+        ("generation", '{"namespaces":["t"],"start_ms":1,"reason":"x"}', "spread_ms"),
+    ],
+)
+def test_garbage_decodes_to_a_poisoned_entry_that_names_what_is_wrong(kind: str, body: str, named: str) -> None:
+    entry = decode(5, {"t": kind, "n": "nonce", "p": "before", "b": body})
+    assert isinstance(entry.body, Poisoned)
+    assert named in entry.body.reason
+    assert (entry.nonce, entry.previous) == ("nonce", "before")
+
+
+@given(st.dictionaries(st.sampled_from("tnpbx"), st.text()))
+def test_no_fields_whatever_make_decoding_raise(fields: dict[str, str]) -> None:
+    decode(1, fields)
+
+
+def test_fields_of_a_newer_version_are_skipped() -> None:
+    body = '{"namespaces":["t"],"start_ms":1,"spread_ms":2,"reason":"x","colour":"red"}'
+    assert decode(1, {"t": "generation", "b": body}).body == Generation(("t",), 1, 2, "x")
+
+
+headers = st.builds(ValueHeader, st.integers(0, STAMP_MAX), st.integers(0, 2**63), st.booleans(), st.just(value=False))
+
+
+@given(headers, st.binary())
+def test_a_header_survives_the_round_trip(header: ValueHeader, payload: bytes) -> None:
+    assert unpack(pack(header, payload)) == (header, payload)
+
+
+@given(st.binary(max_size=40))
+def test_foreign_bytes_are_refused_or_read_never_anything_else(data: bytes) -> None:
+    try:
+        header, payload = unpack(data)
+    except HeaderFormatError:
+        return
+    assert pack(header, payload) == data
+
+
+@pytest.mark.parametrize("damage", [slice(0, SIZE - 1), slice(1, None)])
+def test_a_truncated_header_is_refused(damage: slice) -> None:
+    with pytest.raises(HeaderFormatError):
+        unpack(pack(ValueHeader(1, 2), b"")[damage])
+
+
+def test_a_checkpoint_survives_text_and_garbage_is_named() -> None:
+    checkpoint = Checkpoint("0-1-2,1-1-5", 7, "ab")
+    assert Checkpoint.decode(checkpoint.encode()) == checkpoint
+    for garbage in ("", "{}", "[]", '{"position":1,"read_ms":2,"nonce":"n"}'):
+        with pytest.raises(CheckpointFormatError):
+            Checkpoint.decode(garbage)

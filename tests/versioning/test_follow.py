@@ -1,0 +1,134 @@
+"""Continuity (P2), recovery by replay (P3) and starting backwards (P8)."""
+
+import pytest
+
+from tests.versioning.world import START_MS, at, beat_at, history, stamp_at
+from versioning.entries import Change, Entry, Gap, Heartbeat, Poisoned, Replayed
+from versioning.follow import ContinuityError, Follow
+from versioning.index import Index
+from versioning.limits import REPLAY_SLACK_MS
+from versioning.verdict import Verdict
+
+NOW = at(100)
+
+
+def following(entries: list[Entry], *, page: int = 100, window_ms: int = 10**9) -> Follow:
+    """Follow a stream from its end back to wherever coverage ends, ``page`` entries at a time."""
+    follow = Follow(Index(window_ms=window_ms))
+    newest_first = entries[::-1]
+    follow.begin(newest_first[:page], NOW)
+    while follow.wants_older:
+        older = [entry for entry in newest_first if entry.stamp < follow.oldest]
+        follow.take_older(older[:page], NOW)
+    return follow
+
+
+STREAM = history((0, Gap("start")), *((n, Change((f"t:{n}",))) for n in range(1, 20)), (100, beat_at(100)))
+
+
+@pytest.mark.parametrize("page", [1, 2, 7, 100])
+def test_coverage_does_not_depend_on_the_size_of_pages(page: int) -> None:
+    follow = following(STREAM, page=page)
+    index = follow.index
+    assert (index.horizon, index.watermark) == (stamp_at(0), stamp_at(100))
+    assert all(index.last_stamp(f"t:{n}") == stamp_at(n) for n in range(1, 20))
+    assert index.verdict("t:5", stamp_at(5), NOW) is Verdict.FRESH
+
+
+def test_each_page_lowers_the_horizon_so_that_the_newest_values_are_checkable_first() -> None:
+    follow = Follow(Index())
+    follow.begin(STREAM[:-4:-1], NOW)
+    assert follow.index.horizon == stamp_at(18)
+    assert follow.wants_older
+
+
+def test_coverage_ends_with_one_window() -> None:
+    follow = following(STREAM, page=2, window_ms=85_000)
+    assert follow.index.horizon == stamp_at(15)
+    assert follow.index.last_stamp("t:14") == 0
+
+
+def test_a_trimmed_stream_is_known_from_its_first_entry_on() -> None:
+    assert following(STREAM[5:]).index.horizon == stamp_at(5)
+
+
+def test_a_hole_inside_the_stream_ends_coverage_above_it() -> None:
+    assert following(STREAM[:7] + STREAM[8:]).index.horizon == stamp_at(8)
+
+
+def test_a_replay_makes_values_older_than_the_gap_checkable_again() -> None:
+    since_ms = START_MS - 3_000_000
+    stream = history((0, Gap("flushed")), (1, Change(("t:1",))), (2, Replayed(since_ms)), (100, beat_at(100)))
+    backwards = following(stream).index
+    forwards = Follow(Index())
+    forwards.begin([], NOW)
+    forwards.take(stream, NOW)
+    for index in (backwards, forwards.index):
+        assert index.horizon >> 20 == since_ms + REPLAY_SLACK_MS
+        assert index.verdict("t:1", stamp_at(-100), NOW) is Verdict.STALE
+        assert index.verdict("t:2", stamp_at(-100), NOW) is Verdict.FRESH
+
+
+def test_a_poisoned_entry_inside_a_replay_spoils_it() -> None:
+    stream = history((0, Gap("x")), (1, Poisoned("x")), (2, Replayed(START_MS - 10**6)), (100, beat_at(100)))
+    assert following(stream).index.horizon == stamp_at(1)
+    for read_before in (0, 1, 2):
+        follow = following(stream[:read_before])
+        follow.take(stream[read_before:], NOW)
+        assert follow.index.horizon == stamp_at(1)
+
+
+def test_forwards_every_entry_must_name_the_one_before_it() -> None:
+    follow = following(STREAM[:10])
+    follow.take(STREAM[10:12], NOW)
+    with pytest.raises(ContinuityError, match="missing"):
+        follow.take(STREAM[13:], NOW)
+    assert follow.index.watermark == stamp_at(11)
+
+
+def test_an_empty_stream_is_followed_from_its_first_entry() -> None:
+    follow = following([])
+    follow.take(STREAM, NOW)
+    assert follow.index.horizon == stamp_at(0)
+    with pytest.raises(ContinuityError):
+        following([]).take(STREAM[3:], NOW)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [None, STREAM[3], Entry(STREAM[-1].stamp, "other", "", Heartbeat(0))],
+    ids=["flushed", "shortened", "stamp handed out twice"],
+)
+def test_an_idle_follower_notices_that_the_end_of_the_stream_is_not_its_own(last: Entry | None) -> None:
+    follow = following(STREAM)
+    follow.check_tail(STREAM[-1])
+    with pytest.raises(ContinuityError):
+        follow.check_tail(last)
+
+
+def test_after_a_break_the_lost_history_stays_unknown_even_if_a_new_one_covers_it() -> None:
+    follow = following(STREAM)
+    follow.lose()
+    assert follow.index.verdict("t:5", stamp_at(100), NOW) is Verdict.UNKNOWN
+    recovered = history((0, Gap("start")), (101, beat_at(100)), name="m")
+    follow.begin(recovered[::-1], NOW)
+    assert follow.index.verdict("t:5", stamp_at(100), NOW) is Verdict.UNKNOWN
+    assert follow.index.verdict("t:5", stamp_at(101), NOW) is Verdict.FRESH
+
+
+def test_a_replay_above_the_lost_history_makes_it_checkable_and_one_below_does_not() -> None:
+    for gap_second, expected in ((101, Verdict.FRESH), (50, Verdict.UNKNOWN)):
+        follow = following(STREAM)
+        follow.lose()
+        replay = ((gap_second, Gap("flushed")), (gap_second + 1, Replayed(START_MS - 10**6)), (102.5, beat_at(100)))
+        follow.begin(history(*replay, name="m")[::-1], NOW)
+        assert follow.index.verdict("t:5", stamp_at(99), NOW) is expected
+
+
+def test_backwards_the_newest_word_on_pending_wins() -> None:
+    pending = Change(("t:1",), gtid="0-1-5", pending=True)
+    settled = Change(("t:1",), gtid="0-1-5", settled=True)
+    bump = Change(("t:1",))
+    assert following(history((1, pending), (2, bump))).index.is_pending("t:1")
+    assert not following(history((1, pending), (2, settled), (3, bump))).index.is_pending("t:1")
+    assert following(history((1, settled), (2, pending))).index.is_pending("t:1")

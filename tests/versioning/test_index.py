@@ -1,0 +1,126 @@
+"""The verdicts (P6, P7, P9): proofs before doubts, and every doubt said."""
+
+import pytest
+
+from tests.versioning.world import START_MS, at, beat_at, history, stamp_at
+from versioning.entries import Change, Gap, Generation, Poisoned, ReadBody
+from versioning.index import SWEEP_KEYS, Index
+from versioning.spread import moment_ms
+from versioning.verdict import Verdict
+
+FRESH, STALE, UNKNOWN = Verdict.FRESH, Verdict.STALE, Verdict.UNKNOWN
+
+
+def index_of(*bodies: tuple[float, ReadBody], horizon: float = 0, **options: int) -> Index:
+    index = Index(**options)
+    index.horizon = stamp_at(horizon)
+    for entry in history(*bodies):
+        index.apply(entry, at((entry.stamp >> 20) / 1000 - START_MS / 1000))
+    return index
+
+
+def test_a_value_filled_before_its_keys_last_stamp_is_stale_and_one_filled_with_it_is_fresh() -> None:
+    index = index_of((1, Change(("t:1",))), (2, beat_at(2)))
+    assert index.verdict("t:1", stamp_at(1) - 1, at(2)) is STALE
+    assert index.verdict("t:1", stamp_at(1), at(2)) is FRESH
+    assert index.verdict("t:2", stamp_at(0.5), at(2)) is FRESH
+
+
+def test_below_the_horizon_nothing_is_fresh_but_proofs_are_still_said() -> None:
+    index = index_of((5, Change(("t:1",))), (6, beat_at(6)), horizon=3)
+    assert index.verdict("t:2", stamp_at(3), at(6)) is FRESH
+    assert index.verdict("t:2", stamp_at(3) - 1, at(6)) is UNKNOWN
+    assert index.verdict("t:1", stamp_at(1), at(6)) is STALE
+
+
+@pytest.mark.parametrize(
+    ("now", "verdict"),
+    [
+        (at(16), FRESH),
+        (at(16.1), UNKNOWN),
+        (at(0, monotonic=16.1), UNKNOWN),
+        (at(16.1, monotonic=2), UNKNOWN),
+    ],
+)
+def test_lag_is_judged_at_the_read_by_the_worse_of_two_clocks(now, verdict) -> None:
+    index = index_of((1, beat_at(1)), max_lag_ms=15_000)
+    assert index.verdict("t:1", stamp_at(1), now) is verdict
+
+
+def test_while_lagging_a_proof_is_still_said() -> None:
+    index = index_of((1, Change(("t:1",))), (1.5, beat_at(1.5)))
+    assert index.verdict("t:1", stamp_at(0), at(1_000)) is STALE
+
+
+def test_an_index_that_never_saw_a_heartbeat_vouches_for_nothing() -> None:
+    assert index_of((1, Change(("t:1",)))).verdict("t:1", stamp_at(1), at(1)) is UNKNOWN
+    assert Index().verdict("t:1", stamp_at(1), at(1)) is UNKNOWN
+
+
+def test_a_fill_stamp_from_far_beyond_the_watermark_is_not_believed() -> None:
+    index = index_of((1, beat_at(1)))
+    assert index.verdict("t:1", stamp_at(50), at(2)) is FRESH
+    assert index.verdict("t:1", stamp_at(100), at(2)) is UNKNOWN
+
+
+@pytest.mark.parametrize("body", [Gap("lost"), Poisoned("garbage")])
+def test_a_gap_or_a_poisoned_entry_hides_all_before_it(body: ReadBody) -> None:
+    index = index_of((1, Change(("t:1",))), (2, body), (3, beat_at(3)))
+    assert index.verdict("t:1", stamp_at(1), at(3)) is UNKNOWN
+    assert index.verdict("t:1", stamp_at(2), at(3)) is FRESH
+
+
+def test_a_generation_ages_values_out_each_at_its_own_moment() -> None:
+    start_ms = START_MS + 2_000
+    index = index_of((2, Generation(("t",), start_ms, 10_000, "bump")), (3, beat_at(3)))
+    turn_s = (moment_ms("t:1", start_ms, 10_000) - START_MS) / 1000
+    old = stamp_at(1)
+    assert index.verdict("t:1", old, at(turn_s - 0.001)) is FRESH
+    assert index.verdict("t:1", old, at(turn_s)) is STALE
+    assert index.verdict("t:1", stamp_at(2), at(turn_s)) is FRESH
+    assert index.verdict("u:1", old, at(turn_s)) is FRESH
+
+
+def test_a_second_generation_does_not_hide_what_the_first_aged_out() -> None:
+    first = Generation(("t",), START_MS, 0, "first")
+    second = Generation(("t",), START_MS + 3_000, 200_000, "second")
+    index = index_of((2, first), (3, second), (4, beat_at(4)))
+    assert index.verdict("t:1", stamp_at(1), at(4)) is STALE
+    assert index.verdict("t:1", stamp_at(2), at(4)) is FRESH
+
+
+def test_a_flood_of_generations_stays_bounded_and_errs_towards_stale() -> None:
+    flood = [(1 + n / 100, Generation(("t",), START_MS + n * 10, 60_000, "bump")) for n in range(200)]
+    index = index_of(*flood, (4, beat_at(4)))
+    assert len(index._generations["t"]) <= 32
+    assert index.verdict("t:1", stamp_at(0), at(70)) is STALE
+
+
+def test_pending_ends_with_the_next_word_of_the_replicas_and_not_with_a_bump() -> None:
+    pending = (1, Change(("t:1",), gtid="0-1-5", pending=True))
+    assert index_of(pending).is_pending("t:1")
+    assert index_of(pending, (2, Change(("t:1",)))).is_pending("t:1")
+    assert not index_of(pending, (2, Change(("t:1",), gtid="0-1-5", settled=True))).is_pending("t:1")
+    assert not index_of(pending, (2, Change(("t:1",), gtid="0-1-9"))).is_pending("t:1")
+
+
+def test_a_pending_generation_makes_its_whole_namespace_pending() -> None:
+    index = index_of((1, Generation(("t",), 0, 0, "TRUNCATE", gtid="0-1-5", pending=True)))
+    assert index.is_pending("t:anything")
+    assert not index.is_pending("u:anything")
+    assert index.pending_count == 1
+
+
+def test_memory_is_bounded_by_the_window_and_what_is_dropped_is_below_the_horizon() -> None:
+    index = index_of((0, Change(tuple(f"t:{n}" for n in range(SWEEP_KEYS * 3)))), window_ms=60_000)
+    for entry in history(*((second, beat_at(second)) for second in range(30, 120, 5)), previous="n0"):
+        index.apply(entry, at(0))
+    assert len(index) == 0
+    assert index.horizon >= stamp_at(0)
+
+
+def test_the_last_stamp_of_a_key_is_that_of_its_last_change_or_generation() -> None:
+    index = index_of((1, Change(("t:1",))), (2, Generation(("u",), 0, 0, "x")), (3, Change(("t:1",))))
+    assert index.last_stamp("t:1") == stamp_at(3)
+    assert index.last_stamp("u:9") == stamp_at(2)
+    assert index.last_stamp("v:1") == 0

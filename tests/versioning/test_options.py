@@ -1,0 +1,31 @@
+"""Settings that cannot work are refused when they are made, in one line that names the fix."""
+
+from typing import Any
+
+import pytest
+
+from versioning.errors import ConfigError
+from versioning.options import CacheOptions
+
+
+def test_the_defaults_stand() -> None:
+    assert CacheOptions().window_ms > CacheOptions().redis_ttl_ms
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"redis_ttl_ms": 35 * 60_000}, "window_ms"),
+        ({"local_ttl_ms": -1}, "local_ttl_ms"),
+        ({"redis_ttl_ms": 0}, "redis_ttl_ms"),
+        ({"local_max_entries": 0}, "local_max_entries"),
+        ({"max_loads_per_s": 0}, "max_loads_per_s"),
+        ({"degraded_ttl_ms": 300_000}, "degraded_ttl_ms"),
+        ({"serve_stale_ms": 300_000}, "serve_stale_ms"),
+    ],
+)
+def test_what_breaks_a_promise_is_refused(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named) as refused:
+        CacheOptions(**options)
+    assert refused.value.hint
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,86 @@
+"""The vectors that a helper in another language is checked against, held against this one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from versioning import stamp as stamps
+from versioning.backends.redis_stream import decode_push, encode_push
+from versioning.entries import Entry, NewEntry, Poisoned, decode, encode_body, kind_of
+from versioning.errors import HeaderFormatError, StampFormatError
+from versioning.follow import Follow
+from versioning.header import ValueHeader, pack, unpack
+from versioning.index import Index
+from versioning.liveness import Now
+from versioning.spread import moment_ms
+
+FOLDER = Path(__file__).parents[1] / "vectors"
+
+
+def load(name: str) -> dict[str, Any]:
+    vectors: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return vectors
+
+
+def cases(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = load(name)["cases"]
+    return found
+
+
+@pytest.mark.parametrize("case", cases("stamps"))
+def test_stamps(case: dict[str, Any]) -> None:
+    if case.get("invalid"):
+        with pytest.raises(StampFormatError):
+            stamps.parse(case["text"])
+    else:
+        assert stamps.parse(case["text"]) == int(case["integer"])
+        assert stamps.text(int(case["integer"])) == case["text"]
+
+
+@pytest.mark.parametrize("case", cases("headers"))
+def test_headers(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["hex"])
+    if case.get("invalid"):
+        with pytest.raises(HeaderFormatError):
+            unpack(data)
+        return
+    header = ValueHeader(stamps.parse(case["fill_stamp"]), int(case["fill_ms"]), case["provisional"], case["absent"])
+    assert unpack(data) == (header, bytes.fromhex(case["payload_hex"]))
+    assert pack(header, bytes.fromhex(case["payload_hex"])) == data
+
+
+@pytest.mark.parametrize("case", cases("entries"))
+def test_entries(case: dict[str, Any]) -> None:
+    if case.get("poisoned"):
+        assert isinstance(decode(1, case["fields"]).body, Poisoned)
+        return
+    stamp, fields = stamps.parse(case["stamp"]), case["fields"]
+    entry = decode(stamp, fields)
+    assert not isinstance(entry.body, Poisoned)
+    new = NewEntry(entry.nonce, entry.body, entry.origin)
+    assert (kind_of(entry.body), encode_body(new)) == (fields["t"], fields["b"])
+    assert encode_push(stamp, new, entry.previous).decode() == case["push"]
+    assert decode_push(case["push"].encode()) == entry
+
+
+@pytest.mark.parametrize("case", cases("spread"))
+def test_spread(case: dict[str, Any]) -> None:
+    assert moment_ms(case["key"], case["start_ms"], case["spread_ms"]) == case["moment_ms"]
+
+
+@pytest.mark.parametrize("case", cases("verdicts"))
+def test_verdicts(case: dict[str, Any]) -> None:
+    index = Index(max_lag_ms=15_000)
+    follow = Follow(index)
+    follow.begin([], Now(0, 0))
+    previous = ""
+    for number, item in enumerate(load("verdicts")["entries"]):
+        stamp = stamps.parse(item["stamp"])
+        fields = {"t": item["t"], "n": str(number), "p": previous, "b": json.dumps(item["b"])}
+        entry: Entry = decode(stamp, fields)
+        follow.take([entry], Now(stamps.ms_of(stamp), stamps.ms_of(stamp)))
+        previous = entry.nonce
+    now = Now(case["now_ms"], case["now_ms"])
+    assert index.verdict(case["key"], stamps.parse(case["fill_stamp"]), now).value == case["verdict"]

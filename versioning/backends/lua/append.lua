@@ -1,0 +1,169 @@
+-- Compare-and-append (P1): the only way anything enters a stamp stream.
+--
+-- KEYS[1]  stream
+-- KEYS[2]  state, a hash: last (ID), nonce (of the last entry), since (ID), history, digest, cp:<writer> (checkpoint)
+-- KEYS[3]  prefix of the version keys: <prefix>v:<key>, <prefix>g:<namespace>, <prefix>since, <prefix>beat
+--          (the same hash tag as the rest, so that all of it is one slot)
+-- ARGV[1]  writer, '' for a bump          ARGV[2]  expected checkpoint, '' for none
+-- ARGV[3]  new checkpoint                 ARGV[4]  writer's clock, ms
+-- ARGV[5]  highest ID the writer has seen ARGV[6]  template digest, '' for none
+-- ARGV[7]  '1' to adopt the digest        ARGV[8]  retention, ms
+-- ARGV[9]  life of version keys, ms; '0' to keep none
+-- ARGV[10] channel on which entries are pushed
+-- ARGV[11] replay slack, ms
+-- ARGV[12] lead after a loss, ms
+-- ARGV[13..] triples: nonce, kind, body
+--
+-- Returns {'ok', id, ...}, {'checkpoint', stored} or {'digest', stored}; nothing is written in the last two cases.
+
+local SEQUENCE_MAX = 1048575
+local CLOCK_LEAD_MAX_MS = 60000 -- a writer's clock further ahead than this is wrong, and must not drag the stamps along
+
+local function split(id)
+  local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(sequence)
+end
+
+local function join(ms, sequence)
+  return string.format('%.0f-%.0f', ms, sequence)
+end
+
+local function after(ms, sequence)
+  if sequence >= SEQUENCE_MAX then
+    return ms + 1, 0
+  end
+  return ms, sequence + 1
+end
+
+local function later(ms, sequence, other_ms, other_sequence)
+  if other_ms > ms or (other_ms == ms and other_sequence > sequence) then
+    return other_ms, other_sequence
+  end
+  return ms, sequence
+end
+
+local state = redis.call('HMGET', KEYS[2], 'last', 'nonce', 'since', 'digest', 'cp:' .. ARGV[1], 'history')
+local last, nonce, since, digest, stored = state[1], state[2] or '', state[3], state[4], state[5] or ''
+
+local function last_in_stream()
+  if redis.call('EXISTS', KEYS[1]) == 0 then
+    return nil
+  end
+  local info = redis.call('XINFO', 'STREAM', KEYS[1])
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      return info[i + 1]
+    end
+  end
+end
+
+local function is_below(id, other)
+  local ms, sequence = split(id)
+  local other_ms, other_sequence = split(other)
+  return ms < other_ms or (ms == other_ms and sequence < other_sequence)
+end
+
+local found = last_in_stream()
+if last and (not found or is_below(found, last)) then
+  -- The stream is gone (evicted, deleted), its state is not: what it says of the entries is no longer true. A new
+  -- history begins, and every writer must say so with a gap; only the IDs handed out still bind us.
+  redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[2], 'last', last, 'digest', digest or '')
+  nonce, since, stored = '', false, ''
+elseif found and found ~= last then
+  -- The state is gone, or someone else has written: the IDs bind us, and nothing is linked to what is not ours.
+  last, nonce, since = found, '', false
+end
+
+if ARGV[6] ~= '' and (digest or '') ~= '' and digest ~= ARGV[6] and ARGV[7] ~= '1' then
+  return {'digest', digest}
+end
+if ARGV[1] ~= '' and stored ~= ARGV[2] then
+  return {'checkpoint', stored}
+end
+
+-- The replication ID is another one after whatever may have cost this data its end: a failover, a restart. After a
+-- flush the state is gone. Only then IDs are lost that somebody has seen, and the next ones must be beyond them.
+local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+if not history then
+  return redis.error_reply('ERR INFO replication names no master_replid, so that lost entries would not be noticed')
+end
+local lead_ms = state[6] == history and 0 or tonumber(ARGV[12])
+
+local time = redis.call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local ms, sequence = now_ms + lead_ms, 0
+ms, sequence = later(ms, sequence, math.min(tonumber(ARGV[4]) + lead_ms, now_ms + CLOCK_LEAD_MAX_MS), 0)
+ms, sequence = later(ms, sequence, after(split(last or '0-0')))
+ms, sequence = later(ms, sequence, after(split(ARGV[5])))
+
+local version_ms = tonumber(ARGV[9])
+
+local function keep_generation(namespace, id, body)
+  -- Those still spreading stay beside the new one: replacing them would hide what they have aged out already.
+  local key = KEYS[3] .. 'g:' .. namespace
+  local kept = {}
+  for text in string.gmatch(redis.call('GET', key) or '', '[^;]+') do
+    kept[#kept + 1] = text
+  end
+  kept[#kept + 1] = string.format('%s %.0f %.0f', id, body.start_ms, body.spread_ms)
+  if #kept > 32 then
+    table.remove(kept, 1)
+  end
+  redis.call('SET', key, table.concat(kept, ';'), 'PX', version_ms)
+end
+
+local function keep_versions(id, kind, text)
+  if kind == 'change' then
+    for _, key in ipairs(cjson.decode(text).keys) do
+      redis.call('SET', KEYS[3] .. 'v:' .. key, id, 'PX', version_ms)
+    end
+  elseif kind == 'generation' then
+    local body = cjson.decode(text)
+    for _, namespace in ipairs(body.namespaces) do
+      keep_generation(namespace, id, body)
+    end
+  elseif kind == 'heartbeat' then
+    redis.call('SET', KEYS[3] .. 'beat', string.format('%.0f', cjson.decode(text).read_ms))
+  end
+end
+
+local ids = {'ok'}
+for i = 13, #ARGV, 3 do
+  local entry_nonce, kind, body = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local id = join(ms, sequence)
+  redis.call('XADD', KEYS[1], id, 't', kind, 'n', entry_nonce, 'p', nonce, 'b', body)
+  redis.call('PUBLISH', ARGV[10], table.concat({id, entry_nonce, nonce == '' and '-' or nonce, kind, body}, ' '))
+  if kind == 'gap' or not since then
+    since = id
+  elseif kind == 'replayed' then
+    local since_ms, since_sequence = split(since)
+    local replayed_ms = cjson.decode(body).since_ms + tonumber(ARGV[11])
+    if replayed_ms < since_ms then
+      since = join(replayed_ms, 0)
+    end
+  end
+  if version_ms > 0 then
+    keep_versions(id, kind, body)
+  end
+  ids[#ids + 1] = id
+  last, nonce = id, entry_nonce
+  ms, sequence = after(ms, sequence)
+end
+
+local cutoff_ms = now_ms - tonumber(ARGV[8])
+redis.call('XTRIM', KEYS[1], 'MINID', '~', join(cutoff_ms, 0))
+if since and split(since) < cutoff_ms then
+  since = join(cutoff_ms, 0)
+end
+redis.call('HSET', KEYS[2], 'last', last or '0-0', 'nonce', nonce, 'since', since or '0-0', 'history', history)
+if ARGV[6] ~= '' then
+  redis.call('HSET', KEYS[2], 'digest', ARGV[6])
+end
+if ARGV[1] ~= '' then
+  redis.call('HSET', KEYS[2], 'cp:' .. ARGV[1], ARGV[3])
+end
+if version_ms > 0 and since then
+  redis.call('SET', KEYS[3] .. 'since', since)
+end
+return ids

@@ -1,0 +1,34 @@
+-- Store a cached value and give its lease back, in one round trip.
+--
+-- KEYS[1]  value           KEYS[2]  lease
+-- ARGV[1]  header+payload  ARGV[2]  life, ms  ARGV[3]  lease token, '' for none
+--
+-- Returns 1, or 0 where a value with a newer fill stamp stays: the work of a loader that was overtaken. Only by a minute at
+-- the most: a stamp from a lost or foreign history, far ahead of ours, must not keep every refill out until its TTL ends.
+
+local OVERTAKEN_MAX_MS = 60000
+
+local function fill_stamp(value)
+  if #value < 12 or string.sub(value, 1, 3) ~= '\158S\1' then
+    return 0, 0
+  end
+  return struct.unpack('>I4I4', string.sub(value, 5, 12))
+end
+
+local function ms_of(high, low)
+  return high * 4096 + math.floor(low / 1048576)
+end
+
+local held_high, held_low = fill_stamp(redis.call('GETRANGE', KEYS[1], 0, 11))
+local high, low = fill_stamp(ARGV[1])
+local is_overtaken = (held_high > high or (held_high == high and held_low > low))
+  and ms_of(held_high, held_low) - ms_of(high, low) <= OVERTAKEN_MAX_MS
+
+if not is_overtaken then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+end
+local lease = redis.call('GET', KEYS[2])
+if lease and lease == ARGV[3] then
+  redis.call('DEL', KEYS[2])
+end
+return is_overtaken and 0 or 1

@@ -1,0 +1,260 @@
+"""Both backends in memory, with the rules of the Lua scripts: for unit tests and simulations, of ours and of users.
+
+Time is an argument of the constructor. Safe to use from several threads and loops, like the server it stands for.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from versioning import header
+from versioning import stamp as stamps
+from versioning.backends.base import Append, CheckpointRefusedError, DigestRefusedError, Fill, StreamState
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Entry, Gap, NewEntry, Replayed
+from versioning.errors import HeaderFormatError
+from versioning.limits import LOSS_LEAD_MS, REPLAY_SLACK_MS
+
+CLOCK_LEAD_MAX_MS: Final = 60_000
+OVERTAKEN_MAX_MS: Final = 60_000
+
+
+@dataclass
+class _State:
+    last: int = stamps.ZERO
+    nonce: str = ""
+    since: int | None = None
+    history: int | None = None
+    digest: str = ""
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MemorySnapshot:
+    entries: tuple[Entry, ...]
+    state: _State
+
+
+class MemoryStream:
+    """A ``StreamBackend``. ``clock`` returns the server's Unix time in ms."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._entries: list[Entry] = []
+        self._state = _State()
+        self._history = 0
+        self._lock = threading.Lock()
+        self._listeners: list[tuple[asyncio.AbstractEventLoop, asyncio.Queue[Entry]]] = []
+
+    async def append(self, batch: Append) -> list[int]:
+        with self._lock:
+            self._check(batch)
+            new = [self._add(entry, stamp) for entry, stamp in zip(batch.entries, self._next(batch), strict=False)]
+            self._state.digest = batch.digest or self._state.digest
+            self._state.history = self._history
+            if batch.writer is not None and batch.checkpoint is not None:
+                self._state.checkpoints[batch.writer] = batch.checkpoint
+            for loop, queue in self._listeners:
+                for entry in new:
+                    loop.call_soon_threadsafe(queue.put_nowait, entry)
+        return [entry.stamp for entry in new]
+
+    def _check(self, batch: Append) -> None:
+        stored_digest = self._state.digest
+        if batch.digest and stored_digest not in {"", batch.digest} and not batch.adopt_digest:
+            raise DigestRefusedError(stored_digest, batch.digest)
+        if batch.writer is not None:
+            stored = self._state.checkpoints.get(batch.writer)
+            if stored != batch.expected:
+                raise CheckpointRefusedError(batch.writer, stored)
+
+    def _next(self, batch: Append) -> range:
+        now_ms = self._clock()
+        lead_ms = 0 if self._state.history == self._history else LOSS_LEAD_MS
+        clock_ms = max(now_ms + lead_ms, min(batch.clock_ms + lead_ms, now_ms + CLOCK_LEAD_MAX_MS))
+        first = max(stamps.make(clock_ms), self._state.last + 1, batch.above + 1)
+        return range(first, first + len(batch.entries))
+
+    def _add(self, new: NewEntry, stamp: int) -> Entry:
+        entry = Entry(stamp, new.nonce, self._state.nonce, new.body, new.origin)
+        self._entries.append(entry)
+        state = self._state
+        if isinstance(new.body, Gap) or state.since is None:
+            state.since = stamp
+        elif isinstance(new.body, Replayed):
+            state.since = min(state.since, stamps.make(new.body.since_ms + REPLAY_SLACK_MS))
+        state.last, state.nonce = stamp, new.nonce
+        return entry
+
+    async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
+        found = self._after(after, count)
+        if found or not block_ms:
+            return found
+        queue: asyncio.Queue[Entry] = asyncio.Queue()
+        listener = (asyncio.get_running_loop(), queue)
+        with self._lock:
+            self._listeners.append(listener)
+        try:
+            async with asyncio.timeout(block_ms / 1000):
+                while not (found := self._after(after, count)):
+                    await queue.get()
+        except TimeoutError:
+            return []
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)
+        return found
+
+    def _after(self, after: int, count: int) -> list[Entry]:
+        with self._lock:
+            return [entry for entry in self._entries if entry.stamp > after][:count]
+
+    async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
+        with self._lock:
+            older = [entry for entry in self._entries if before is None or entry.stamp < before]
+        return older[: -count - 1 : -1]
+
+    async def read_one(self, stamp: int) -> Entry | None:
+        with self._lock:
+            return next((entry for entry in self._entries if entry.stamp == stamp), None)
+
+    async def checkpoint(self, writer: str) -> Checkpoint | None:
+        return self._state.checkpoints.get(writer)
+
+    async def state(self) -> StreamState:
+        state = self._state
+        return StreamState(state.last, state.nonce, state.since or stamps.ZERO, state.digest, dict(state.checkpoints))
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[AsyncIterator[Entry]]:
+        queue: asyncio.Queue[Entry] = asyncio.Queue()
+        listener = (asyncio.get_running_loop(), queue)
+        with self._lock:
+            self._listeners.append(listener)
+        try:
+            yield _drain(queue)
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)
+
+    async def server_ms(self) -> int:
+        return self._clock()
+
+    async def aclose(self) -> None:
+        """Nothing to close: the entries stay for the next one who looks."""
+
+    def trim(self, below: int) -> None:
+        """Drop old entries, as XTRIM would."""
+        with self._lock:
+            self._entries = [entry for entry in self._entries if entry.stamp >= below]
+
+    def flush(self) -> None:
+        """Lose everything, as FLUSHALL would."""
+        with self._lock:
+            self._entries, self._state = [], _State()
+
+    def snapshot(self) -> "MemorySnapshot":
+        """Return all that is written so far: what a failover falls back to."""
+        with self._lock:
+            state = replace(self._state, checkpoints=dict(self._state.checkpoints))
+            return MemorySnapshot(tuple(self._entries), state)
+
+    def restore(self, snapshot: "MemorySnapshot") -> None:
+        """Fail over: what the snapshot does not have is lost."""
+        with self._lock:
+            self._entries = list(snapshot.entries)
+            self._state = replace(snapshot.state, checkpoints=dict(snapshot.state.checkpoints))
+            self._history += 1
+
+
+async def _drain(queue: asyncio.Queue[Entry]) -> AsyncIterator[Entry]:
+    while True:
+        yield await queue.get()
+
+
+class MemoryValues:
+    """A ``ValueBackend``. ``clock`` returns the server's Unix time in ms."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._values: dict[str, tuple[bytes, int]] = {}
+        self._leases: dict[str, tuple[str, int]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> bytes | None:
+        data, ends_ms = self._values.get(key, (None, 0))
+        return data if self._clock() < ends_ms else None
+
+    def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return [self.get(key) for key in keys]
+
+    def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
+        with self._lock:
+            return [self._try_lease(key, token, ttl_ms) for key in keys]
+
+    def _try_lease(self, key: str, token: str, ttl_ms: int) -> bool:
+        now_ms = self._clock()
+        if self._leases.get(key, ("", 0))[1] > now_ms:
+            return False
+        self._leases[key] = (token, now_ms + ttl_ms)
+        return True
+
+    def fill(self, fills: Sequence[Fill]) -> list[bool]:
+        with self._lock:
+            return [self._fill(fill) for fill in fills]
+
+    def _fill(self, fill: Fill) -> bool:
+        held = self.get(fill.key)
+        overtaken_by = (_fill_stamp(held) if held else 0) - _fill_stamp(fill.data)
+        is_overtaken = overtaken_by > 0 and stamps.ms_of(overtaken_by) <= OVERTAKEN_MAX_MS
+        if not is_overtaken:
+            self._values[fill.key] = (fill.data, self._clock() + fill.life_ms)
+        self._release(fill.key, fill.lease_token)
+        return not is_overtaken
+
+    def release(self, keys: Sequence[str], token: str) -> None:
+        with self._lock:
+            for key in keys:
+                self._release(key, token)
+
+    def _release(self, key: str, token: str) -> None:
+        if token and self._leases.get(key, ("", 0))[0] == token:
+            del self._leases[key]
+
+    def close(self) -> None:
+        """Nothing to close: the values stay for the next one who looks."""
+
+
+def _fill_stamp(data: bytes) -> int:
+    try:
+        return header.unpack(data)[0].fill_stamp
+    except HeaderFormatError:
+        return 0
+
+
+class AsyncMemoryValues:
+    """An ``AsyncValueBackend`` over the same memory as ``values``."""
+
+    def __init__(self, values: MemoryValues) -> None:
+        self._values = values
+
+    async def get(self, key: str) -> bytes | None:
+        return self._values.get(key)
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        return self._values.get_many(keys)
+
+    async def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
+        return self._values.try_lease(keys, token, ttl_ms)
+
+    async def fill(self, fills: Sequence[Fill]) -> list[bool]:
+        return self._values.fill(fills)
+
+    async def release(self, keys: Sequence[str], token: str) -> None:
+        self._values.release(keys, token)
+
+    async def aclose(self) -> None:
+        self._values.close()

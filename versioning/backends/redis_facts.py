@@ -1,0 +1,100 @@
+"""What a Redis says of itself: for ``stampline doctor``. Reads only, and never a key."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from versioning.backends.base import AuthenticationError, BackendError
+from versioning.backends.redis_connect import RedisAddress, aclose, translated
+
+TIMEOUT_MS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    address: str
+    version: str
+    role: str
+    """``master`` or ``slave``, as Redis spells it."""
+    policy: str
+    """Eviction policy."""
+    memory_limit_bytes: int
+    """0: none."""
+    memory_used_bytes: int
+    has_aof: bool
+    save: str | None
+    """The setting ``save``; None where we may not ask."""
+    is_saving_failed: bool
+    """The last snapshot or append-only write failed: Redis then refuses writes, or soon will."""
+    replicas: int
+    """Replicas that are online."""
+    clock_offset_ms: int
+    """How far its clock is ahead of ours."""
+    clock_error_ms: int
+    """How wrong that may be: half of the round trip."""
+
+
+async def redis_facts(address: RedisAddress, *, timeout_ms: int = TIMEOUT_MS) -> tuple[RedisFacts, ...]:
+    """Ask one Redis (behind Sentinel: the present primary), or every primary of a Cluster. Raises BackendError."""
+    with translated(str(address)):
+        client = address.connect_async(timeout_ms)
+        try:
+            if address.kind != "cluster":
+                return (await _ask(client, str(address), {}),)
+            await client.initialize()
+            return tuple(
+                [await _ask(client, str(node.name), {"target_nodes": node}) for node in client.get_primaries()]
+            )
+        finally:
+            await aclose(client)
+
+
+async def _ask(client: Any, address: str, target: Mapping[str, Any]) -> RedisFacts:
+    info = _only(await client.info(**target))
+    before_ns = time.time_ns()
+    seconds, microseconds = _only(await client.time(**target))
+    after_ns = time.time_ns()
+    server_ns = int(seconds) * 1_000_000_000 + int(microseconds) * 1_000
+    return RedisFacts(
+        address=address,
+        version=str(info.get("redis_version", "")),
+        role=str(info.get("role", "")),
+        policy=str(info.get("maxmemory_policy", "")),
+        memory_limit_bytes=int(info.get("maxmemory", 0)),
+        memory_used_bytes=int(info.get("used_memory", 0)),
+        has_aof=bool(info.get("aof_enabled")),
+        save=await _save(client, address, target),
+        is_saving_failed="err" in {info.get("rdb_last_bgsave_status"), info.get("aof_last_write_status")},
+        replicas=_online_replicas(info),
+        clock_offset_ms=(server_ns - (before_ns + after_ns) // 2) // 1_000_000,
+        clock_error_ms=(after_ns - before_ns) // 2_000_000 + 1,
+    )
+
+
+async def _save(client: Any, address: str, target: Mapping[str, Any]) -> str | None:
+    try:
+        with translated(address):
+            found = _only(await client.config_get("save", **target))
+    except AuthenticationError:
+        return None
+    except BackendError:  # renamed or switched off, as hosted services do
+        return None
+    return {_text(name): _text(value) for name, value in found.items()}.get("save")
+
+
+def _online_replicas(info: Mapping[str, Any]) -> int:
+    lines = (info.get(f"slave{number}") for number in range(int(info.get("connected_slaves", 0))))
+    return sum(1 for line in lines if isinstance(line, Mapping) and line.get("state") == "online")
+
+
+def _only(reply: Any) -> Any:
+    """Return the answer of the one node asked: a Cluster client may wrap it by node."""
+    if isinstance(reply, dict) and len(reply) == 1:
+        ((node, answer),) = reply.items()
+        return answer if ":" in _text(node) else reply
+    return reply
+
+
+def _text(data: object) -> str:
+    return data.decode(errors="replace") if isinstance(data, bytes) else str(data)

@@ -1,0 +1,198 @@
+"""The stamp stream on Redis: stream, state and version keys in one hash slot, written by ``append.lua`` alone."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any, Final, Self
+
+from versioning import stamp as stamps
+from versioning.backends.base import (
+    Append,
+    BackendError,
+    CheckpointRefusedError,
+    DigestRefusedError,
+    NotReplicatedError,
+    StreamState,
+    UnavailableError,
+)
+from versioning.backends.redis_connect import RedisAddress, aclose, translated
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Entry, NewEntry, decode, encode_body, kind_of
+from versioning.errors import FormatError
+from versioning.limits import LOSS_LEAD_MS, REPLAY_SLACK_MS, WINDOW_MS
+
+RETENTION_SLACK_MS: Final = 5 * 60_000
+"""Entries are kept a little longer than the window, so that a follower which covers it never races the trimming."""
+
+TIMEOUT_MS: Final = 5_000
+BLOCK_MAX_MS: Final = TIMEOUT_MS - 1_000
+"""A blocking read must answer before the socket gives up on it."""
+
+WAIT_TIMEOUT_MS: Final = 1_000
+
+_APPEND: Final = (files("versioning.backends") / "lua" / "append.lua").read_text()
+
+
+class RedisStream:
+    """A ``StreamBackend`` on a standalone Redis, one behind Sentinel, or a Redis Cluster."""
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        name: str = "stampline",
+        window_ms: int = WINDOW_MS,
+        version_keys: bool = False,
+        wait_replicas: int = 0,
+        timeout_ms: int = TIMEOUT_MS,
+    ) -> None:
+        self.address = address
+        self.name = name
+        self._prefix = f"{{{name}}}:"
+        self._stream, self._state = f"{self._prefix}stream", f"{self._prefix}state"
+        self._channel = f"{self._prefix}push"
+        self._window_ms = window_ms
+        self._version_ms = window_ms if version_keys else 0
+        self._wait_replicas = wait_replicas
+        self._timeout_ms = timeout_ms
+        self._client = address.connect_async(timeout_ms)
+        self._script = self._client.register_script(_APPEND)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        return cls(RedisAddress.parse(url), **options)
+
+    async def append(self, batch: Append) -> list[int]:
+        keys = [self._stream, self._state, self._prefix]
+        with translated(str(self.address)):
+            reply = await self._evaluate(keys, self._arguments(batch))
+        return self._outcome(batch, [_text(part) for part in reply])
+
+    async def _evaluate(self, keys: list[str], arguments: list[str | int]) -> Sequence[bytes]:
+        if not self._wait_replicas:
+            return await self._script(keys=keys, args=arguments)  # type: ignore[no-any-return]
+        # WAIT speaks of the writes of its own connection, so both go down the same one.
+        async with self._client.pipeline(transaction=False) as pipe:
+            await self._script(keys=keys, args=arguments, client=pipe)
+            pipe.wait(self._wait_replicas, WAIT_TIMEOUT_MS)
+            reply, replicas = await pipe.execute()
+        if reply[0] == b"ok" and replicas < self._wait_replicas:
+            raise NotReplicatedError(
+                f"appended to Redis {self.address}, but only {replicas} of {self._wait_replicas} replicas have it",
+                hint="check the replicas of the stream's Redis, or lower wait_replicas",
+            )
+        return reply  # type: ignore[no-any-return]
+
+    def _arguments(self, batch: Append) -> list[str | int]:
+        expected, checkpoint = batch.expected, batch.checkpoint
+        arguments: list[str | int] = [
+            batch.writer or "",
+            expected.encode() if expected else "",
+            checkpoint.encode() if checkpoint else "",
+            batch.clock_ms,
+            stamps.text(batch.above),
+            batch.digest,
+            int(batch.adopt_digest),
+            self._window_ms + RETENTION_SLACK_MS,
+            self._version_ms,
+            self._channel,
+            REPLAY_SLACK_MS,
+            LOSS_LEAD_MS,
+        ]
+        for entry in batch.entries:
+            arguments += [entry.nonce, kind_of(entry.body), encode_body(entry)]
+        return arguments
+
+    def _outcome(self, batch: Append, reply: list[str]) -> list[int]:
+        match reply:
+            case ["ok", *ids]:
+                return [stamps.parse(text) for text in ids]
+            case ["digest", stored]:
+                raise DigestRefusedError(stored, batch.digest)
+            case ["checkpoint", stored]:
+                raise CheckpointRefusedError(batch.writer or "", Checkpoint.decode(stored) if stored else None)
+        raise BackendError(f"append script on Redis {self.address} answered {reply!r}")
+
+    async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
+        block = min(block_ms, BLOCK_MAX_MS) or None
+        with translated(str(self.address)):
+            reply = await self._client.xread({self._stream: stamps.text(after)}, count=count, block=block)
+        return self._decode([item for items in (reply or {}).values() for item in items])
+
+    async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
+        end = "+" if before is None else f"({stamps.text(before)}"
+        with translated(str(self.address)):
+            return self._decode(await self._client.xrevrange(self._stream, end, "-", count=count))
+
+    async def read_one(self, stamp: int) -> Entry | None:
+        text = stamps.text(stamp)
+        with translated(str(self.address)):
+            found = self._decode(await self._client.xrange(self._stream, text, text))
+        return found[0] if found else None
+
+    async def checkpoint(self, writer: str) -> Checkpoint | None:
+        with translated(str(self.address)):
+            stored = await self._client.hget(self._state, f"cp:{writer}")
+        return Checkpoint.decode(_text(stored)) if stored else None
+
+    async def state(self) -> StreamState:
+        with translated(str(self.address)):
+            fields = {_text(k): _text(v) for k, v in (await self._client.hgetall(self._state)).items()}
+        checkpoints = {k[3:]: Checkpoint.decode(v) for k, v in fields.items() if k.startswith("cp:")}
+        last, since = (stamps.parse(fields.get(name, "0-0")) for name in ("last", "since"))
+        return StreamState(last, fields.get("nonce", ""), since, fields.get("digest", ""), checkpoints)
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[AsyncIterator[Entry]]:
+        with translated(str(self.address)):
+            async with self._client.pubsub() as pubsub:
+                await pubsub.subscribe(self._channel)
+                await pubsub.get_message(timeout=self._timeout_ms / 1000)
+                yield self._pushed(pubsub)
+
+    async def _pushed(self, pubsub: Any) -> AsyncIterator[Entry]:
+        while True:
+            with translated(str(self.address)):
+                message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=None)
+            if message is not None:
+                yield decode_push(message["data"])
+
+    async def server_ms(self) -> int:
+        with translated(str(self.address)):
+            seconds, microseconds = await self._client.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    async def aclose(self) -> None:
+        await aclose(self._client)
+
+    def _decode(self, items: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry]:
+        try:
+            return [_decode_item(id_, fields) for id_, fields in items]
+        except FormatError as error:
+            raise BackendError(f"stream {self._stream} on Redis {self.address}: {error}", hint="XDEL it") from error
+
+
+def _decode_item(id_: bytes, fields: dict[bytes, bytes]) -> Entry:
+    return decode(stamps.parse(_text(id_)), {_text(name): _text(value) for name, value in fields.items()})
+
+
+def encode_push(stamp: int, entry: NewEntry, previous: str) -> bytes:
+    """Return what ``append.lua`` publishes for an entry (PROTOCOL.md, section "Push")."""
+    return " ".join(
+        (stamps.text(stamp), entry.nonce, previous or "-", kind_of(entry.body), encode_body(entry))
+    ).encode()
+
+
+def decode_push(data: bytes) -> Entry:
+    """Raises UnavailableError for what is no push of ours: the subscriber starts over and reads the stream instead."""
+    try:
+        id_, nonce, previous, kind, body = _text(data).split(" ", 4)
+        fields = {"t": kind, "n": nonce, "p": "" if previous == "-" else previous, "b": body}
+        return decode(stamps.parse(id_), fields)
+    except ValueError as error:
+        raise UnavailableError(f"a foreign message on the push channel: {data[:80]!r}") from error
+
+
+def _text(data: bytes) -> str:
+    # Poisoned bytes must not take the good entries of the page with them; ``entries.decode`` names them.
+    return data.decode(errors="replace")

@@ -1,0 +1,30 @@
+"""``stampline config check``: is the file right, and what comes out of file, environment and flags together."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from versioning.cli.masked import masked
+from versioning.cli.options import ConfigOption
+from versioning.cli.settings import Settings
+
+commands = typer.Typer(help="Settings: one TOML file, STAMPLINE_... over it.", no_args_is_help=True)
+commands.callback()(lambda: None)
+
+
+@commands.command("check")
+def check(
+    *,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON, secrets masked.")] = False,
+) -> None:
+    """Validate the settings and print them, masked."""
+    settings = Settings.load(config)
+    sections = {name: value for name, value in masked(settings.values).items() if value is not None}
+    if as_json:
+        typer.echo(json.dumps(sections))
+        return
+    for name, value in sections.items():
+        typer.echo(f"{name} = {json.dumps(value)}")
+    typer.echo(f"ok: {settings.file or 'no file; environment only'}")

@@ -1,0 +1,158 @@
+"""Sections that several packages read: the stamp stream, cached values, logs, and how to name a MySQL server."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from versioning.backends.redis_connect import RedisAddress
+from versioning.cli.settings import Section
+from versioning.errors import ConfigError
+from versioning.limits import WINDOW_MS
+
+
+def read_secret(file: Path, *, key: str) -> str:
+    """Read a secret from its file, without the line end an editor adds; raises ConfigError."""
+    try:
+        secret = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{key}: cannot read {file}: {error}", hint="check the path and its owner") from None
+    if not secret:
+        raise ConfigError(f"{key}: {file} is empty", hint="put the secret in its first line")
+    return secret
+
+
+def check_redis_url(url: str) -> str:
+    try:
+        RedisAddress.parse(url)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return url
+
+
+def url_with_password(url: str, password: str) -> str:
+    """Put a password that came from a file into a Redis URL that has none."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    name = user.partition(":")[0] if at else ""
+    return parts._replace(netloc=f"{name}:{quote(password, safe='')}@{hosts}").geturl()
+
+
+def full_url(url: str, password_file: Path | None, *, key: str) -> str:
+    return url if password_file is None else url_with_password(url, read_secret(password_file, key=key))
+
+
+class RedisSection(Section):
+    url: str = Field(repr=False)
+    password_file: Path | None = None
+
+    _url_is_redis = field_validator("url")(check_redis_url)
+
+    def full_url(self) -> str:
+        return full_url(self.url, self.password_file, key=f"{self.section}.password_file")
+
+
+class StreamSection(RedisSection):
+    section: ClassVar[str] = "stream"
+
+    name: str = Field(default="stampline", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    dc: str = Field(default="local", pattern=r"^[A-Za-z0-9._-]{1,32}$")
+    """Name of this datacenter, for the label of its metrics."""
+    window_s: int = Field(default=WINDOW_MS // 1000, ge=1, le=7 * 24 * 3600)
+    wait_replicas: int = Field(default=0, ge=0, le=16)
+
+    @property
+    def window_ms(self) -> int:
+        return self.window_s * 1000
+
+
+class ValuesSection(RedisSection):
+    section: ClassVar[str] = "values"
+
+    prefix: str = ""
+    timeout_ms: int = Field(default=50, ge=1, le=10_000)
+
+
+class LogSection(Section):
+    section: ClassVar[str] = "log"
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class MySqlTarget(NamedTuple):
+    """A server and who to be on it, with its secrets read."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+    ssl_ca: str | None
+    """Path of the CA to verify the server by; None: TLS as the server offers it."""
+    ssl_cert: str | None
+    ssl_key: str | None
+    ssl_disabled: bool
+
+    def tls(self) -> dict[str, Any]:
+        """Return the TLS arguments of ``pymysql.connect``."""
+        arguments: dict[str, Any] = {"ssl_disabled": True} if self.ssl_disabled else {}
+        if self.ssl_ca is not None:
+            arguments |= {"ssl_ca": self.ssl_ca, "ssl_verify_cert": True, "ssl_verify_identity": True}
+        if self.ssl_cert is not None:
+            arguments |= {"ssl_cert": self.ssl_cert, "ssl_key": self.ssl_key}
+        return arguments
+
+
+class MySqlSection(Section):
+    """``url = "mysql://user:password@host:3306/database"``, or the same in single keys, which win."""
+
+    section: ClassVar[str] = "mysql"
+
+    url: str = Field(default="", repr=False)
+    host: str = ""
+    port: int = Field(default=0, ge=0, le=65_535)
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    password_file: Path | None = None
+    database: str = ""
+    ssl_ca: Path | None = None
+    ssl_cert: Path | None = None
+    ssl_key: Path | None = None
+    ssl_disabled: bool = False
+
+    @model_validator(mode="after")
+    def _names_a_server(self) -> Self:
+        parts = urlsplit(self.url)
+        if self.url and parts.scheme not in {"mysql", "mariadb"}:
+            raise ValueError("url does not begin with mysql://")
+        if not (self.host or parts.hostname):
+            raise ValueError("names no server: give host or url")
+        if not (self.user or parts.username):
+            raise ValueError("names no user: give user, or url = mysql://user@host")
+        return self
+
+    def target(self) -> MySqlTarget:
+        """Read the secrets; raises ConfigError."""
+        parts = urlsplit(self.url)
+        password = self.password.get_secret_value() or unquote(parts.password or "")
+        if self.password_file is not None:
+            password = read_secret(self.password_file, key="mysql.password_file")
+        return MySqlTarget(
+            host=self.host or parts.hostname or "",
+            port=self.port or parts.port or 3306,
+            user=self.user or unquote(parts.username or ""),
+            password=password,
+            database=self.database or parts.path.strip("/"),
+            ssl_ca=_path(self.ssl_ca),
+            ssl_cert=_path(self.ssl_cert),
+            ssl_key=_path(self.ssl_key),
+            ssl_disabled=self.ssl_disabled,
+        )
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+SECTIONS: tuple[Any, ...] = (StreamSection, ValuesSection, LogSection)

@@ -1,0 +1,158 @@
+"""Settings: one TOML file, environment over it, flags over both; built once in a command, then frozen.
+
+Every installed package brings its sections (entry points ``stampline.settings``). A command reads its own, but the
+whole file is validated each time: a typing error in a section shows at once, not when the role it belongs to restarts.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self, TypeVar, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from versioning.errors import ConfigError
+
+SETTINGS_GROUP: Final = "stampline.settings"
+ENV_PREFIX: Final = "STAMPLINE_"
+ENV_CONFIG: Final = "STAMPLINE_CONFIG"
+NESTED: Final = "__"
+
+
+class Section(BaseModel):
+    """One ``[section]`` (or ``[[section]]``) of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    section: ClassVar[str]
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+class Settings:
+    """All sections of one start, validated. Ask for a role's own by its type."""
+
+    def __init__(self, values: BaseModel, file: Path | None) -> None:
+        self.values = values
+        self.file = file
+
+    @classmethod
+    def load(cls, file: Path | None, flags: Mapping[str, Mapping[str, Any]] | None = None) -> Self:
+        """Read ``file`` (None: ``STAMPLINE_CONFIG``, or no file at all); raises ConfigError, in one line.
+
+        ``flags`` maps section to field to value; None stands for a flag that was not given.
+        """
+        named = os.environ.get(ENV_CONFIG)
+        file = file or (Path(named) if named else None)
+        _check_file(file)
+        sections = _known_sections()
+        _check_environment(sections)
+        given = {name: _given(fields) for name, fields in (flags or {}).items()}
+        try:
+            flagged: dict[str, Any] = {name: fields for name, fields in given.items() if fields}
+            values = _model(sections, file)(**flagged)
+        except ValidationError as error:
+            raise ConfigError(f"{_place(file)}: {_first_problem(error)}", hint=_hint(error)) from None
+        return cls(values, file)
+
+    def one(self, kind: type[AnySection]) -> AnySection:
+        """Return the section of this type; its defaults where it is absent and needs none of its keys."""
+        found = getattr(self.values, kind.section, None)
+        if isinstance(found, kind):
+            return found
+        try:
+            return kind()
+        except ValidationError as error:
+            missing = ".".join(str(part) for part in error.errors()[0]["loc"])
+            name = f"{ENV_PREFIX}{kind.section}{NESTED}{missing.replace('.', NESTED)}".upper()
+            raise ConfigError(
+                f"{_place(self.file)}: section [{kind.section}] lacks {missing}", hint=f"add it, or set {name}"
+            ) from None
+
+    def many(self, kind: type[AnySection]) -> tuple[AnySection, ...]:
+        """Return all ``[[section]]`` tables of this type."""
+        found = getattr(self.values, kind.section, None) or ()
+        return tuple(item for item in found if isinstance(item, kind))
+
+
+def _known_sections() -> dict[str, Any]:
+    """Map section name to its type: a Section, or ``list[Section]``."""
+    # Two packages never share a section: the last one would win without a word.
+    sections: dict[str, Any] = {}
+    for point in entry_points(group=SETTINGS_GROUP):
+        for kind in point.load():
+            name = kind.__args__[0].section if get_origin(kind) is list else kind.section
+            sections[name] = kind
+    return sections
+
+
+def _model(sections: Mapping[str, Any], file: Path | None) -> type[BaseSettings]:
+    class Root(BaseSettings):
+        model_config = SettingsConfigDict(
+            extra="forbid",
+            frozen=True,
+            hide_input_in_errors=True,
+            env_prefix=ENV_PREFIX,
+            env_nested_delimiter=NESTED,
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            del dotenv_settings, file_secret_settings
+            toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
+            return init_settings, env_settings, toml
+
+    fields: dict[str, Any] = {name: (kind | None, None) for name, kind in sections.items()}
+    return create_model("Root", __base__=Root, **fields)
+
+
+def _check_file(file: Path | None) -> None:
+    """Read the file once by ourselves: the library skips an absent one without a word."""
+    if file is None:
+        return
+    try:
+        tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}", hint="name it with --config FILE") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not TOML: {error}", hint="see deploy/stampline.example.toml") from None
+
+
+def _check_environment(sections: Mapping[str, Any]) -> None:
+    for name in os.environ:
+        section = name.removeprefix(ENV_PREFIX).lower()
+        if name.startswith(ENV_PREFIX) and NESTED in section and section.partition(NESTED)[0] not in sections:
+            raise ConfigError(f"environment: {name} names no section", hint=f"known: {', '.join(sorted(sections))}")
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _place(file: Path | None) -> str:
+    return str(file) if file else "settings (no file)"
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Name the key the way the file spells it: ``source.mysql.port``."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        kind = "section" if len(first["loc"]) == 1 else "key"
+        return f"unknown {kind} {where}"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _hint(error: ValidationError) -> str:
+    more = error.error_count() - 1
+    return f"compare with deploy/stampline.example.toml{f'; {more} more problems follow' if more else ''}"

@@ -1,0 +1,281 @@
+"""The cache for asyncio: performs the read plan with ``await``. One per event loop."""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, ParamSpec, Self, TypeVar
+
+from versioning.backends.base import AsyncValueBackend, BackendError, Fill, StreamBackend
+from versioning.backends.redis_connect import RedisAddress
+from versioning.backends.redis_stream import RedisStream
+from versioning.backends.redis_values import AsyncRedisValues
+from versioning.client import forks
+from versioning.client.backend import LEFT_BEHIND, Opened
+from versioning.client.core import CacheCore
+from versioning.client.decorator import CallKey
+from versioning.client.follower import START_MAX_S, Follower, FollowerStats, system_clock
+from versioning.client.info import CacheInfo
+from versioning.client.singleflight import AsyncFlight, AsyncFlights, Reads
+from versioning.effects import (
+    FAILED,
+    Effect,
+    FillValues,
+    GetValues,
+    Load,
+    Raised,
+    ReleaseLeases,
+    TryLeases,
+    Wait,
+)
+from versioning.keys import check_key
+from versioning.liveness import Now
+from versioning.options import CacheOptions
+from versioning.read import Read
+from versioning.reading import Serializer
+from versioning.readplan import Plan, plan_read, plan_refresh
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Loader = Callable[[], Awaitable[T]]
+ManyLoader = Callable[[tuple[str, ...]], Awaitable[Mapping[str, T]]]
+_PlanLoader = Callable[[tuple[str, ...]], Awaitable[Mapping[str, Any]]]
+
+FINISH_MAX_S = 1.0
+"""How long ``aclose`` lets loads under way arrive: their work is then not lost."""
+
+
+class AsyncVersionedCache:
+    """Checkable values in three tiers: this process, Redis, the loader.
+
+    ``stream`` and ``values`` are backends, or callables that open them; only with callables (as ``from_url`` does) can
+    a cache that has started be used in a forked child. Values are shared: whoever gets one must not change it.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: StreamBackend | Callable[[], StreamBackend],
+        values: AsyncValueBackend | Callable[[], AsyncValueBackend],
+        options: CacheOptions | None = None,
+        serializer: Serializer | None = None,
+        clock: Callable[[], Now] = system_clock,
+    ) -> None:
+        self.options = options or CacheOptions()
+        self._core = CacheCore(self.options, serializer, clock)
+        self._stream: Opened[StreamBackend] = Opened(stream)
+        self._values: Opened[AsyncValueBackend] = Opened(values)
+        self._flights = AsyncFlights()
+        self._follower: Follower | None = None
+        self._is_closed = False
+        forks.watch(self)
+
+    @classmethod
+    def from_url(
+        cls,
+        stream_url: str,
+        values_url: str | None = None,
+        *,
+        stream_name: str = "stampline",
+        values_timeout_ms: int = 50,
+        serializer: Serializer | None = None,
+        **options: Any,
+    ) -> Self:
+        """Connect by ``redis://``, ``sentinel://`` or ``cluster://`` URLs; ``options`` are those of CacheOptions.
+
+        Nothing is sent yet. Raises ConfigError.
+        """
+        checked = CacheOptions(**options)
+        stream, values = RedisAddress.parse(stream_url), RedisAddress.parse(values_url or stream_url)
+        return cls(
+            stream=lambda: RedisStream(stream, name=stream_name, window_ms=checked.window_ms),
+            values=lambda: AsyncRedisValues(values, prefix=checked.prefix, timeout_ms=values_timeout_ms),
+            options=checked,
+            serializer=serializer,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def start(self, wait_s: float = START_MAX_S) -> None:
+        """Follow the stream; returns when the window is covered, or after ``wait_s``. Reads need not wait for it."""
+        self._is_closed = False
+        follower = self._following()
+        if follower is not None:
+            await follower.start(wait_s)
+
+    async def aclose(self) -> None:
+        """End loads, follower and connections. ``start`` opens the cache again."""
+        self._is_closed = True
+        await self._flights.finish(FINISH_MAX_S)
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            await follower.aclose()
+        for backend in (self._values.take(), self._stream.take()):
+            if backend is not None:
+                await backend.aclose()
+
+    async def get(self, key: str, loader: Loader[T]) -> T:
+        """Return the value of ``key``; ``loader`` loads it on a miss. None from the loader is "not found", cached too.
+
+        The loader's exception reaches every reader that waited for it, and nothing is cached. Raises LoadBudgetError.
+        """
+        held = self._core.fresh(key, self._core.clock())
+        if held is not None:
+            return held.value  # type: ignore[no-any-return]
+        return (await self._read(key, loader)).value  # type: ignore[no-any-return]
+
+    async def read(self, key: str, loader: Loader[Any]) -> Read:
+        """Like ``get``, and says how new the value is and where it came from."""
+        return self._core.read_fresh(key) or await self._read(key, loader)
+
+    def peek(self, key: str, default: Any = None) -> Any:
+        """Return a value only if it is in this process and FRESH. Never waits."""
+        held = self._core.fresh(key, self._core.clock())
+        return default if held is None else held.value
+
+    async def get_many(self, keys: Iterable[str], loader: ManyLoader[T]) -> dict[str, T | None]:
+        """Return the values of all keys; ``loader`` maps those that miss to theirs. Absent there: not found."""
+        reads = await self.read_many(keys, loader)
+        return {key: read.value for key, read in reads.items()}
+
+    async def read_many(self, keys: Iterable[str], loader: ManyLoader[Any]) -> Reads:
+        await self._follow_lazily()
+        keys = tuple(dict.fromkeys(keys))
+        reads, missing = self._core.read_local(keys)
+        if missing:
+            reads |= await self._fly(missing, loader)
+        return {key: reads[key] for key in keys}
+
+    async def refresh(self, key: str, loader: Loader[T]) -> T:
+        """Load now, whatever is cached, and store it. Other processes keep their copies; a bump reaches those."""
+        await self._follow_lazily()
+        plan = plan_refresh(self._core.reading, (check_key(key),))
+        return (await self._drive(plan, _of_one(loader)))[key].value  # type: ignore[no-any-return]
+
+    def cached(self, template: str) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+        """Decorate a loader: ``@cache.cached("tracker_web:{id}")``. The key is made from the call's arguments.
+
+        Raises ConfigError for a template that names no parameter. The function itself stays at ``__wrapped__``.
+        """
+
+        def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+            key_of = CallKey(template, function)
+
+            @functools.wraps(function)
+            async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+                return await self.get(key_of(*args, **kwargs), lambda: function(*args, **kwargs))
+
+            return wrapper
+
+        return decorate
+
+    def info(self) -> CacheInfo:
+        return self._core.info(self._follower.stats if self._follower else FollowerStats())
+
+    def after_fork(self) -> None:
+        """Called in a forked child: nothing of the parent's is used; the follower starts anew with the first miss."""
+        LEFT_BEHIND.append((self._follower, self._flights))
+        self._follower, self._flights = None, AsyncFlights()
+        self._core.after_fork()
+        self._stream.after_fork()
+        self._values.after_fork()
+
+    async def _read(self, key: str, loader: Loader[Any]) -> Read:
+        await self._follow_lazily()
+        reads, missing = self._core.read_local((key,))
+        if missing:
+            reads = await self._fly(missing, _of_one(loader))
+        return reads[key]
+
+    def _following(self) -> Follower | None:
+        if self._follower is None and not self._stream.is_lost:
+            self._follower = Follower(self._stream.get(), self._core.index, clock=self._core.clock)
+        return self._follower
+
+    async def _follow_lazily(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("the cache is closed; start() opens it again")
+        if self._follower is None and (follower := self._following()) is not None:
+            await follower.start(0)
+
+    async def _fly(self, keys: tuple[str, ...], load: _PlanLoader) -> Reads:
+        arrived = self._core.clock()
+        reads: Reads = {}
+        for is_last in (False, True):
+            boarded = self._board(keys, load, reads)
+            for key, flight in boarded.items():
+                landed = (await flight.landed(key))[key]
+                # A flight of the second round took off after the first had landed, so after this reader came.
+                if is_last or self._core.accepts(key, landed, flight.began_ms, arrived):
+                    reads[key] = landed
+            keys = tuple(key for key in keys if key not in reads)
+            if not keys:
+                break
+        return reads
+
+    def _board(self, keys: tuple[str, ...], load: _PlanLoader, reads: Reads) -> dict[str, AsyncFlight]:
+        """Join the flights under way, or serve what they are replacing; take off with the other keys."""
+        boarded: dict[str, AsyncFlight] = {}
+        own = tuple(key for key in keys if self._flights.find(key) is None)
+        if own:
+            plan = plan_read(self._core.reading, own)
+            flight = self._flights.take_off(own, self._core.clock().monotonic_ms, self._drive(plan, load))
+            boarded = dict.fromkeys(own, flight)
+        for key in keys:
+            joined = self._flights.find(key)
+            if key in boarded or joined is None:
+                continue
+            if (superseded := self._core.join(key)) is not None:
+                reads[key] = superseded
+            else:
+                boarded[key] = joined
+        return boarded
+
+    async def _drive(self, plan: Plan, load: _PlanLoader) -> Reads:
+        answer: Any = None
+        while True:
+            try:
+                effect = plan.send(answer)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            answer = await self._perform(effect, load)
+
+    async def _perform(self, effect: Effect, load: _PlanLoader) -> Any:
+        match effect:
+            case Load(keys):
+                try:
+                    return await load(keys)
+                except BaseException as error:  # noqa: BLE001 - the plan gives the lease back and raises it again
+                    return Raised(error)
+            case Wait(ms):
+                return await asyncio.sleep(ms / 1000)
+        try:
+            return await self._perform_on_redis(effect, self._values.get())
+        except BackendError:
+            return FAILED
+
+    async def _perform_on_redis(self, effect: Effect, values: AsyncValueBackend) -> Any:
+        match effect:
+            case GetValues((key,)):
+                return [await values.get(key)]
+            case GetValues(keys):
+                return await values.get_many(keys)
+            case TryLeases(keys, token, ttl_ms):
+                return await values.try_lease(keys, token, ttl_ms)
+            case FillValues(stored, token):
+                return await values.fill([Fill(value.key, value.data, value.life_ms, token) for value in stored])
+            case ReleaseLeases(keys, token):
+                return await values.release(keys, token)
+
+
+def _of_one(loader: Loader[Any]) -> _PlanLoader:
+    async def load(keys: tuple[str, ...]) -> Mapping[str, Any]:
+        loaded: Any = loader()
+        return {keys[0]: await loaded if inspect.isawaitable(loaded) else loaded}
+
+    return load

@@ -1,0 +1,48 @@
+"""A backend that is opened when it is first used, and opened again in a forked child."""
+
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+Backend = TypeVar("Backend")
+
+LEFT_BEHIND: Final[list[Any]] = []
+"""Objects of the parent that must never be collected in the child: ending a connection or a loop there would take it
+out of the epoll set that the parent still waits on."""
+
+
+class Opened(Generic[Backend]):
+    """Made of a ready backend, or of a callable that makes one. Only the latter can be opened twice."""
+
+    def __init__(self, source: Backend | Callable[[], Backend], *, is_fork_safe: bool = False) -> None:
+        self._make: Callable[[], Backend] | None = source if callable(source) else None
+        self._backend: Backend | None = None if callable(source) else source
+        self._is_fork_safe = is_fork_safe
+        self._was_used = False
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was a ready one, and its connections stayed with the parent process."""
+        return self._make is None and self._backend is None
+
+    def get(self) -> Backend:
+        """Return the backend. Raises BackendError where opening needs a server that is down."""
+        if self._backend is None:
+            if self._make is None:
+                raise RuntimeError("the backend stayed with the parent process")
+            self._backend = self._make()
+        self._was_used = True
+        return self._backend
+
+    def take(self) -> Backend | None:
+        """Return the backend if there is one to close."""
+        backend = self._backend if self._was_used else None
+        self._was_used = False
+        if self._make is not None:
+            self._backend = None
+        return backend
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections alone: two processes must not talk over one socket."""
+        if self._was_used and (self._make is not None or not self._is_fork_safe):
+            LEFT_BEHIND.append(self._backend)
+            self._backend = None

@@ -1,0 +1,91 @@
+"""What both caches share: the index, the local cache, the counters, and the hit.
+
+A hit costs one dict look-up, one reading of the clocks and one verdict; no lock, no task, no await. Everything else is
+the read plan's (``versioning.readplan``), which the two shells perform.
+"""
+
+import random
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from versioning.budget import LoadBudget
+from versioning.client.follower import FollowerStats
+from versioning.client.info import CacheInfo, info_of
+from versioning.client.local import LocalCache
+from versioning.client.serializer import OrjsonSerializer
+from versioning.held import Held
+from versioning.index import Index
+from versioning.keys import check_key
+from versioning.liveness import Now
+from versioning.options import CacheOptions
+from versioning.read import Counters, Read, Tier
+from versioning.reading import Reading, Serializer
+from versioning.verdict import Verdict
+
+
+class CacheCore:
+    def __init__(self, options: CacheOptions, serializer: Serializer | None, clock: Callable[[], Now]) -> None:
+        self.index = Index(window_ms=options.window_ms, max_lag_ms=options.max_lag_ms)
+        self.local = LocalCache(options.local_max_entries)
+        self.counters = Counters()
+        self.clock = clock
+        self.reading = Reading(
+            self.index,
+            self.local,
+            options,
+            serializer or OrjsonSerializer(),
+            LoadBudget(options.max_loads_per_s),
+            self.counters,
+            clock,
+            random.random,
+            new_token,
+        )
+
+    def fresh(self, key: str, now: Now) -> Held | None:
+        """Return what the local cache holds, where it is FRESH: the hit."""
+        held = self.local.find(key)
+        if held is None:
+            return None
+        if held.is_expired(now) or self.index.verdict(key, held.fill_stamp, now) is not Verdict.FRESH:
+            return None
+        self.counters.local_fresh += 1
+        return held
+
+    def read_fresh(self, key: str) -> Read | None:
+        now = self.clock()
+        held = self.fresh(key, now)
+        if held is None:
+            return None
+        return Read(held.value, Tier.LOCAL, held.fill_stamp, Verdict.FRESH, held.age_ms(now))
+
+    def read_local(self, keys: Iterable[str]) -> tuple[dict[str, Read], tuple[str, ...]]:
+        """Serve what need not be FRESH to be served from the process; return that and the keys that miss."""
+        now = self.clock()
+        found = {key: self.reading.serve_local(check_key(key), now) for key in keys}
+        reads = {key: read for key, read in found.items() if read is not None}
+        return reads, tuple(key for key in found if key not in reads)
+
+    def join(self, key: str) -> Read | None:
+        """Note that a reader finds its key being refilled in this process; return what it may have without waiting."""
+        self.counters.coalesced += 1
+        return self.reading.serve_superseded(key, self.local.find(key), self.clock())
+
+    def accepts(self, key: str, read: Read, began_ms: int, arrived: Now) -> bool:
+        """Whether a reader may have the result of a refill that began earlier: not if a change lies between."""
+        if began_ms >= arrived.monotonic_ms:
+            return True
+        return self.index.verdict(key, read.stamp, self.clock()) is not Verdict.STALE
+
+    def info(self, follower: FollowerStats) -> CacheInfo:
+        return info_of(self.index, self.counters, len(self.local), self.clock(), follower)
+
+    def after_fork(self) -> None:
+        """Know nothing until this process follows by itself."""
+        self.index.forget()
+        self.local.after_fork()
+        self.reading = replace(self.reading, budget=LoadBudget(self.reading.options.max_loads_per_s))
+
+
+def new_token() -> str:
+    return secrets.token_hex(8)

@@ -1,0 +1,142 @@
+"""The follower: the I/O around ``follow.Follow``. Read, hand in, ask again; on any doubt, begin again.
+
+It never raises out of its task: a Redis that is down, a broken history or a poisoned entry leave the index saying
+UNKNOWN (by lag or by horizon) and are counted and kept as ``last_error`` for status pages and metrics.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
+from versioning.entries import Entry, Poisoned
+from versioning.follow import ContinuityError, Follow
+from versioning.index import Index
+from versioning.liveness import Now
+
+PAGE_ENTRIES: Final = 1_000
+BLOCK_MS: Final = 1_000
+"""Heartbeats come twice a second: a read that stays empty this long is worth a look at the end of the stream."""
+
+START_MAX_S: Final = 5.0
+BACKOFF_S: Final = (0.05, 5.0)
+CANCEL_AGAIN_S: Final = 0.1
+BACKOFF_DENIED_S: Final = 30.0
+"""A wrong password does not mend itself: no storm of logins."""
+
+_log = logging.getLogger("stampline.follower")
+
+
+def system_clock() -> Now:
+    return Now(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
+
+
+@dataclass(slots=True)
+class FollowerStats:
+    entries: int = 0
+    breaks: int = 0
+    poisoned: int = 0
+    reconnects: int = 0
+    is_connected: bool = False
+    last_error: str = ""
+
+
+class Follower:
+    """Keeps ``index`` true to ``stream`` from ``start`` to ``aclose``. Belongs to one event loop."""
+
+    def __init__(self, stream: StreamBackend, index: Index, *, clock: Callable[[], Now] = system_clock) -> None:
+        self.stream = stream
+        self.index = index
+        self.stats = FollowerStats()
+        self.on_entry: list[Callable[[Entry], None]] = []
+        """Called with every new entry, in order, after the index has it. Must not block nor raise."""
+        self._clock = clock
+        self._follow = Follow(index)
+        self._has_begun = False
+        self._covered = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_covered(self) -> bool:
+        return self._covered.is_set()
+
+    async def start(self, wait_s: float = START_MAX_S) -> None:
+        """Begin to follow; returns once the window is covered, or after ``wait_s``, and goes on in the background."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="stampline-follower")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._covered.wait()
+
+    async def aclose(self) -> None:
+        """Stop following. The index ages into UNKNOWN by itself."""
+        task, self._task = self._task, None
+        # Asked again until it ends: a cancellation that meets a timeout inside the Redis driver is swallowed there.
+        while task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,), timeout=CANCEL_AGAIN_S)
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._step()
+                failures = 0
+                self.stats.is_connected = True
+            except ContinuityError as error:
+                self._report(error)
+                self.stats.breaks += 1
+                self._follow.lose()
+                self._has_begun = False
+                self._covered.clear()
+            except BackendError as error:
+                self._report(error)
+                self.stats.reconnects += 1
+                self.stats.is_connected = False
+                failures += 1
+                await asyncio.sleep(_backoff_s(failures, error))
+
+    async def _step(self) -> None:
+        if not self._has_begun:
+            newest = await self.stream.read_before(None, count=PAGE_ENTRIES)
+            self._follow.begin(newest, self._clock())
+            self._has_begun = self.stats.is_connected = True
+        if self._follow.wants_older:
+            older = await self.stream.read_before(self._follow.oldest, count=PAGE_ENTRIES)
+            self._follow.take_older(older, self._clock())
+        if self._follow.is_covered:
+            self._covered.set()
+        await self._read_forward(0 if self._follow.wants_older else BLOCK_MS)
+
+    async def _read_forward(self, block_ms: int) -> None:
+        entries = await self.stream.read_after(self.index.watermark, count=PAGE_ENTRIES, block_ms=block_ms)
+        if not entries and block_ms:
+            newest = await self.stream.read_before(None, count=1)
+            self._follow.check_tail(newest[0] if newest else None)
+        self._follow.take(entries, self._clock())
+        for entry in entries:
+            self._notify(entry)
+
+    def _notify(self, entry: Entry) -> None:
+        self.stats.entries += 1
+        if isinstance(entry.body, Poisoned):
+            self.stats.poisoned += 1
+            self._report(ValueError(f"poisoned entry {entry.stamp}: {entry.body.reason}"))
+        for callback in self.on_entry:
+            callback(entry)
+
+    def _report(self, error: Exception) -> None:
+        if str(error) != self.stats.last_error:
+            self.stats.last_error = str(error)
+            _log.warning("%s", error)
+
+
+def _backoff_s(failures: int, error: BackendError) -> float:
+    least, most = BACKOFF_S
+    limit = BACKOFF_DENIED_S if isinstance(error, AuthenticationError) else min(most, least * 2.0 ** min(failures, 10))
+    return limit * random.uniform(0.5, 1.0)

@@ -1,0 +1,86 @@
+"""A follower for programs of threads: the asyncio follower on a loop of its own, in a daemon thread.
+
+``stop`` may be called from anywhere, at interpreter exit and in a forked child too: there the thread does not exist.
+"""
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+from versioning.backends.base import BackendError, StreamBackend
+from versioning.client.backend import Opened
+from versioning.client.follower import Follower, FollowerStats
+from versioning.index import Index
+from versioning.liveness import Now
+
+STOP_MAX_S = 2.0
+
+_log = logging.getLogger("stampline.follower")
+
+
+class FollowerThread:
+    def __init__(self, stream: Opened[StreamBackend], index: Index, clock: Callable[[], Now]) -> None:
+        self.stats = FollowerStats()
+        self._stream = stream
+        self._index = index
+        self._clock = clock
+        self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._is_stopped = False
+        self._has_started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="stampline-follower", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wait_started(self, wait_s: float) -> None:
+        """Return when the window is covered, or the follower has given up waiting for that, or after ``wait_s``."""
+        self._has_started.wait(wait_s)
+
+    def stop(self) -> None:
+        if self._pid != os.getpid():
+            return
+        self._is_stopped = True
+        if self._loop is not None and self._stop is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(STOP_MAX_S)
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._follow())
+        finally:
+            self._has_started.set()
+
+    async def _follow(self) -> None:
+        self._stop = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        if self._is_stopped:
+            return
+        stream = self._stream.get()
+        follower = Follower(stream, self._index, clock=self._clock)
+        self.stats = follower.stats
+        try:
+            starting = asyncio.create_task(self._start(follower))
+            await self._stop.wait()
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        finally:
+            await follower.aclose()
+            await self._close_stream()
+
+    async def _start(self, follower: Follower) -> None:
+        await follower.start()
+        self._has_started.set()
+
+    async def _close_stream(self) -> None:
+        stream = self._stream.take()
+        if stream is not None:
+            try:
+                await stream.aclose()
+            except BackendError as error:
+                _log.debug("closing the stream: %s", error)

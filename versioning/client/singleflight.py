@@ -1,0 +1,136 @@
+"""Single-flight: one refill of a key at a time in a process; readers that come meanwhile join it (P10).
+
+A flight carries the keys of one read plan. It lands with the reads of all of them, or with the loader's exception, for
+its leader and for everyone who joined.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from versioning.errors import LoadFailedError
+from versioning.read import Read
+
+Reads = dict[str, Read]
+
+
+def _refuse_own(key: str) -> None:
+    raise LoadFailedError(f"the loader of {key!r} reads that key itself", hint="a loader must go to the database")
+
+
+class AsyncFlight:
+    """Runs in a task of its own: a reader that is cancelled takes nobody else down, and the value still arrives."""
+
+    def __init__(self, keys: tuple[str, ...], began_ms: int, task: "asyncio.Task[Reads]") -> None:
+        self.keys = keys
+        self.began_ms = began_ms
+        self.task = task
+
+    async def landed(self, key: str) -> Reads:
+        if self.task is asyncio.current_task():
+            _refuse_own(key)
+        if not self.task.done():
+            await asyncio.wait((self.task,))
+        if self.task.cancelled():
+            raise LoadFailedError(f"the load of {key!r} was cancelled", hint="the cache was closed meanwhile")
+        return self.task.result()
+
+
+class AsyncFlights:
+    """The flights of one event loop."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, AsyncFlight] = {}
+
+    def find(self, key: str) -> AsyncFlight | None:
+        return self._by_key.get(key)
+
+    def take_off(self, keys: tuple[str, ...], began_ms: int, run: Coroutine[Any, Any, Reads]) -> AsyncFlight:
+        flight = AsyncFlight(keys, began_ms, asyncio.create_task(run, name="stampline-refill"))
+        for key in keys:
+            self._by_key[key] = flight
+        flight.task.add_done_callback(lambda task: self._land(flight, task))
+        return flight
+
+    async def finish(self, wait_s: float) -> None:
+        """Let loads under way arrive, but not for long."""
+        tasks = {flight.task for flight in self._by_key.values()}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=wait_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _land(self, flight: AsyncFlight, task: "asyncio.Task[Reads]") -> None:
+        for key in flight.keys:
+            if self._by_key.get(key) is flight:
+                del self._by_key[key]
+        if not task.cancelled():
+            # Looked at, so that a load whose readers have all gone does not end in a warning.
+            task.exception()
+
+
+class Flight:
+    """Runs in the leader's thread."""
+
+    def __init__(self, keys: tuple[str, ...], began_ms: int) -> None:
+        self.keys = keys
+        self.began_ms = began_ms
+        self._leader = threading.get_ident()
+        self._has_landed = threading.Event()
+        self._reads: Reads | None = None
+        self._error: Exception | None = None
+
+    def land(self, reads: Reads | None, error: Exception | None = None) -> None:
+        """``None`` twice: the leader was stopped by something that is no error of the load (KeyboardInterrupt)."""
+        self._reads, self._error = reads, error
+        self._has_landed.set()
+
+    def landed(self, key: str) -> Reads | None:
+        """Wait for the flight. None: its leader has gone, and someone has to fly again."""
+        if self._leader == threading.get_ident() and not self._has_landed.is_set():
+            _refuse_own(key)
+        self._has_landed.wait()
+        if self._error is not None:
+            raise self._error
+        return self._reads
+
+
+class Flights:
+    """The flights of all threads of a process."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, Flight] = {}
+        self._lock = threading.Lock()
+
+    def board(self, keys: Iterable[str], began_ms: int) -> tuple[Flight | None, dict[str, Flight]]:
+        """Return the caller's new flight for the keys that have none, and the others' flights by key."""
+        with self._lock:
+            joined = {key: flight for key in keys if (flight := self._by_key.get(key)) is not None}
+            own = tuple(key for key in keys if key not in joined)
+            if not own:
+                return None, joined
+            flight = Flight(own, began_ms)
+            self._by_key.update(dict.fromkeys(own, flight))
+            return flight, joined
+
+    def fly(self, flight: Flight, run: Callable[[], Reads]) -> Reads:
+        """Run the caller's own flight to its end, whatever that is."""
+        try:
+            reads = run()
+        except Exception as error:
+            self._land(flight, None, error)
+            raise
+        except BaseException:
+            self._land(flight, None)
+            raise
+        self._land(flight, reads)
+        return reads
+
+    def _land(self, flight: Flight, reads: Reads | None, error: Exception | None = None) -> None:
+        with self._lock:
+            for key in flight.keys:
+                if self._by_key.get(key) is flight:
+                    del self._by_key[key]
+        flight.land(reads, error)

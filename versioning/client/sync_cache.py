@@ -1,0 +1,278 @@
+"""The cache for threads: performs the read plan by blocking. Its follower runs in a daemon thread."""
+
+import functools
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, Self, TypeVar
+
+from versioning.backends.base import BackendError, Fill, StreamBackend, ValueBackend
+from versioning.backends.redis_connect import RedisAddress
+from versioning.backends.redis_stream import RedisStream
+from versioning.backends.redis_values import RedisValues
+from versioning.client import forks
+from versioning.client.backend import LEFT_BEHIND, Opened
+from versioning.client.core import CacheCore
+from versioning.client.decorator import CallKey
+from versioning.client.follower import START_MAX_S, FollowerStats, system_clock
+from versioning.client.follower_thread import FollowerThread
+from versioning.client.info import CacheInfo
+from versioning.client.singleflight import Flights, Reads
+from versioning.effects import (
+    FAILED,
+    Effect,
+    FillValues,
+    GetValues,
+    Load,
+    Raised,
+    ReleaseLeases,
+    TryLeases,
+    Wait,
+)
+from versioning.errors import LoadFailedError
+from versioning.keys import check_key
+from versioning.liveness import Now
+from versioning.options import CacheOptions
+from versioning.read import Read
+from versioning.reading import Serializer
+from versioning.readplan import Plan, plan_read, plan_refresh
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Loader = Callable[[], T]
+ManyLoader = Callable[[tuple[str, ...]], Mapping[str, T]]
+
+_log = logging.getLogger("stampline.cache")
+
+
+class VersionedCache:
+    """Checkable values in three tiers: this process, Redis, the loader. Safe to share between threads.
+
+    ``stream`` and ``values`` are backends, or callables that open them; only with callables (as ``from_url`` does) can
+    a cache that has started be used in a forked child. Values are shared: whoever gets one must not change it.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: StreamBackend | Callable[[], StreamBackend],
+        values: ValueBackend | Callable[[], ValueBackend],
+        options: CacheOptions | None = None,
+        serializer: Serializer | None = None,
+        clock: Callable[[], Now] = system_clock,
+    ) -> None:
+        self.options = options or CacheOptions()
+        self._core = CacheCore(self.options, serializer, clock)
+        self._stream: Opened[StreamBackend] = Opened(stream)
+        # A blocking Redis client notices a fork by itself.
+        self._values: Opened[ValueBackend] = Opened(values, is_fork_safe=True)
+        self._flights = Flights()
+        self._starting = threading.Lock()
+        self._follower: FollowerThread | None = None
+        self._is_closed = False
+        forks.watch(self)
+
+    @classmethod
+    def from_url(
+        cls,
+        stream_url: str,
+        values_url: str | None = None,
+        *,
+        stream_name: str = "stampline",
+        values_timeout_ms: int = 50,
+        serializer: Serializer | None = None,
+        **options: Any,
+    ) -> Self:
+        """Connect by ``redis://``, ``sentinel://`` or ``cluster://`` URLs; ``options`` are those of CacheOptions.
+
+        Nothing is sent yet. Raises ConfigError.
+        """
+        checked = CacheOptions(**options)
+        stream, values = RedisAddress.parse(stream_url), RedisAddress.parse(values_url or stream_url)
+        return cls(
+            stream=lambda: RedisStream(stream, name=stream_name, window_ms=checked.window_ms),
+            values=lambda: RedisValues(values, prefix=checked.prefix, timeout_ms=values_timeout_ms),
+            options=checked,
+            serializer=serializer,
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self, wait_s: float = START_MAX_S) -> None:
+        """Follow the stream; returns when the window is covered, or after ``wait_s``. Reads need not wait for it."""
+        self._is_closed = False
+        self._follow_lazily()
+        if self._follower is not None:
+            self._follower.wait_started(wait_s)
+
+    def close(self) -> None:
+        """End follower and connections. ``start`` opens the cache again."""
+        self._is_closed = True
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.stop()
+        values = self._values.take()
+        if values is not None:
+            values.close()
+
+    def get(self, key: str, loader: Loader[T]) -> T:
+        """Return the value of ``key``; ``loader`` loads it on a miss. None from the loader is "not found", cached too.
+
+        The loader's exception reaches every reader that waited for it, and nothing is cached. Raises LoadBudgetError.
+        """
+        held = self._core.fresh(key, self._core.clock())
+        if held is not None:
+            return held.value  # type: ignore[no-any-return]
+        return self._read(key, loader).value  # type: ignore[no-any-return]
+
+    def read(self, key: str, loader: Loader[Any]) -> Read:
+        """Like ``get``, and says how new the value is and where it came from."""
+        return self._core.read_fresh(key) or self._read(key, loader)
+
+    def peek(self, key: str, default: Any = None) -> Any:
+        """Return a value only if it is in this process and FRESH. Never waits."""
+        held = self._core.fresh(key, self._core.clock())
+        return default if held is None else held.value
+
+    def get_many(self, keys: Iterable[str], loader: ManyLoader[T]) -> dict[str, T | None]:
+        """Return the values of all keys; ``loader`` maps those that miss to theirs. Absent there: not found."""
+        return {key: read.value for key, read in self.read_many(keys, loader).items()}
+
+    def read_many(self, keys: Iterable[str], loader: ManyLoader[Any]) -> Reads:
+        self._follow_lazily()
+        keys = tuple(dict.fromkeys(keys))
+        reads, missing = self._core.read_local(keys)
+        if missing:
+            reads |= self._fly(missing, loader)
+        return {key: reads[key] for key in keys}
+
+    def refresh(self, key: str, loader: Loader[T]) -> T:
+        """Load now, whatever is cached, and store it. Other processes keep their copies; a bump reaches those."""
+        self._follow_lazily()
+        plan = plan_refresh(self._core.reading, (check_key(key),))
+        return self._drive(plan, _of_one(loader))[key].value  # type: ignore[no-any-return]
+
+    def cached(self, template: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+        """Decorate a loader: ``@cache.cached("tracker_web:{id}")``. The key is made from the call's arguments.
+
+        Raises ConfigError for a template that names no parameter. The function itself stays at ``__wrapped__``.
+        """
+
+        def decorate(function: Callable[P, T]) -> Callable[P, T]:
+            key_of = CallKey(template, function)
+
+            @functools.wraps(function)
+            def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+                return self.get(key_of(*args, **kwargs), lambda: function(*args, **kwargs))
+
+            return wrapper
+
+        return decorate
+
+    def info(self) -> CacheInfo:
+        return self._core.info(self._follower.stats if self._follower else FollowerStats())
+
+    def after_fork(self) -> None:
+        """Called in a forked child: nothing of the parent's is used; the follower starts anew with the first miss."""
+        LEFT_BEHIND.append(self._follower)
+        self._follower, self._flights, self._starting = None, Flights(), threading.Lock()
+        self._core.after_fork()
+        self._stream.after_fork()
+        self._values.after_fork()
+
+    def _read(self, key: str, loader: Loader[Any]) -> Read:
+        self._follow_lazily()
+        reads, missing = self._core.read_local((key,))
+        if missing:
+            reads = self._fly(missing, _of_one(loader))
+        return reads[key]
+
+    def _follow_lazily(self) -> None:
+        if self._is_closed:
+            raise RuntimeError("the cache is closed; start() opens it again")
+        if self._follower is not None or self._stream.is_lost:
+            return
+        with self._starting:
+            if self._follower is None:
+                self._follower = self._start_following()
+
+    def _start_following(self) -> FollowerThread | None:
+        follower = FollowerThread(self._stream, self._core.index, self._core.clock)
+        try:
+            follower.start()
+        except RuntimeError as error:  # no more threads, or the interpreter is about to end: reads go on without
+            _log.warning("the follower cannot start: %s", error)
+            return None
+        # Ends the thread with the cache, and at interpreter exit.
+        weakref.finalize(self, follower.stop)
+        return follower
+
+    def _fly(self, keys: tuple[str, ...], load: ManyLoader[Any]) -> Reads:
+        arrived = self._core.clock()
+        reads: Reads = {}
+        for is_last in (False, True):
+            own, joined = self._flights.board(keys, self._core.clock().monotonic_ms)
+            if own is not None:
+                reads |= self._flights.fly(own, functools.partial(self._drive_read, own.keys, load))
+            for key, flight in joined.items():
+                if (superseded := self._core.join(key)) is not None:
+                    reads[key] = superseded
+                    continue
+                landed = flight.landed(key)
+                # A flight of the second round took off after the first had landed, so after this reader came.
+                if landed and (is_last or self._core.accepts(key, landed[key], flight.began_ms, arrived)):
+                    reads[key] = landed[key]
+            keys = tuple(key for key in keys if key not in reads)
+            if not keys:
+                return reads
+        raise LoadFailedError(f"the loads of {keys[0]!r} were abandoned twice", hint="their threads were interrupted")
+
+    def _drive_read(self, keys: tuple[str, ...], load: ManyLoader[Any]) -> Reads:
+        return self._drive(plan_read(self._core.reading, keys), load)
+
+    def _drive(self, plan: Plan, load: ManyLoader[Any]) -> Reads:
+        answer: Any = None
+        while True:
+            try:
+                effect = plan.send(answer)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            answer = self._perform(effect, load)
+
+    def _perform(self, effect: Effect, load: ManyLoader[Any]) -> Any:
+        match effect:
+            case Load(keys):
+                try:
+                    return load(keys)
+                except BaseException as error:  # noqa: BLE001 - the plan gives the lease back and raises it again
+                    return Raised(error)
+            case Wait(ms):
+                return time.sleep(ms / 1000)
+        try:
+            return self._perform_on_redis(effect, self._values.get())
+        except BackendError:
+            return FAILED
+
+    def _perform_on_redis(self, effect: Effect, values: ValueBackend) -> Any:
+        match effect:
+            case GetValues((key,)):
+                return [values.get(key)]
+            case GetValues(keys):
+                return values.get_many(keys)
+            case TryLeases(keys, token, ttl_ms):
+                return values.try_lease(keys, token, ttl_ms)
+            case FillValues(stored, token):
+                return values.fill([Fill(value.key, value.data, value.life_ms, token) for value in stored])
+            case ReleaseLeases(keys, token):
+                return values.release(keys, token)
+
+
+def _of_one(loader: Loader[Any]) -> ManyLoader[Any]:
+    return lambda keys: {keys[0]: loader()}

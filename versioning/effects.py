@@ -1,0 +1,73 @@
+"""What a read plan asks of its shell, and what the shell may answer. The order of duties is in ``readplan``."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class GetValues:
+    """Answer: the bytes or None for each key, or FAILED."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TryLeases:
+    """Answer: a bool for each key, or FAILED."""
+
+    keys: tuple[str, ...]
+    token: str
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Answer: None, after that time."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Answer: key to value (absent or None: not found), or Raised."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    key: str
+    data: bytes
+    life_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FillValues:
+    """Store all, each with the lease it was loaded under (empty: none). Answer: a bool for each, or FAILED."""
+
+    values: tuple[StoredValue, ...]
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLeases:
+    """Answer: None, or FAILED."""
+
+    keys: tuple[str, ...]
+    token: str
+
+
+class Failed(Enum):
+    FAILED = "failed"
+
+
+FAILED: Final = Failed.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    error: BaseException
+
+
+Effect = GetValues | TryLeases | Wait | Load | FillValues | ReleaseLeases

@@ -1,0 +1,52 @@
+"""Every error the library raises on purpose. Each says what happened, where, and what to do about it."""
+
+
+class StamplineError(Exception):
+    """Base of all: catch this to catch everything stampline raises by itself."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{message} ({hint})" if hint else message)
+        self.hint = hint
+
+
+class FormatError(StamplineError, ValueError):
+    """Bytes or text that do not follow PROTOCOL.md. The sender is at fault, never the reader."""
+
+
+class StampFormatError(FormatError):
+    def __init__(self, found: str) -> None:
+        super().__init__(f"not a stamp: {found!r}", hint="a stamp is a Redis stream ID, <ms>-<seq>, seq below 2^20")
+
+
+class EntryFormatError(FormatError):
+    """A stream entry that cannot be read. It counts as a gap: what it named is unknown."""
+
+
+class HeaderFormatError(FormatError):
+    """A cached value without a readable header. It counts as a miss."""
+
+
+class CheckpointFormatError(FormatError):
+    """A stored checkpoint that cannot be read."""
+
+
+class LoadBudgetError(StamplineError):
+    """The process used up its load budget and has no old value young enough to serve instead."""
+
+
+class LoadFailedError(StamplineError):
+    """The load this reader waited for was abandoned by its leader (cancelled, or its process forked)."""
+
+
+class SerializeError(StamplineError):
+    """A loaded value that the serializer cannot write. Nothing was cached."""
+
+    def __init__(self, key: str, error: Exception) -> None:
+        super().__init__(
+            f"the value loaded for {key!r} cannot be serialised: {error}",
+            hint="return what the serializer takes (by default what JSON knows), or give the cache another serializer",
+        )
+
+
+class ConfigError(StamplineError):
+    """Settings that cannot work. One line, and it names the fix."""

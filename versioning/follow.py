@@ -1,0 +1,129 @@
+"""Following a stream (P2, P8): which entries to ask for next, and the proof that none is missing.
+
+Pure: the shell (``client.follower``) reads pages and hands them in; nothing here waits. Two directions at once:
+
+- backwards from the newest entry, page by page, until one window is covered. Each page lowers the horizon;
+- forwards from the newest entry, as they come. Each entry names the nonce of the one before it; an entry whose
+  predecessor is not the one held ends the belief in this history: ContinuityError, then ``lose``, then begin again.
+"""
+
+from collections.abc import Sequence
+
+from versioning import stamp as stamps
+from versioning.entries import Entry, Gap, Poisoned, Replayed
+from versioning.errors import StamplineError
+from versioning.index import Index, replay_horizon
+from versioning.liveness import Now
+
+
+class ContinuityError(StamplineError):
+    """The stream is not the one that was read before: trimmed, flushed, or failed over with lost writes."""
+
+    def __init__(self, name: str, held: str, found: str) -> None:
+        super().__init__(
+            f"continuity broken: {name}; held {held}, found {found}",
+            hint="values filled before are UNKNOWN now; check trimming, failovers and FLUSHALL on the stream's Redis",
+        )
+        self.name = name
+
+
+class Follow:
+    """Keeps ``index`` true to one stream. Calls come from one thread."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.wants_older = False
+        self.oldest = stamps.ZERO
+        """Lowest stamp taken in: where the next older page ends."""
+        self._nonce = ""
+        self._lost = stamps.ZERO
+        self._gap = stamps.ZERO
+        self._is_spoiled = False
+        self._expected_older = ""
+        self._replay_horizon = stamps.STAMP_MAX
+        self._decided: set[str] = set()
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether all of the window that the stream can prove is in the index."""
+        return not self.wants_older
+
+    def begin(self, page: Sequence[Entry], now: Now) -> None:
+        """Take the newest page (newest first; empty for an empty stream), on an index that knows nothing."""
+        self._decided = set()
+        self._replay_horizon = stamps.STAMP_MAX
+        self._nonce, self.index.watermark = (page[0].nonce, page[0].stamp) if page else ("", stamps.ZERO)
+        self._expected_older = self._nonce
+        self.wants_older = bool(page)
+        if page:
+            self.take_older(page, now)
+
+    def take_older(self, page: Sequence[Entry], now: Now) -> None:
+        """Take the page just below ``oldest``, newest first; an empty one says that the stream begins at ``oldest``."""
+        if not page:
+            self._end_coverage()
+        for entry in page:
+            if not self.wants_older:
+                return
+            self._take_one_older(entry, now)
+
+    def _take_one_older(self, entry: Entry, now: Now) -> None:
+        if entry.nonce != self._expected_older:
+            self._end_coverage()
+            return
+        self.index.apply_older(entry, now, self._decided)
+        self.oldest, self._expected_older = entry.stamp, entry.previous
+        self.index.horizon = max(entry.stamp, self._lost)
+        match entry.body:
+            case Replayed():
+                self._replay_horizon = min(self._replay_horizon, replay_horizon(entry.body))
+            case Gap():
+                self._gap = max(self._gap, entry.stamp)
+                self._lower_horizon(self._replay_horizon)
+                self._end_coverage()
+            case Poisoned():
+                self._is_spoiled = self._gap < entry.stamp
+                self._end_coverage()
+        window = self.index.window_ms << stamps.SEQUENCE_BITS
+        if entry.stamp <= self.index.watermark - window or not entry.previous:
+            self._end_coverage()
+
+    def take(self, entries: Sequence[Entry], now: Now) -> None:
+        """Take entries above the watermark, oldest first. Raises ContinuityError; those before the break are taken."""
+        for entry in entries:
+            if entry.previous != self._nonce:
+                raise ContinuityError("an entry is missing", self._nonce, entry.previous)
+            if not self._nonce:
+                # The first entry ever: all before it is unknown, whatever its kind.
+                self.index.horizon = max(entry.stamp, self._lost)
+            self.index.apply(entry, now)
+            self._nonce = entry.nonce
+            if isinstance(entry.body, Gap | Poisoned):
+                self._gap, self._is_spoiled = entry.stamp, isinstance(entry.body, Poisoned)
+                self._end_coverage()
+            elif isinstance(entry.body, Replayed) and not self._is_spoiled:
+                self._lower_horizon(replay_horizon(entry.body))
+
+    def check_tail(self, last: Entry | None) -> None:
+        """Compare the end of the stream with what is held: a read past the end of a shortened stream waits forever."""
+        found = last.stamp if last else stamps.ZERO
+        held = self.index.watermark
+        if found < held:
+            raise ContinuityError("the stream ends below the watermark", stamps.text(held), stamps.text(found))
+        if last and found == held and last.nonce != self._nonce:
+            raise ContinuityError("a stamp was handed out twice", self._nonce, last.nonce)
+
+    def lose(self) -> None:
+        """Give the history up. What was filled under it stays UNKNOWN, whatever the next history says."""
+        self._lost = max(self._lost, self.index.watermark + 1)
+        self.index.forget()
+        self.wants_older = False
+
+    def _lower_horizon(self, replayed: int) -> None:
+        """A replay began at the last gap, so its stamps are above that; above the lost history only if the gap is."""
+        if self._gap >= self._lost:
+            self.index.horizon = min(self.index.horizon, replayed)
+
+    def _end_coverage(self) -> None:
+        self.wants_older = False
+        self._decided = set()

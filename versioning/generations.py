@@ -1,0 +1,56 @@
+"""Generations in force, by namespace (P9). Few at a time: one that has run its spread covers all before it."""
+
+from typing import Final, NamedTuple
+
+from versioning.spread import moment_ms
+
+KEPT_MAX: Final = 32
+"""Generations of one namespace still spreading. More are merged towards "sooner": extra misses, never a stale value."""
+
+
+class Aging(NamedTuple):
+    stamp: int
+    start_ms: int
+    spread_ms: int
+
+    def ages_out(self, key: str, fill_stamp: int, now_ms: int) -> bool:
+        return fill_stamp < self.stamp and now_ms >= moment_ms(key, self.start_ms, self.spread_ms)
+
+
+class Generations:
+    def __init__(self) -> None:
+        self._by_namespace: dict[str, tuple[Aging, ...]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_namespace)
+
+    def __getitem__(self, namespace: str) -> tuple[Aging, ...]:
+        return self._by_namespace.get(namespace, ())
+
+    def add(self, namespace: str, aging: Aging) -> None:
+        """Take in a generation; order of arrival does not matter."""
+        kept = sorted({*self[namespace], aging})
+        while len(kept) > KEPT_MAX:
+            older, newer = kept[0], kept[1]
+            kept[:2] = [Aging(newer.stamp, older.start_ms, older.spread_ms)]
+        self._by_namespace[namespace] = tuple(kept)
+
+    def prune(self, below: int, now_ms: int) -> None:
+        """Drop what no living value can be older than, and what a completed later generation covers."""
+        for namespace, agings in list(self._by_namespace.items()):
+            ended = max((a.stamp for a in agings if a.start_ms + a.spread_ms <= now_ms), default=0)
+            kept = tuple(a for a in agings if a.stamp >= max(below, ended))
+            if kept:
+                self._by_namespace[namespace] = kept
+            else:
+                del self._by_namespace[namespace]
+
+    def is_stale(self, key: str, fill_stamp: int, now_ms: int) -> bool:
+        namespace = key.partition(":")[0]
+        return any(aging.ages_out(key, fill_stamp, now_ms) for aging in self[namespace])
+
+    def last_stamp(self, namespace: str) -> int:
+        return max((aging.stamp for aging in self[namespace]), default=0)
+
+    def clear(self) -> None:
+        self._by_namespace = {}

@@ -1,0 +1,55 @@
+"""The header in front of every cached value (P5): 20 bytes that say how new the value is.
+
+offset  size  field
+0       2     magic, 9e 53: no UTF-8 text, JSON, pickle or msgpack document begins so
+2       1     format, 01
+3       1     flags: bit 0 provisional, bit 1 absent ("not found", no payload follows); all others zero
+4       8     fill stamp, unsigned big-endian (ms << 20 | seq): bytes compare like stamps
+12      8     fill time, unsigned big-endian, Unix time in ms
+20      -     payload
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+from versioning.errors import HeaderFormatError
+from versioning.stamp import STAMP_MAX
+
+MAGIC: Final = b"\x9eS"
+FORMAT: Final = 1
+SIZE: Final = 20
+
+PROVISIONAL: Final = 0b01
+ABSENT: Final = 0b10
+
+_LAYOUT: Final = struct.Struct(">2sBBQQ")
+
+
+class ValueHeader(NamedTuple):
+    fill_stamp: int
+    """The follower's watermark, read BEFORE the load began."""
+    fill_ms: int
+    """Unix time in ms, read BEFORE the load began."""
+    is_provisional: bool = False
+    """The key was pending: the value lives for ``provisional_ttl`` only."""
+    is_absent: bool = False
+    """The loader found nothing. Cached like any value."""
+
+
+def pack(header: ValueHeader, payload: bytes) -> bytes:
+    flags = PROVISIONAL * header.is_provisional | ABSENT * header.is_absent
+    return _LAYOUT.pack(MAGIC, FORMAT, flags, header.fill_stamp, header.fill_ms) + payload
+
+
+def unpack(data: bytes) -> tuple[ValueHeader, bytes]:
+    """Split a stored value; raises HeaderFormatError for a foreign, truncated or newer one, which is then a miss."""
+    if len(data) < SIZE:
+        raise HeaderFormatError(f"a value of {len(data)} bytes is shorter than its header")
+    magic, version, flags, fill_stamp, fill_ms = _LAYOUT.unpack_from(data)
+    if magic != MAGIC:
+        raise HeaderFormatError(f"a value without our magic: begins {data[:4].hex()}")
+    if version != FORMAT or flags & ~(PROVISIONAL | ABSENT):
+        raise HeaderFormatError(f"a value of format {version}, flags {flags:#x}", hint="written by a newer library?")
+    if fill_stamp > STAMP_MAX or (flags & ABSENT and len(data) > SIZE):
+        raise HeaderFormatError("a value whose header contradicts itself")
+    return ValueHeader(fill_stamp, fill_ms, bool(flags & PROVISIONAL), bool(flags & ABSENT)), data[SIZE:]

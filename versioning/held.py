@@ -1,0 +1,55 @@
+"""A cached value in memory: what it is, how new it is, and until when it may be used (P5).
+
+Time is kept on both clocks and the worse one counts, as in ``liveness``: a wall clock set back must not make a value
+younger, and a monotonic clock that stood still while the machine slept must not either.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from versioning.header import ValueHeader
+from versioning.limits import CLOCK_ERROR_MS
+from versioning.liveness import Now
+from versioning.options import CacheOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    value: Any
+    """None: not found."""
+    fill_stamp: int
+    fill_ms: int
+    fill_monotonic_ms: int | None
+    """The fill time on this process's own clock; None where the header lies in the future: the age is unknown."""
+    expires_ms: int
+    expires_monotonic_ms: int
+
+    def is_expired(self, now: Now) -> bool:
+        return now.ms >= self.expires_ms or now.monotonic_ms >= self.expires_monotonic_ms
+
+    def age_ms(self, now: Now) -> int | None:
+        if self.fill_monotonic_ms is None:
+            return None
+        return max(now.ms - self.fill_ms, now.monotonic_ms - self.fill_monotonic_ms, 0)
+
+    def is_younger(self, limit_ms: int, now: Now) -> bool:
+        age_ms = self.age_ms(now)
+        return age_ms is not None and age_ms <= limit_ms
+
+
+def hold(value: Any, header: ValueHeader, now: Now, options: CacheOptions) -> Held | None:
+    """Take a value in, with the fill stamp and fill time it came with. None: its own life is over."""
+    age_ms = now.ms - header.fill_ms
+    life_ms = options.life_ms(is_provisional=header.is_provisional)
+    is_age_known = age_ms >= -CLOCK_ERROR_MS
+    if age_ms >= life_ms or (header.is_provisional and not is_age_known):
+        return None
+    remaining_ms = min(options.local_ttl_ms, life_ms - age_ms)
+    return Held(
+        value,
+        header.fill_stamp,
+        header.fill_ms,
+        now.monotonic_ms - age_ms if is_age_known else None,
+        now.ms + remaining_ms,
+        now.monotonic_ms + remaining_ms,
+    )

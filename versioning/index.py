@@ -1,0 +1,150 @@
+"""The index: a follower's memory of which key changed when, and the one place where a verdict is made.
+
+Proofs before doubts: STALE needs only one newer stamp; FRESH needs that nothing can be missing - the fill stamp is at
+or above the horizon, and the follower is not lagging at this very read.
+
+One thread writes, any number read without a lock. So every write leaves the index, between any two bytecodes, in a
+state that can only say less (UNKNOWN, STALE) than the truth.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from versioning import stamp as stamps
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Poisoned, Replayed
+from versioning.generations import Aging, Generations
+from versioning.limits import FUTURE_MS, MAX_LAG_MS, REPLAY_SLACK_MS, WINDOW_MS
+from versioning.liveness import Liveness, Now
+from versioning.verdict import Verdict
+
+SWEEP_KEYS: Final = 2_000
+"""Keys looked at for expiry per entry applied: a sweep costs microseconds at a time, never one long pause."""
+
+_FUTURE: Final = FUTURE_MS << stamps.SEQUENCE_BITS
+
+
+class Index:
+    def __init__(self, *, window_ms: int = WINDOW_MS, max_lag_ms: int = MAX_LAG_MS) -> None:
+        self.window_ms = window_ms
+        self.max_lag_ms = max_lag_ms
+        self.liveness = Liveness()
+        self.watermark = stamps.ZERO
+        self.horizon = stamps.STAMP_MAX
+        self._stamps: dict[str, int] = {}
+        self._generations = Generations()
+        self._pending: dict[str, int] = {}
+        self._pending_namespaces: dict[str, int] = {}
+        self._sweep: list[str] = []
+        self._next_sweep = stamps.ZERO
+
+    def __len__(self) -> int:
+        return len(self._stamps)
+
+    @property
+    def pending_count(self) -> int:
+        return len(self._pending) + len(self._pending_namespaces)
+
+    @property
+    def pending_keys(self) -> Iterable[str]:
+        return self._pending.keys()
+
+    def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
+        if fill_stamp < self._stamps.get(key, 0):
+            return Verdict.STALE
+        if self._generations and self._generations.is_stale(key, fill_stamp, now.ms):
+            return Verdict.STALE
+        if fill_stamp < self.horizon or fill_stamp > self.watermark + _FUTURE or self.is_lagging(now):
+            return Verdict.UNKNOWN
+        return Verdict.FRESH
+
+    def is_lagging(self, now: Now) -> bool:
+        return self.liveness.is_lagging(now, self.max_lag_ms)
+
+    def last_stamp(self, key: str) -> int:
+        """Return the stamp of the last entry that names the key or its namespace; ``stamp.ZERO`` for none."""
+        return max(self._stamps.get(key, 0), self._generations.last_stamp(key.partition(":")[0]))
+
+    def is_pending(self, key: str) -> bool:
+        return key in self._pending or (
+            bool(self._pending_namespaces) and key.partition(":")[0] in self._pending_namespaces
+        )
+
+    def apply(self, entry: Entry, now: Now) -> None:
+        """Take in the next entry of the stream. The caller has proven that it is the next one (``follow``)."""
+        body = entry.body
+        match body:
+            case Change():
+                for key in body.keys:
+                    self._stamps[key] = entry.stamp
+                    _mark(self._pending, key, entry.stamp, body)
+            case Heartbeat():
+                self.liveness.beat(body.read_ms, body.applied_ms, now)
+            case Generation():
+                for namespace in body.namespaces:
+                    self._generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
+                    _mark(self._pending_namespaces, namespace, entry.stamp, body)
+            case Gap() | Poisoned():
+                self.horizon = max(self.horizon, entry.stamp)
+        self.watermark = entry.stamp
+        self._prune(now)
+
+    def apply_older(self, entry: Entry, now: Now, decided: set[str]) -> None:
+        """Take in the entry just below all that is known, while covering the window backwards.
+
+        ``decided`` belongs to the caller: the names whose pending state a newer entry has already decided.
+        """
+        body = entry.body
+        match body:
+            case Change():
+                for key in body.keys:
+                    self._stamps.setdefault(key, entry.stamp)
+                    _mark_older(self._pending, key, entry.stamp, body, decided)
+            case Generation():
+                for namespace in body.namespaces:
+                    self._generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
+                    _mark_older(self._pending_namespaces, namespace, entry.stamp, body, decided)
+            case Heartbeat() if not self.liveness.read_ms:
+                self.liveness.beat(body.read_ms, body.applied_ms, now)
+
+    def forget(self) -> None:
+        """Know nothing any more: every verdict is UNKNOWN until a new history is read."""
+        self.horizon = stamps.STAMP_MAX
+        self.watermark = stamps.ZERO
+        self._stamps.clear()
+        self._generations.clear()
+        self._pending.clear()
+        self._pending_namespaces.clear()
+        self._sweep = []
+
+    def _prune(self, now: Now) -> None:
+        oldest = self.watermark - (self.window_ms << stamps.SEQUENCE_BITS)
+        if not self._sweep and self.watermark >= self._next_sweep:
+            self._sweep = list(self._stamps)
+            self._next_sweep = self.watermark + (self.window_ms << stamps.SEQUENCE_BITS) // 8
+            self._generations.prune(oldest, now.ms)
+        for _ in range(min(SWEEP_KEYS, len(self._sweep))):
+            key = self._sweep.pop()
+            if self._stamps[key] < oldest:
+                # The horizon goes first: a reader between the two lines must not take "no stamp" for "no change".
+                self.horizon = max(self.horizon, oldest)
+                del self._stamps[key]
+
+
+def replay_horizon(body: Replayed) -> int:
+    """Horizon a replay earns: a value filled at f may lack commits back to f minus the replica's lag then (P3)."""
+    return stamps.make(min(body.since_ms + REPLAY_SLACK_MS, stamps.MS_MAX))
+
+
+def _mark(pending: dict[str, int], name: str, stamp: int, body: Change | Generation) -> None:
+    """Follow the latest word on whether the replicas have ``name``'s data. A bump (no GTID) says nothing about that."""
+    if body.pending:
+        pending[name] = stamp
+    elif body.gtid or body.settled:
+        pending.pop(name, None)
+
+
+def _mark_older(pending: dict[str, int], name: str, stamp: int, body: Change | Generation, decided: set[str]) -> None:
+    if name not in decided and (body.pending or body.gtid or body.settled):
+        decided.add(name)
+        if body.pending:
+            pending[name] = stamp

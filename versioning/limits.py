@@ -1,0 +1,50 @@
+"""The protocol's limits, and why each has its value (design section 3). All can be set; these are the defaults."""
+
+from typing import Final
+
+LOCAL_TTL_MS: Final = 15 * 60_000
+REDIS_TTL_MS: Final = 30 * 60_000
+
+WINDOW_MS: Final = 35 * 60_000
+"""How long a change must be remembered: Redis TTL (30 min) + the gate's limit + clock error, rounded up to minutes."""
+
+MAX_LAG_MS: Final = 15_000
+"""Above this lag a follower vouches for nothing: thirty missed heartbeats, longer than a healthy process pauses."""
+
+DEGRADED_TTL_MS: Final = 240_000
+"""An UNKNOWN value is served up to this age. ``MAX_LAG_MS`` before a fault is noticed comes on top: below 300 s."""
+
+DEGRADED_JITTER_MIN: Final = 0.7
+"""Ages at which UNKNOWN values are reloaded spread over [0.7, 1] of the limit, so that a fault makes no storm."""
+
+PROVISIONAL_TTL_MS: Final = 2_000
+"""Life of a value loaded while its key is pending: the load may have read a replica that lags."""
+
+GATE_LIMIT_MS: Final = 10_000
+"""Longest time an entry waits for replicas before it goes on as pending."""
+
+CLOCK_ERROR_MS: Final = 1_000
+"""Clocks of all machines agree within this (design section 4, assumptions)."""
+
+LOSS_LEAD_MS: Final = 2_000
+"""The first stamps after a failover, restart or flush are this far ahead: beyond any lost, clocks one second off."""
+
+REPLAY_SLACK_MS: Final = 60_000
+"""Largest replica lag a replay allows for: a value filled at f may lack commits back to f - replica lag."""
+
+FUTURE_MS: Final = 60_000
+"""A fill stamp this far above a follower's watermark does not come from the follower's stream."""
+
+MAX_KEYS: Final = 100_000
+"""A transaction with more keys than this becomes generations: bounded memory in the source and in every index."""
+
+KEYS_PER_ENTRY: Final = 500
+"""Keys in one entry: keeps an entry near 32 KiB, so that one append blocks Redis for well under a millisecond."""
+
+KEY_BYTES_MAX: Final = 512
+
+GENERATION_SPREAD_MS: Final = 30_000
+"""Spread of a generation the source makes by itself (DDL, TRUNCATE, a huge transaction)."""
+
+SPREAD_MAX_MS: Final = DEGRADED_TTL_MS
+"""A spread delays staleness detection by itself, so it counts against the 300 s promise."""

@@ -1,0 +1,65 @@
+"""Settings of a cache, checked once, when they are made. The defaults are the protocol's (``limits``)."""
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+from versioning import limits
+from versioning.errors import ConfigError
+
+PROMISE_MS: Final = 300_000
+"""No value is served that lacks a commit older than this, whatever is broken (invariant I1)."""
+
+_MAY_BE_ZERO: Final = frozenset({"local_ttl_ms", "degraded_ttl_ms", "lease_wait_ms", "serve_stale_ms"})
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """Every process that shares cached values should use the same. Raises ConfigError."""
+
+    local_ttl_ms: int = limits.LOCAL_TTL_MS
+    """Longest life in the process. 0: nothing is kept there."""
+    redis_ttl_ms: int = limits.REDIS_TTL_MS
+    local_max_entries: int = 100_000
+    degraded_ttl_ms: int = limits.DEGRADED_TTL_MS
+    """Age up to which a value is served that can be proven neither current nor superseded."""
+    max_lag_ms: int = limits.MAX_LAG_MS
+    window_ms: int = limits.WINDOW_MS
+    provisional_ttl_ms: int = limits.PROVISIONAL_TTL_MS
+    lease_ttl_ms: int = 2_000
+    """Longer than a normal load: after it, one more process loads."""
+    lease_wait_ms: int = 3_000
+    """How long a reader waits for the refill of another process, or for the load budget, before it loads by itself.
+
+    Above ``lease_ttl_ms``: when a leader dies, one of the waiting takes its lease over, instead of all loading at once.
+    """
+    max_loads_per_s: float | None = None
+    """Calls of loaders per second and process; None: no limit."""
+    serve_stale_ms: int = 0
+    """While one refills, the others get the old value, until this long after the key's latest change."""
+    prefix: str = ""
+    """In front of every key in Redis; stamps do not have it."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            self._check_number(field.name)
+        slack_ms = limits.GATE_LIMIT_MS + limits.CLOCK_ERROR_MS
+        if self.redis_ttl_ms + slack_ms > self.window_ms:
+            raise ConfigError(
+                f"redis_ttl_ms {self.redis_ttl_ms} does not fit into window_ms {self.window_ms}",
+                hint=f"a change must be remembered longer than a copy lives: window_ms >= redis_ttl_ms + {slack_ms}",
+            )
+        for name in ("degraded_ttl_ms", "max_lag_ms", "serve_stale_ms"):
+            if getattr(self, name) >= PROMISE_MS:
+                raise ConfigError(f"{name} {getattr(self, name)} breaks the bound on staleness", hint=f"< {PROMISE_MS}")
+
+    def _check_number(self, name: str) -> None:
+        value = getattr(self, name)
+        if isinstance(value, str) or (value is None and name == "max_loads_per_s"):
+            return
+        least = "zero or more" if name in _MAY_BE_ZERO else "more than zero"
+        if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
+            raise ConfigError(f"{name} is {value}", hint=f"it must be {least}")
+
+    def life_ms(self, *, is_provisional: bool) -> int:
+        """Life of a value in Redis, counted from its fill time."""
+        return self.provisional_ttl_ms if is_provisional else self.redis_ttl_ms

@@ -1,0 +1,110 @@
+"""The rules of reading (P5, P6, P10): what may be served of what is held. Decides; performs nothing."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from versioning import header
+from versioning import stamp as stamps
+from versioning.budget import LoadBudget
+from versioning.errors import HeaderFormatError
+from versioning.held import Held, hold
+from versioning.index import Index
+from versioning.limits import DEGRADED_JITTER_MIN
+from versioning.liveness import Now
+from versioning.options import CacheOptions
+from versioning.read import Counters, Read, Tier
+from versioning.spread import scaled
+from versioning.verdict import Verdict
+
+
+class Serializer(Protocol):
+    """Values to bytes and back. Whatever ``loads`` raises makes the value a miss."""
+
+    def dumps(self, value: Any) -> bytes: ...
+
+    def loads(self, data: bytes) -> Any: ...
+
+
+class LocalValues(Protocol):
+    """The cache inside the process."""
+
+    def find(self, key: str) -> Held | None: ...
+
+    def put(self, key: str, held: Held) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that the reads of one cache share."""
+
+    index: Index
+    local: LocalValues
+    options: CacheOptions
+    serializer: Serializer
+    budget: LoadBudget
+    counters: Counters
+    clock: Callable[[], Now]
+    jitter: Callable[[], float]
+    new_token: Callable[[], str]
+
+    def serve_local(self, key: str, now: Now) -> Read | None:
+        held = self.local.find(key)
+        if held is None or held.is_expired(now):
+            return None
+        read, verdict = self.serve(key, held, Tier.LOCAL, now)
+        if read is None:
+            self.counters.count_refused(Tier.LOCAL, verdict)
+        return read
+
+    def serve(self, key: str, held: Held, tier: Tier, now: Now) -> tuple[Read | None, Verdict]:
+        """Return what may be served under P6, and the verdict on it."""
+        verdict = self.index.verdict(key, held.fill_stamp, now)
+        if verdict is Verdict.FRESH or (verdict is Verdict.UNKNOWN and self._is_young(key, held, now)):
+            self.counters.count_served(tier, verdict)
+            return Read(held.value, tier, held.fill_stamp, verdict, held.age_ms(now)), verdict
+        return None, verdict
+
+    def serve_superseded(self, key: str, held: Held | None, now: Now) -> Read | None:
+        """Return the old value for a reader whose key another one refills (``serve_stale_ms``).
+
+        The index knows a key's latest change only, so the time is counted from that; the age bounds the rest.
+        """
+        # Zero is never: a stamp may be ahead of this process's clock.
+        if held is None or not self.options.serve_stale_ms:
+            return None
+        changed_ms = stamps.ms_of(self.index.last_stamp(key))
+        if now.ms - changed_ms >= self.options.serve_stale_ms:
+            return None
+        return self.serve_old(key, held, now)
+
+    def serve_old(self, key: str, held: Held | None, now: Now) -> Read | None:
+        """Return an old value where its age alone keeps the promise (I1)."""
+        if held is None or held.is_expired(now) or not held.is_younger(self.options.degraded_ttl_ms, now):
+            return None
+        verdict = self.index.verdict(key, held.fill_stamp, now)
+        self.counters.count_served(Tier.STALE, verdict)
+        return Read(held.value, Tier.STALE, held.fill_stamp, verdict, held.age_ms(now))
+
+    def take_in(self, data: bytes, now: Now) -> Held | None:
+        """Read a stored value; None, counted, for one that is not ours or cannot be read."""
+        try:
+            head, payload = header.unpack(data)
+        except HeaderFormatError:
+            self.counters.foreign_headers += 1
+            return None
+        try:
+            value = None if head.is_absent else self.serializer.loads(payload)
+        except Exception:  # noqa: BLE001 - the serializer is the user's; a value it cannot read is a miss
+            self.counters.unreadable_values += 1
+            return None
+        return hold(value, head, now, self.options)
+
+    def _is_young(self, key: str, held: Held, now: Now) -> bool:
+        return held.is_younger(scaled(key, self.options.degraded_ttl_ms, DEGRADED_JITTER_MIN), now)
+
+    def still_usable(self, keys: Iterable[str]) -> dict[str, Held]:
+        """Return what the local cache holds and P5 has not ended, whatever its verdict."""
+        now = self.clock()
+        found = ((key, self.local.find(key)) for key in keys)
+        return {key: held for key, held in found if held is not None and not held.is_expired(now)}

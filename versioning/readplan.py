@@ -1,0 +1,245 @@
+"""The read plan (P5, P6, P10): every decision of a read, and none of its I/O.
+
+A plan is a generator. It yields effects, one at a time, and is sent what came of each; the shells
+(``client.async_cache``, ``client.sync_cache``) only perform. The order of a miss is this:
+
+1. ``GetValues`` from Redis. What may be served is served: FRESH, or UNKNOWN and young.
+2. ``TryLeases`` for the rest. Whoever gets a lease looks again first: another process may have filled the value and
+   given the lease back since step 1, and one change means one load.
+3. ``Load`` with the lease; the fill stamp and the fill time are read BEFORE it begins.
+4. ``FillValues``, which also gives the lease back; ``ReleaseLeases`` where there is nothing to fill.
+5. Who did not get the lease: the superseded value where that is allowed, else ``Wait`` and step 1 again, up to
+   ``lease_wait_ms``, and then a load without lease.
+
+FAILED for an effect on Redis leads to a load without lease: a reader never waits for a Redis that is down (I7).
+"""
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+from versioning import header, lease
+from versioning.effects import (
+    FAILED,
+    Effect,
+    FillValues,
+    GetValues,
+    Load,
+    Raised,
+    ReleaseLeases,
+    StoredValue,
+    TryLeases,
+    Wait,
+)
+from versioning.errors import LoadBudgetError, SerializeError
+from versioning.header import ValueHeader
+from versioning.held import Held, hold
+from versioning.liveness import Now
+from versioning.read import Read, Tier
+from versioning.reading import Reading
+
+Plan = Generator[Effect, Any, dict[str, Read]]
+
+
+def plan_read(reading: Reading, keys: Sequence[str]) -> Plan:
+    """Read keys that the local cache could not serve."""
+    return _Refill(reading, keys, reading.still_usable(keys)).run()
+
+
+def plan_refresh(reading: Reading, keys: Sequence[str]) -> Plan:
+    """Load and store whatever is cached."""
+    return _Refill(reading, keys, {}).load_unleased(tuple(keys))
+
+
+class _Refill:
+    """One run of a plan over some keys: one token, one deadline, one load for each key at most."""
+
+    def __init__(self, reading: Reading, keys: Sequence[str], old: dict[str, Held]) -> None:
+        self._reading = reading
+        self._keys = tuple(keys)
+        self._old = old
+        self._judged: dict[str, bytes] = {}
+        self._reads: dict[str, Read] = {}
+        self._token = reading.new_token()
+        self._deadline_ms = reading.clock().monotonic_ms + reading.options.lease_wait_ms
+        self._has_waited = False
+        self._is_redis_down = False
+
+    def run(self) -> Plan:
+        reading = self._reading
+        waits_ms = lease.waits_ms(reading.jitter)
+        missing = yield from self._read_redis(self._keys)
+        reading.counters.misses += len(missing)
+        while missing and not self._is_redis_down:
+            leased = yield from self._try_leases(missing)
+            yield from self._refill_leased(leased)
+            missing = self._without_superseded(key for key in missing if key not in leased)
+            left_ms = self._deadline_ms - reading.clock().monotonic_ms
+            if not missing or left_ms <= 0 or self._is_redis_down:
+                break
+            self._count_wait(len(missing))
+            yield Wait(min(next(waits_ms), left_ms))
+            missing = yield from self._read_redis(missing)
+        if missing:
+            yield from self.load_unleased(missing)
+        return self._reads
+
+    def _count_wait(self, keys: int) -> None:
+        if not self._has_waited:
+            self._reading.counters.lease_waits += keys
+            self._has_waited = True
+
+    def load_unleased(self, keys: tuple[str, ...]) -> Plan:
+        reading = self._reading
+        while not reading.budget.take((now := reading.clock()).monotonic_ms):
+            left_ms = self._deadline_ms - now.monotonic_ms
+            if left_ms <= 0:
+                self._serve_old_or_refuse(keys, now)
+                return self._reads
+            reading.counters.budget_waits += 1
+            yield Wait(min(reading.budget.wait_ms(), left_ms))
+        reading.counters.unleased_loads += 1
+        yield from self._load(keys, "")
+        return self._reads
+
+    def _read_redis(self, keys: tuple[str, ...]) -> Generator[Effect, Any, tuple[str, ...]]:
+        """Serve what Redis has; return the keys that still miss."""
+        reading = self._reading
+        answer = yield GetValues(keys)
+        if answer is FAILED:
+            self._note_failure()
+            return keys
+        now = reading.clock()
+        for key, data in zip(keys, answer, strict=True):
+            if data is None or data == self._judged.get(key):
+                continue
+            self._judged[key] = data
+            if (held := reading.take_in(data, now)) is not None:
+                self._take_held(key, held, now)
+        return tuple(key for key in keys if key not in self._reads)
+
+    def _take_held(self, key: str, held: Held, now: Now) -> None:
+        read, verdict = self._reading.serve(key, held, Tier.REDIS, now)
+        if read is not None:
+            self._reads[key] = read
+            self._reading.local.put(key, held)
+            return
+        self._reading.counters.count_refused(Tier.REDIS, verdict)
+        if key not in self._old or self._old[key].fill_ms < held.fill_ms:
+            self._old[key] = held
+
+    def _try_leases(self, keys: tuple[str, ...]) -> Generator[Effect, Any, tuple[str, ...]]:
+        """Return the keys we may load now: with their lease, and with a place in the load budget."""
+        reading = self._reading
+        if not reading.budget.take(reading.clock().monotonic_ms):
+            reading.counters.budget_waits += 1
+            return ()
+        answer = yield TryLeases(keys, self._token, reading.options.lease_ttl_ms)
+        if answer is FAILED:
+            self._note_failure()
+            answer = [False] * len(keys)
+        leased = tuple(key for key, is_granted in zip(keys, answer, strict=True) if is_granted)
+        if not leased:
+            reading.budget.give_back()
+        return leased
+
+    def _refill_leased(self, keys: tuple[str, ...]) -> Generator[Effect, Any, None]:
+        if not keys:
+            return
+        missing = yield from self._read_redis(keys)
+        if missing:
+            yield from self._load(missing, self._token)
+        else:
+            self._reading.budget.give_back()
+        if filled := tuple(key for key in keys if key not in missing):
+            yield from self._release(filled)
+
+    def _load(self, keys: tuple[str, ...], token: str) -> Generator[Effect, Any, None]:
+        reading = self._reading
+        # The watermark first: a key that becomes pending between the two lines is then provisional without need. The
+        # other way round it would be taken for settled at a stamp that already covers the pending entry (I2).
+        fill_stamp = reading.index.watermark
+        provisional = {key for key in keys if reading.index.is_pending(key)}
+        fill_ms = reading.clock().ms
+        loaded = yield Load(keys)
+        try:
+            values = self._values_of(loaded)
+            heads = {key: ValueHeader(fill_stamp, fill_ms, key in provisional, values.get(key) is None) for key in keys}
+            datas = {key: self._packed(key, heads[key], values.get(key)) for key in keys}
+        except BaseException:
+            reading.counters.load_errors += 1
+            if token:
+                yield from self._release(keys)
+            raise
+        reading.counters.loads += 1
+        yield from self._fill([(key, datas[key], heads[key]) for key in keys], token)
+
+    def _values_of(self, loaded: Any) -> Mapping[str, Any]:
+        if isinstance(loaded, Raised):
+            raise loaded.error
+        if not isinstance(loaded, Mapping):
+            raise TypeError(f"a loader of many keys returned {type(loaded).__name__}; return a mapping of key to value")
+        return loaded
+
+    def _packed(self, key: str, head: ValueHeader, value: Any) -> bytes:
+        try:
+            return header.pack(head, b"" if head.is_absent else self._reading.serializer.dumps(value))
+        except Exception as error:
+            raise SerializeError(key, error) from error
+
+    def _fill(self, fills: Sequence[tuple[str, bytes, ValueHeader]], token: str) -> Generator[Effect, Any, None]:
+        reading = self._reading
+        now = reading.clock()
+        stored = yield FillValues(tuple(self._stored(key, data, head, now) for key, data, head in fills), token)
+        if stored is FAILED:
+            self._note_failure()
+        else:
+            reading.counters.newer_kept += sum(not is_stored for is_stored in stored)
+        now = reading.clock()
+        for key, data, head in fills:
+            self._keep(key, data, head, now)
+
+    def _stored(self, key: str, data: bytes, head: ValueHeader, now: Now) -> StoredValue:
+        """A value's life counts from its fill time, so a slow load has used up some of it."""
+        life_ms = self._reading.options.life_ms(is_provisional=head.is_provisional)
+        return StoredValue(key, data, max(life_ms - max(now.ms - head.fill_ms, 0), 1))
+
+    def _keep(self, key: str, data: bytes, head: ValueHeader, now: Now) -> None:
+        """Keep and serve a loaded value as every other reader will find it: one shape, whatever tier it comes from."""
+        reading = self._reading
+        value = None if head.is_absent else reading.serializer.loads(data[header.SIZE :])
+        verdict = reading.index.verdict(key, head.fill_stamp, now)
+        if (held := hold(value, head, now, reading.options)) is not None:
+            reading.local.put(key, held)
+        reading.counters.count_served(Tier.LOADED, verdict)
+        self._reads[key] = Read(value, Tier.LOADED, head.fill_stamp, verdict, max(now.ms - head.fill_ms, 0))
+
+    def _release(self, keys: tuple[str, ...]) -> Generator[Effect, Any, None]:
+        if (yield ReleaseLeases(keys, self._token)) is FAILED:
+            self._note_failure()
+
+    def _without_superseded(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Serve the old values of keys that others are refilling, where that is allowed; return the rest."""
+        reading = self._reading
+        now = reading.clock()
+        waiting = []
+        for key in keys:
+            read = reading.serve_superseded(key, self._old.get(key), now)
+            if read is None:
+                waiting.append(key)
+            else:
+                self._reads[key] = read
+        return tuple(waiting)
+
+    def _serve_old_or_refuse(self, keys: tuple[str, ...], now: Now) -> None:
+        for key in keys:
+            read = self._reading.serve_old(key, self._old.get(key), now)
+            if read is None:
+                raise LoadBudgetError(
+                    f"the load budget of {self._reading.options.max_loads_per_s} loads per second is used up",
+                    hint=f"no value of {key!r} is young enough to serve instead; raise max_loads_per_s",
+                )
+            self._reads[key] = read
+
+    def _note_failure(self) -> None:
+        self._is_redis_down = True
+        self._reading.counters.redis_errors += 1
