@@ -2,7 +2,8 @@
 
 Three nets, each below the one before: `ProcessGroup` stops its members in reverse order when its block is left, on
 SIGTERM, on Ctrl-C and at exit; a process that ignores SIGTERM gets SIGKILL, and so does all of its group; and when we
-ourselves are killed, the kernel kills our children (`setpriv --pdeathsig`).
+ourselves are killed, the kernel kills our children (`setpriv --pdeathsig`). That wish takes effect a moment after the
+child began, so the child then looks whether we are still its parent, and does not begin its work when we are not.
 
 The kernel sends that last signal when the *thread* that started the child ends, so one thread, which lives as long as
 the interpreter, starts them all.
@@ -126,7 +127,7 @@ class ManagedProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
-                [*_DIE_WITH_US, *self.command],
+                [*die_with(os.getpid()), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -261,10 +262,13 @@ def _signals_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _die_with_us() -> list[str]:
+def die_with(owner: int) -> list[str]:
+    """The beginning of a command line that ends its process when process `owner`, which starts it, ends."""
     setpriv = shutil.which("setpriv")  # util-linux: there on every Debian.
-    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+    if setpriv is None:
+        return []
+    return [setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", _UNLESS_ORPHANED, "sh", str(owner)]
 
 
-_DIE_WITH_US = _die_with_us()
+_UNLESS_ORPHANED = '[ "$PPID" = "$1" ] && shift && exec "$@"'
 _spawner = _Spawner()

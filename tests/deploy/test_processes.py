@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.simulation.ports import FIRST_PORT, LAST_PORT, free_port
-from deploy.simulation.processes import ManagedProcess, ProcessError, ProcessGroup
+from deploy.simulation.processes import ManagedProcess, ProcessError, ProcessGroup, die_with
 
 SOON_S = 20.0
 STUBBORN = (
@@ -150,6 +150,13 @@ def test_children_end_when_their_owner_is_ended(number: signal.Signals, tmp_path
         owner.send_signal(number)
         owner.wait(30)
     wait_until(lambda: not is_alive(child))
+
+
+def test_a_child_whose_owner_ended_before_it_asked_to_die_with_it_does_not_begin() -> None:
+    somebody_else = os.getppid()
+    result = subprocess.run([*die_with(somebody_else), "echo", "begun"], stdout=subprocess.PIPE, check=False)
+    assert result.returncode != 0
+    assert result.stdout == b""
 
 
 def test_ports_are_handed_out_once_below_the_ephemeral_range() -> None:
