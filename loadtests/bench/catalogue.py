@@ -1,0 +1,31 @@
+"""All benchmarks, in the order of the table of aims. A module is imported only when its benchmark is wanted."""
+
+from importlib import import_module
+from typing import Final
+
+from loadtests.bench.contract import Benchmark
+
+MODULES: Final = {
+    "r1-local-hit": "loadtests.bench.r01_local_hit",
+    "r2-async-hit": "loadtests.bench.r02_async_hit",
+}
+"""Each has one constant, ``BENCHMARK``."""
+
+
+def load(name: str) -> Benchmark:
+    found: Benchmark = import_module(MODULES[name]).BENCHMARK
+    return found
+
+
+def named(words: list[str]) -> list[str]:
+    """Return the names that begin with one of the words (``r1`` is ``r1-…`` alone), all for none. Raises ValueError."""
+    if not words:
+        return list(MODULES)
+    for word in words:
+        if not any(_is_meant(word, name) for name in MODULES):
+            raise ValueError(f"no benchmark {word!r}; there are: {', '.join(MODULES)}")
+    return [name for name in MODULES if any(_is_meant(word, name) for word in words)]
+
+
+def _is_meant(word: str, name: str) -> bool:
+    return name == word or name.startswith(f"{word}-")
