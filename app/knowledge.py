@@ -10,7 +10,8 @@ from app.fanout import Fanout, event_of, own_event
 from versioning import stamp as stamps
 from versioning.backends.base import BackendError, StreamBackend
 from versioning.cli.describe import time_text
-from versioning.client.follower import Follower, system_clock
+from versioning.client.clock import system_clock
+from versioning.client.follower import Follower
 from versioning.entries import Change, Entry, Generation
 from versioning.index import Index
 from versioning.liveness import Now

@@ -16,7 +16,7 @@ from app.settings import ServeSection
 from app.tokens import Tokens
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
-from versioning.client.follower import system_clock
+from versioning.client.clock import system_clock
 from versioning.index import Index
 from versioning.limits import WINDOW_MS
 from versioning.liveness import Now

@@ -15,7 +15,7 @@ from cachetools import TTLCache
 from versioning import header
 from versioning import stamp as stamps
 from versioning.backends.base import AsyncValueBackend, BackendError, Fill
-from versioning.client.follower import system_clock
+from versioning.client.clock import system_clock
 from versioning.errors import HeaderFormatError
 from versioning.header import ValueHeader
 from versioning.liveness import Now

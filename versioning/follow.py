@@ -52,7 +52,8 @@ class Follow:
         """Take the newest page (newest first; empty for an empty stream), on an index that knows nothing."""
         self._decided = set()
         self._replay_horizon = stamps.STAMP_MAX
-        self._nonce, self.index.watermark = (page[0].nonce, page[0].stamp) if page else ("", stamps.ZERO)
+        self._nonce = page[0].nonce if page else ""
+        self.index.reach(page[0].stamp if page else stamps.ZERO)
         self._expected_older = self._nonce
         self.wants_older = bool(page)
         if page:

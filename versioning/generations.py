@@ -19,13 +19,14 @@ class Aging(NamedTuple):
 
 class Generations:
     def __init__(self) -> None:
-        self._by_namespace: dict[str, tuple[Aging, ...]] = {}
+        self.by_namespace: dict[str, tuple[Aging, ...]] = {}
+        """The same dict for life: the hit looks whether there is anything in it."""
 
     def __bool__(self) -> bool:
-        return bool(self._by_namespace)
+        return bool(self.by_namespace)
 
     def __getitem__(self, namespace: str) -> tuple[Aging, ...]:
-        return self._by_namespace.get(namespace, ())
+        return self.by_namespace.get(namespace, ())
 
     def add(self, namespace: str, aging: Aging) -> None:
         """Take in a generation; order of arrival does not matter."""
@@ -33,17 +34,17 @@ class Generations:
         while len(kept) > KEPT_MAX:
             older, newer = kept[0], kept[1]
             kept[:2] = [Aging(newer.stamp, older.start_ms, older.spread_ms)]
-        self._by_namespace[namespace] = tuple(kept)
+        self.by_namespace[namespace] = tuple(kept)
 
     def prune(self, below: int, now_ms: int) -> None:
         """Drop what no living value can be older than, and what a completed later generation covers."""
-        for namespace, agings in list(self._by_namespace.items()):
+        for namespace, agings in list(self.by_namespace.items()):
             ended = max((a.stamp for a in agings if a.start_ms + a.spread_ms <= now_ms), default=0)
             kept = tuple(a for a in agings if a.stamp >= max(below, ended))
             if kept:
-                self._by_namespace[namespace] = kept
+                self.by_namespace[namespace] = kept
             else:
-                del self._by_namespace[namespace]
+                del self.by_namespace[namespace]
 
     def is_stale(self, key: str, fill_stamp: int, now_ms: int) -> bool:
         namespace = key.partition(":")[0]
@@ -53,4 +54,4 @@ class Generations:
         return max((aging.stamp for aging in self[namespace]), default=0)
 
     def clear(self) -> None:
-        self._by_namespace = {}
+        self.by_namespace.clear()

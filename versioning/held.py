@@ -22,10 +22,12 @@ class Held:
     fill_monotonic_ms: int | None
     """The fill time on this process's own clock; None where the header lies in the future: the age is unknown."""
     expires_ms: int
-    expires_monotonic_ms: int
+    """Unix time from which it may not be used any more."""
+    expires_monotonic_s: float
+    """The same on the process's own clock, in seconds, as that gives them to the hit."""
 
     def is_expired(self, now: Now) -> bool:
-        return now.ms >= self.expires_ms or now.monotonic_ms >= self.expires_monotonic_ms
+        return now.ms >= self.expires_ms or now.monotonic_ms / 1000 >= self.expires_monotonic_s
 
     def age_ms(self, now: Now) -> int | None:
         if self.fill_monotonic_ms is None:
@@ -51,5 +53,5 @@ def hold(value: Any, header: ValueHeader, now: Now, options: CacheOptions) -> He
         header.fill_ms,
         now.monotonic_ms - age_ms if is_age_known else None,
         now.ms + remaining_ms,
-        now.monotonic_ms + remaining_ms,
+        (now.monotonic_ms + remaining_ms) / 1000,
     )

@@ -3,8 +3,9 @@
 Proofs before doubts: STALE needs only one newer stamp; FRESH needs that nothing can be missing - the fill stamp is at
 or above the horizon, and the follower is not lagging at this very read.
 
-One thread writes, any number read without a lock. So every write leaves the index, between any two bytecodes, in a
-state that can only say less (UNKNOWN, STALE) than the truth.
+One thread writes, any number read without a lock: stamps first, then generations, then horizon, watermark and lag. So
+every write leaves the index, between any two bytecodes, in a state that can only say less (UNKNOWN, STALE) than the
+truth to who reads in that order.
 """
 
 from collections.abc import Iterable
@@ -26,19 +27,21 @@ _FUTURE: Final = FUTURE_MS << stamps.SEQUENCE_BITS
 class Index:
     def __init__(self, *, window_ms: int = WINDOW_MS, max_lag_ms: int = MAX_LAG_MS) -> None:
         self.window_ms = window_ms
-        self.max_lag_ms = max_lag_ms
-        self.liveness = Liveness()
+        self.liveness = Liveness(max_lag_ms)
         self.watermark = stamps.ZERO
+        self.ceiling = stamps.ZERO
+        """A fill stamp above it, far beyond the watermark, is not believed."""
         self.horizon = stamps.STAMP_MAX
-        self._stamps: dict[str, int] = {}
-        self._generations = Generations()
+        self.stamps: dict[str, int] = {}
+        """Key to the stamp of its last entry. The same dict for the life of the index, as are the generations."""
+        self.generations = Generations()
         self._pending: dict[str, int] = {}
         self._pending_namespaces: dict[str, int] = {}
         self._sweep: list[str] = []
         self._next_sweep = stamps.ZERO
 
     def __len__(self) -> int:
-        return len(self._stamps)
+        return len(self.stamps)
 
     @property
     def pending_count(self) -> int:
@@ -49,25 +52,30 @@ class Index:
         return self._pending.keys()
 
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
-        if fill_stamp < self._stamps.get(key, 0):
+        if fill_stamp < self.stamps.get(key, 0):
             return Verdict.STALE
-        if self._generations and self._generations.is_stale(key, fill_stamp, now.ms):
+        if self.generations and self.generations.is_stale(key, fill_stamp, now.ms):
             return Verdict.STALE
-        if fill_stamp < self.horizon or fill_stamp > self.watermark + _FUTURE or self.is_lagging(now):
+        if fill_stamp < self.horizon or fill_stamp > self.ceiling or self.is_lagging(now):
             return Verdict.UNKNOWN
         return Verdict.FRESH
 
     def is_lagging(self, now: Now) -> bool:
-        return self.liveness.is_lagging(now, self.max_lag_ms)
+        return self.liveness.is_lagging(now)
 
     def last_stamp(self, key: str) -> int:
         """Return the stamp of the last entry that names the key or its namespace; ``stamp.ZERO`` for none."""
-        return max(self._stamps.get(key, 0), self._generations.last_stamp(key.partition(":")[0]))
+        return max(self.stamps.get(key, 0), self.generations.last_stamp(key.partition(":")[0]))
 
     def is_pending(self, key: str) -> bool:
         return key in self._pending or (
             bool(self._pending_namespaces) and key.partition(":")[0] in self._pending_namespaces
         )
+
+    def reach(self, stamp: int) -> None:
+        """Move the watermark."""
+        self.watermark = stamp
+        self.ceiling = stamp + _FUTURE
 
     def apply(self, entry: Entry, now: Now) -> None:
         """Take in the next entry of the stream. The caller has proven that it is the next one (``follow``)."""
@@ -75,17 +83,17 @@ class Index:
         match body:
             case Change():
                 for key in body.keys:
-                    self._stamps[key] = entry.stamp
+                    self.stamps[key] = entry.stamp
                     _mark(self._pending, key, entry.stamp, body)
             case Heartbeat():
                 self.liveness.beat(body.read_ms, body.applied_ms, now)
             case Generation():
                 for namespace in body.namespaces:
-                    self._generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
+                    self.generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
                     _mark(self._pending_namespaces, namespace, entry.stamp, body)
             case Gap() | Poisoned():
                 self.horizon = max(self.horizon, entry.stamp)
-        self.watermark = entry.stamp
+        self.reach(entry.stamp)
         self._prune(now)
 
     def apply_older(self, entry: Entry, now: Now, decided: set[str]) -> None:
@@ -97,11 +105,11 @@ class Index:
         match body:
             case Change():
                 for key in body.keys:
-                    self._stamps.setdefault(key, entry.stamp)
+                    self.stamps.setdefault(key, entry.stamp)
                     _mark_older(self._pending, key, entry.stamp, body, decided)
             case Generation():
                 for namespace in body.namespaces:
-                    self._generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
+                    self.generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
                     _mark_older(self._pending_namespaces, namespace, entry.stamp, body, decided)
             case Heartbeat() if not self.liveness.read_ms:
                 self.liveness.beat(body.read_ms, body.applied_ms, now)
@@ -109,9 +117,9 @@ class Index:
     def forget(self) -> None:
         """Know nothing any more: every verdict is UNKNOWN until a new history is read."""
         self.horizon = stamps.STAMP_MAX
-        self.watermark = stamps.ZERO
-        self._stamps.clear()
-        self._generations.clear()
+        self.reach(stamps.ZERO)
+        self.stamps.clear()
+        self.generations.clear()
         self._pending.clear()
         self._pending_namespaces.clear()
         self._sweep = []
@@ -119,15 +127,15 @@ class Index:
     def _prune(self, now: Now) -> None:
         oldest = self.watermark - (self.window_ms << stamps.SEQUENCE_BITS)
         if not self._sweep and self.watermark >= self._next_sweep:
-            self._sweep = list(self._stamps)
+            self._sweep = list(self.stamps)
             self._next_sweep = self.watermark + (self.window_ms << stamps.SEQUENCE_BITS) // 8
-            self._generations.prune(oldest, now.ms)
+            self.generations.prune(oldest, now.ms)
         for _ in range(min(SWEEP_KEYS, len(self._sweep))):
             key = self._sweep.pop()
-            if self._stamps[key] < oldest:
+            if self.stamps[key] < oldest:
                 # The horizon goes first: a reader between the two lines must not take "no stamp" for "no change".
                 self.horizon = max(self.horizon, oldest)
-                del self._stamps[key]
+                del self.stamps[key]
 
 
 def replay_horizon(body: Replayed) -> int:

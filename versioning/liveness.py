@@ -18,12 +18,18 @@ class Now(NamedTuple):
 
 @dataclass(slots=True)
 class Liveness:
+    max_lag_ms: int
     read_ms: int = 0
     applied_ms: int = 0
+    vouches_until_s: float = 0.0
+    """On the monotonic clock: from then on the lag is above the limit, if no heartbeat comes. For the hit."""
     _came_monotonic_ms: int = 0
 
     def beat(self, read_ms: int, applied_ms: int, now: Now) -> None:
         self.read_ms, self.applied_ms, self._came_monotonic_ms = read_ms, applied_ms, now.monotonic_ms
+        # A lag of exactly the limit is none yet.
+        left_ms = self.max_lag_ms + 1 - max(now.ms - read_ms, 0)
+        self.vouches_until_s = (now.monotonic_ms + left_ms) / 1000
 
     def lag_ms(self, now: Now) -> int | None:
         """Return None where no heartbeat was ever seen: the lag is then unknown, which is worse than any number."""
@@ -34,5 +40,6 @@ class Liveness:
     def replica_lag_ms(self, now: Now) -> int | None:
         return max(now.ms - self.applied_ms, 0) if self.applied_ms else None
 
-    def is_lagging(self, now: Now, max_lag_ms: int) -> bool:
-        return now.ms - self.read_ms > max_lag_ms or now.monotonic_ms - self._came_monotonic_ms > max_lag_ms
+    def is_lagging(self, now: Now) -> bool:
+        lag_ms = self.lag_ms(now)
+        return lag_ms is None or lag_ms > self.max_lag_ms

@@ -32,7 +32,8 @@ from versioning.cli.options import ConfigOption, JsonOption
 from versioning.cli.running import run_role
 from versioning.cli.sections import LogSection, StreamSection, ValuesSection
 from versioning.cli.settings import Settings
-from versioning.client.follower import Follower, system_clock
+from versioning.client.clock import system_clock
+from versioning.client.follower import Follower
 from versioning.errors import ConfigError
 from versioning.index import Index
 from versioning.keys import check_key

@@ -25,7 +25,7 @@ from replicator.mirror.target import MirrorTarget
 from replicator.mirror.writer import MirrorWriter, RacedError, TargetLostError
 from replicator.retry import Backoff
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
-from versioning.client.follower import system_clock
+from versioning.client.clock import system_clock
 from versioning.entries import Entry
 from versioning.liveness import Now
 

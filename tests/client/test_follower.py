@@ -10,7 +10,8 @@ from versioning import stamp as stamps
 from versioning.backends.base import Append, UnavailableError
 from versioning.backends.memory import MemoryStream
 from versioning.backends.redis_stream import RedisStream
-from versioning.client.follower import PAGE_ENTRIES, Follower, system_clock
+from versioning.client.clock import system_clock
+from versioning.client.follower import PAGE_ENTRIES, Follower
 from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry
 from versioning.index import Index
 from versioning.verdict import Verdict

@@ -340,7 +340,7 @@ async def test_a_lagging_stream_is_the_pipelines_and_a_horizon_the_streams() -> 
     world.cache({"id": 1})
     world.index.horizon = stamps.make(NOW_MS)
     assert (await traced(world)).layer == "stream"
-    world.index.liveness.read_ms -= 60_000
+    world.index.liveness.beat(NOW_MS - 60_000, 0, Now(NOW_MS, 0))
     trace = await traced(world)
     assert trace.layer == "pipeline"
     assert "lags by 60000 ms" in trace.why

@@ -119,8 +119,8 @@ def _copy_outlives_its_fill() -> Sequence[Any]:
         kept = hold(value, head, now, options)
         if kept is None:
             return None
-        life_ms = options.local_ttl_ms
-        return replace(kept, expires_ms=now.ms + life_ms, expires_monotonic_ms=now.monotonic_ms + life_ms)
+        wall_ms, monotonic_ms = (clock_ms + options.local_ttl_ms for clock_ms in now)
+        return replace(kept, expires_ms=wall_ms, expires_monotonic_s=monotonic_ms / 1000)
 
     return [_of(reading, "hold", hold_longer), _of(readplan, "hold", hold_longer)]
 

@@ -14,7 +14,8 @@ from versioning.cli.masked import mask_url
 from versioning.cli.options import ConfigOption, JsonOption
 from versioning.cli.sections import StreamSection
 from versioning.cli.settings import Settings
-from versioning.client.follower import Follower, system_clock
+from versioning.client.clock import system_clock
+from versioning.client.follower import Follower
 from versioning.index import Index
 
 

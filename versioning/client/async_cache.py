@@ -12,9 +12,10 @@ from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import AsyncRedisValues
 from versioning.client import forks
 from versioning.client.backend import LEFT_BEHIND, Opened
+from versioning.client.clock import system_clock
 from versioning.client.core import CacheCore
 from versioning.client.decorator import CallKey
-from versioning.client.follower import START_MAX_S, Follower, FollowerStats, system_clock
+from versioning.client.follower import START_MAX_S, Follower, FollowerStats
 from versioning.client.info import CacheInfo
 from versioning.client.singleflight import AsyncFlight, AsyncFlights, Reads
 from versioning.effects import (
@@ -63,6 +64,7 @@ class AsyncVersionedCache:
     ) -> None:
         self.options = options or CacheOptions()
         self._core = CacheCore(self.options, serializer, clock)
+        self._hit = self._core.hit
         self._stream: Opened[StreamBackend] = Opened(stream)
         self._values: Opened[AsyncValueBackend] = Opened(values)
         self._flights = AsyncFlights()
@@ -124,7 +126,7 @@ class AsyncVersionedCache:
 
         The loader's exception reaches every reader that waited for it, and nothing is cached. Raises LoadBudgetError.
         """
-        held = self._core.fresh(key, self._core.clock())
+        held = self._hit(key)
         if held is not None:
             return held.value  # type: ignore[no-any-return]
         return (await self._read(key, loader)).value  # type: ignore[no-any-return]
@@ -135,7 +137,7 @@ class AsyncVersionedCache:
 
     def peek(self, key: str, default: Any = None) -> Any:
         """Return a value only if it is in this process and FRESH. Never waits."""
-        held = self._core.fresh(key, self._core.clock())
+        held = self._hit(key)
         return default if held is None else held.value
 
     async def get_many(self, keys: Iterable[str], loader: ManyLoader[T]) -> dict[str, T | None]:

@@ -1,7 +1,6 @@
 """What both caches share: the index, the local cache, the counters, and the hit.
 
-A hit costs one dict look-up, one reading of the clocks and one verdict; no lock, no task, no await. Everything else is
-the read plan's (``versioning.readplan``), which the two shells perform.
+The hit is ``client.hit``; everything else is the read plan's (``versioning.readplan``), which the two shells perform.
 """
 
 import random
@@ -10,11 +9,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from versioning.budget import LoadBudget
+from versioning.client.clock import ticks_of
 from versioning.client.follower import FollowerStats
+from versioning.client.hit import make_hit
 from versioning.client.info import CacheInfo, info_of
 from versioning.client.local import LocalCache
 from versioning.client.serializer import OrjsonSerializer
-from versioning.held import Held
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.liveness import Now
@@ -30,6 +30,7 @@ class CacheCore:
         self.local = LocalCache(options.local_max_entries)
         self.counters = Counters()
         self.clock = clock
+        self.hit = make_hit(self.index, self.local, self.counters, ticks_of(clock), lambda: clock().ms)
         self.reading = Reading(
             self.index,
             self.local,
@@ -42,22 +43,11 @@ class CacheCore:
             new_token,
         )
 
-    def fresh(self, key: str, now: Now) -> Held | None:
-        """Return what the local cache holds, where it is FRESH: the hit."""
-        held = self.local.find(key)
-        if held is None:
-            return None
-        if held.is_expired(now) or self.index.verdict(key, held.fill_stamp, now) is not Verdict.FRESH:
-            return None
-        self.counters.local_fresh += 1
-        return held
-
     def read_fresh(self, key: str) -> Read | None:
-        now = self.clock()
-        held = self.fresh(key, now)
+        held = self.hit(key)
         if held is None:
             return None
-        return Read(held.value, Tier.LOCAL, held.fill_stamp, Verdict.FRESH, held.age_ms(now))
+        return Read(held.value, Tier.LOCAL, held.fill_stamp, Verdict.FRESH, held.age_ms(self.clock()))
 
     def read_local(self, keys: Iterable[str]) -> tuple[dict[str, Read], tuple[str, ...]]:
         """Serve what need not be FRESH to be served from the process; return that and the keys that miss."""

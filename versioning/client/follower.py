@@ -8,12 +8,12 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
+from versioning.client.clock import system_clock
 from versioning.entries import Entry, Poisoned
 from versioning.follow import ContinuityError, Follow
 from versioning.index import Index
@@ -30,10 +30,6 @@ BACKOFF_DENIED_S: Final = 30.0
 """A wrong password does not mend itself: no storm of logins."""
 
 _log = logging.getLogger("stampline.follower")
-
-
-def system_clock() -> Now:
-    return Now(time.time_ns() // 1_000_000, time.monotonic_ns() // 1_000_000)
 
 
 @dataclass(slots=True)

@@ -1,53 +1,58 @@
-"""The cache inside the process: a cachetools LRU mapping, with hits that take no lock.
+"""The cache inside the process: a dict that readers look into without a lock, bounded by a cachetools LRU mapping.
 
-A hit reads one dict, which the interpreter does atomically. Recency is sampled: every 16th hit moves its entry to the
-young end, so a hot key stays and most hits pay nothing. Writers take turns; a reader beside them sees an entry or
-misses it, and a miss only costs a look into Redis.
+The mapping keeps the order of use and says who goes; the dict holds the values. A hit reads the dict, which the
+interpreter does atomically, and tells the mapping now and then (``touch``). Writers take turns; a reader beside them
+sees an entry or misses it, and a miss only costs a look into Redis.
 """
 
 import threading
-from typing import Final
 
-from cachetools import Cache, LRUCache
+from cachetools import LRUCache
 
 from versioning.held import Held
 
-SAMPLED: Final = 16
 
-_peek = Cache.__getitem__
+class _Order(LRUCache[str, None]):
+    """Keys by use; whoever drops out of it is gone."""
+
+    def __init__(self, max_entries: int, held: dict[str, Held]) -> None:
+        super().__init__(max_entries)
+        self._held = held
+
+    def popitem(self) -> tuple[str, None]:
+        key, nothing = super().popitem()
+        self._held.pop(key, None)
+        return key, nothing
 
 
 class LocalCache:
     def __init__(self, max_entries: int) -> None:
-        self._lru: LRUCache[str, Held] = LRUCache(max_entries)
+        self.held: dict[str, Held] = {}
+        """The same dict for the life of the cache."""
+        self._order = _Order(max_entries, self.held)
         self._lock = threading.Lock()
-        self._hits = 0
 
     def __len__(self) -> int:
-        return len(self._lru)
+        return len(self.held)
 
     def find(self, key: str) -> Held | None:
-        try:
-            held: Held = _peek(self._lru, key)
-        except KeyError:
-            return None
-        self._hits += 1
-        if not self._hits % SAMPLED:
-            self._touch(key)
-        return held
+        return self.held.get(key)
 
     def put(self, key: str, held: Held) -> None:
         with self._lock:
-            self._lru[key] = held
+            self._order[key] = None
+            self.held[key] = held
+
+    def touch(self, key: str) -> None:
+        """Note that ``key`` is in use; not worth waiting for."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._order.get(key)
+            finally:
+                self._lock.release()
 
     def after_fork(self) -> None:
         """Begin empty: the parent may have been cut off in the middle of a write, and its lock may never open again."""
-        self._lru = LRUCache(self._lru.maxsize)
+        self.held.clear()
+        self._order = _Order(int(self._order.maxsize), self.held)
         self._lock = threading.Lock()
-
-    def _touch(self, key: str) -> None:
-        if self._lock.acquire(blocking=False):
-            try:
-                self._lru.get(key)
-            finally:
-                self._lock.release()

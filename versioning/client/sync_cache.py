@@ -14,9 +14,10 @@ from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import RedisValues
 from versioning.client import forks
 from versioning.client.backend import LEFT_BEHIND, Opened
+from versioning.client.clock import system_clock
 from versioning.client.core import CacheCore
 from versioning.client.decorator import CallKey
-from versioning.client.follower import START_MAX_S, FollowerStats, system_clock
+from versioning.client.follower import START_MAX_S, FollowerStats
 from versioning.client.follower_thread import FollowerThread
 from versioning.client.info import CacheInfo
 from versioning.client.singleflight import Flights, Reads
@@ -65,6 +66,7 @@ class VersionedCache:
     ) -> None:
         self.options = options or CacheOptions()
         self._core = CacheCore(self.options, serializer, clock)
+        self._hit = self._core.hit
         self._stream: Opened[StreamBackend] = Opened(stream)
         # A blocking Redis client notices a fork by itself.
         self._values: Opened[ValueBackend] = Opened(values, is_fork_safe=True)
@@ -127,7 +129,7 @@ class VersionedCache:
 
         The loader's exception reaches every reader that waited for it, and nothing is cached. Raises LoadBudgetError.
         """
-        held = self._core.fresh(key, self._core.clock())
+        held = self._hit(key)
         if held is not None:
             return held.value  # type: ignore[no-any-return]
         return self._read(key, loader).value  # type: ignore[no-any-return]
@@ -138,7 +140,7 @@ class VersionedCache:
 
     def peek(self, key: str, default: Any = None) -> Any:
         """Return a value only if it is in this process and FRESH. Never waits."""
-        held = self._core.fresh(key, self._core.clock())
+        held = self._hit(key)
         return default if held is None else held.value
 
     def get_many(self, keys: Iterable[str], loader: ManyLoader[T]) -> dict[str, T | None]:

@@ -81,6 +81,6 @@ class NoPoisonedFill(Checker):
 
 def _local(name: str, reader: Any) -> Iterator[Kept]:
     now = reader.process.now()
-    for key, held in reader.cache._core.local._lru.items():
+    for key, held in reader.cache._core.local.held.items():
         if not held.is_expired(now):
             yield Kept(name, key, held.value, held.fill_stamp, now.ms - held.fill_ms)
