@@ -23,6 +23,9 @@ from versioning.errors import ConfigError, FormatError, StamplineError
 WAIT_MS: Final = 1_000
 """Longest wait in the database: how late a changed target or a stop can be noticed."""
 
+LATELY_MS: Final = 3 * WAIT_MS
+"""An answer to a question asked before that says nothing of now: a wait, a pause and a slow answer lie between two."""
+
 IDLE_MS: Final = 1_000
 """With nothing to wait for, each database is asked this often whether it still has what it had."""
 
@@ -110,6 +113,8 @@ class _View:
     position: Position | None = None
     lowest: Position | None = None
     """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``)."""
+    asked_ms: int = -LATELY_MS
+    """Monotonic: when the last question that was answered was asked."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def has(self, gtid: str) -> bool:
@@ -137,12 +142,15 @@ class GateBoard:
         next_target: NextTarget,
         on_progress: Callable[[], None],
         on_rewind: Callable[[], None],
+        *,
+        monotonic_ms: Callable[[], int],
     ) -> None:
         self.acknowledged: tuple[str, ...] = ()
         self._views = [_View(gate, stats.gates.setdefault(gate.name, GateStats())) for gate in gates]
         self._next_target = next_target
         self._on_progress = on_progress
         self._on_rewind = on_rewind
+        self._monotonic_ms = monotonic_ms
 
     def __bool__(self) -> bool:
         return bool(self._views)
@@ -153,6 +161,11 @@ class GateBoard:
     def has_kept(self, gtid: str) -> bool:
         """Whether no database was without it since what went back was last said again."""
         return all(view.kept(gtid) for view in self._views)
+
+    def says_unapplied(self, gtid: str, since_ms: int) -> bool:
+        """Whether each database without ``gtid`` was asked lately, and after that time, and has answered."""
+        asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
+        return all(view.asked_ms >= asked_ms or view.has(gtid) for view in self._views)
 
     def said_again(self) -> None:
         for view in self._views:
@@ -188,11 +201,12 @@ class GateBoard:
 
     async def _ask(self, view: _View, target: Target) -> Position:
         view.stats.waits += bool(target.gtid)
+        asked_ms = self._monotonic_ms()
         text = (await view.gate.wait(target.gtid, target.limit_ms)).replace("\n", "")
         position = parsed_answer(text)
         if not view.stats.is_up:
             log.info("gate_connected", gate=view.gate.name, applied=text)
-        view.stats.is_up, view.stats.applied = 1, text
+        view.stats.is_up, view.stats.applied, view.asked_ms = 1, text, asked_ms
         return position
 
     def _accept(self, view: _View, position: Position) -> None:

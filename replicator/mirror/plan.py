@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from replicator.mirror.position import MirrorPosition
-from replicator.mirror.queue import POISON, MirrorQueue, Released
+from replicator.mirror.queue import POISON, Released
 from replicator.mirror.settle import Again
 from replicator.mirror.state import MirrorState
 from versioning.entries import Body, Gap, Heartbeat, Origin, Replayed
@@ -66,15 +66,13 @@ def _without_false_claims(
     return left, len(bodies) - len(left)
 
 
-def next_heartbeat(queue: MirrorQueue, state: MirrorState, read_ms: int, *, has_gates: bool) -> Heartbeat | None:
-    """Return what the origin's newest heartbeat says that the target stream does not yet; None for nothing new.
+def next_heartbeat(beat: Heartbeat, applied: Heartbeat | None, state: MirrorState, read_ms: int) -> Heartbeat | None:
+    """Return what a heartbeat of the origin says that the target stream does not yet; None for nothing new.
 
-    It goes past the entries held at the gate: what they wait for is the replicas' lag, told by ``applied_ms``.
+    ``applied``: the last one whose GTID every replica has; None with no database listed.
     """
-    newest = queue.beats.newest
-    if not newest.read_ms or read_ms - CLOCK_JUMP_MS <= newest.read_ms <= read_ms:
+    if not beat.read_ms or read_ms - CLOCK_JUMP_MS <= beat.read_ms <= read_ms:
         return None
-    if not has_gates:
-        return Heartbeat(newest.read_ms)
-    applied = queue.beats.applied
-    return Heartbeat(newest.read_ms, max(applied.read_ms, state.applied_ms), applied.gtid)
+    if applied is None:
+        return Heartbeat(beat.read_ms)
+    return Heartbeat(beat.read_ms, max(applied.read_ms, state.applied_ms), applied.gtid)

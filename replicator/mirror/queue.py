@@ -53,9 +53,13 @@ class Released:
     position: MirrorPosition | None = None
     """None where nothing is taken."""
     taken: int = 0
+    beat: Heartbeat | None = None
+    """The last of the origin's heartbeats with nothing held before it, of those taken."""
+    ends_with_heartbeat: bool = False
     is_cut: bool = False
     """More could leave than one append holds."""
-    ends_with_heartbeat: bool = False
+    held: Held | None = None
+    """The first entry that has to wait."""
 
 
 @dataclass(slots=True)
@@ -177,19 +181,21 @@ class MirrorQueue:
         if self._unplaced and now_ms - self._unplaced[0].came_ms >= limit_ms:
             self.place_now()
         bodies: list[tuple[Body, Origin]] = []
-        position, taken, keys, is_heartbeat = None, 0, 0, False
+        position, taken, keys, beat, last, held = None, 0, 0, None, None, None
         for item in self._items:
             body = _leaving(item, now_ms - item.came_ms >= limit_ms, is_applied, has_gates=has_gates)
             if body is None:
+                held = item
                 break
             if len(bodies) >= BATCH_ENTRIES_MAX or keys + item.keys_count > max(BATCH_KEYS_MAX, item.keys_count):
                 return Released(tuple(bodies), position, taken, is_cut=True)
-            is_heartbeat = isinstance(body, Heartbeat)
-            if not is_heartbeat:
+            if isinstance(body, Heartbeat):
+                beat = body
+            else:
                 bodies.append((body, item.position.origin(self._dc)))
                 keys += item.keys_count
-            position, taken = item.position, taken + 1
-        return Released(tuple(bodies), position, taken, ends_with_heartbeat=is_heartbeat)
+            position, taken, last = item.position, taken + 1, body
+        return Released(tuple(bodies), position, taken, beat, ends_with_heartbeat=last is beat is not None, held=held)
 
     @property
     def floor(self) -> MirrorPosition:

@@ -71,7 +71,9 @@ class Mirror:
         self._clock = clock
         self._backoff = Backoff(random.random)
         self._target = MirrorTarget(target, options, stats, lambda: clock().ms, is_timed=not gates)
-        self._board = GateBoard(gates, stats, self._next_target, self._progressed, self._rewound)
+        self._board = GateBoard(
+            gates, stats, self._next_target, self._progressed, self._rewound, monotonic_ms=lambda: clock().monotonic_ms
+        )
         self._writer = MirrorWriter(options, self._target, self._board, stats, clock)
 
     async def run(self) -> None:

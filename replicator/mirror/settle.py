@@ -1,4 +1,4 @@
-"""What must be said again of pending entries: settled when the replicas have the data, renewed before it is forgotten.
+"""What must be said again of pending entries: settled when the replicas have the data, renewed where it is forgotten.
 
 A settled entry stamps its keys again, so that whatever was loaded from a replica that lagged is superseded. With no
 database listed, time stands in for the replicas: the keys are stamped again after each delay, and settled with the
@@ -21,14 +21,18 @@ class Again(NamedTuple):
     is_settled: bool
 
 
-def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: int) -> list[Again]:
-    """Return what to write now, where databases are listed: one append at most."""
+def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: int, oldest: int) -> list[Again]:
+    """Return what to write now, where databases are listed: one append at most.
+
+    ``oldest``: stamp of the oldest entry in the target stream. Of a pending entry trimmed too soon, a process that
+    starts now would not learn.
+    """
 
     def judge(mark: Pending) -> bool | None:
         if is_applied(mark.body.gtid):
             return True
         # Three chances in a window, and twice the time a follower needs to cover it.
-        return False if now_ms - mark.written_ms >= window_ms // 3 else None
+        return False if now_ms - mark.written_ms >= window_ms // 3 or mark.stamp < oldest else None
 
     return _all_due(state, judge)
 

@@ -29,6 +29,8 @@ class Pending:
     """Unix time in ms: when the first entry with this GTID entered as pending."""
     written_ms: int
     """Unix time in ms: when the last one did."""
+    stamp: int
+    """Of that last one."""
 
 
 @dataclass(slots=True)
@@ -67,20 +69,20 @@ class MirrorState:
         match entry.body:
             case Change(keys=names) | Generation(namespaces=names) as body if speaks_of_data(body):
                 where = self.keys if isinstance(body, Change) else self.namespaces
-                mark = Pending(body, entry.origin, written_ms, written_ms) if body.pending else None
+                mark = Pending(body, entry.origin, written_ms, written_ms, entry.stamp) if body.pending else None
                 for name in names:
                     _mark(where, name, mark)
             case Gap() as body:
-                self._take_gap(body, entry.origin, written_ms)
+                self._take_gap(body, entry, written_ms)
             case Replayed() as body if self.is_timed or body.since_ms <= self.applied_ms:
                 # What the gap hid is either applied (it is older) or named again, and pending where it is not.
                 self.gap = None
 
-    def _take_gap(self, body: Gap, origin: Origin | None, written_ms: int) -> None:
+    def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         self.is_poisoned = body.reason.startswith(POISON)
         if body.reason.endswith(UNAPPLIED):
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
-            self.gap = Pending(body, origin, since_ms, written_ms)
+            self.gap = Pending(body, entry.origin, since_ms, written_ms, entry.stamp)
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None
 
@@ -150,9 +152,9 @@ class WindowFold:
         match entry.body:
             case Change() | Generation() as body if speaks_of_data(body):
                 self._acknowledge(body)
-                self._take_named(body, entry.origin, written_ms)
+                self._take_named(body, entry, written_ms)
             case Gap() as body:
-                self._take_gap(body, entry.origin, written_ms)
+                self._take_gap(body, entry, written_ms)
             case Replayed() as body:
                 self._is_gap_decided |= self.state.is_timed
                 self._replayed_since_ms = body.since_ms
@@ -162,10 +164,10 @@ class WindowFold:
         if is_above and body.gtid and not body.pending:
             self.acknowledged.append(body.gtid)
 
-    def _take_named(self, body: Named, origin: Origin | None, written_ms: int) -> None:
+    def _take_named(self, body: Named, entry: Entry, written_ms: int) -> None:
         is_change = isinstance(body, Change)
         where = self.state.keys if is_change else self.state.namespaces
-        mark = Pending(body, origin, written_ms, written_ms)
+        mark = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
         for name in names_of(body):
             if (is_change, name) not in self._decided:
                 self._decided.add((is_change, name))
@@ -174,13 +176,13 @@ class WindowFold:
             elif body.pending and name in where and where[name].body.gtid == body.gtid:
                 where[name].since_ms = min(where[name].since_ms, written_ms)
 
-    def _take_gap(self, body: Gap, origin: Origin | None, written_ms: int) -> None:
+    def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         if not self._is_poison_decided:
             self._is_poison_decided = True
             self.state.is_poisoned = body.reason.startswith(POISON)
         is_unapplied = body.reason.endswith(UNAPPLIED)
         if not self._is_gap_decided and is_unapplied and (body.gtid or not self._is_plain_gap_seen):
-            self.state.gap = Pending(body, origin, written_ms, written_ms)
+            self.state.gap = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
         self._is_gap_decided |= is_unapplied or bool(body.gtid)
         self._is_plain_gap_seen |= not is_unapplied
 

@@ -51,6 +51,11 @@ class MirrorTarget:
     def read_ms(self) -> int:
         return self.stored.read_ms if self.stored else 0
 
+    async def oldest(self) -> int:
+        """Return the stamp of the oldest entry that is still there; raises BackendError."""
+        page = await self.stream.read_after(stamps.ZERO, count=1)
+        return page[0].stamp if page else stamps.ZERO
+
     async def sync(self) -> None:
         """Read the checkpoint and what is new; raises BackendError."""
         await self.adopt(await self._checkpoint())

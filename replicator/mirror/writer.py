@@ -22,9 +22,10 @@ from replicator.mirror.rewind import unapplied_again
 from replicator.mirror.settle import Again, due, due_by_time
 from replicator.mirror.target import MirrorTarget
 from replicator.retry import Backoff
+from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, CheckpointRefusedError
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Change, Gap, Generation
+from versioning.entries import Change, Gap, Generation, Heartbeat
 from versioning.errors import FormatError, StamplineError
 from versioning.liveness import Now
 
@@ -33,6 +34,8 @@ PENDING_WAIT_MS: Final = 200
 
 AGAIN_ENTRIES: Final = 50
 """Entries said again in one append, each with as many keys as it had."""
+
+NO_BEAT: Final = Heartbeat(0)
 
 TICK_MS: Final = 1_000
 PENDING_TICK_MS: Final = 50
@@ -79,7 +82,10 @@ class MirrorWriter:
         self._room = asyncio.Event()
         self._has_rewound = False
         self._next_scan_ms = 0
+        self._oldest = stamps.ZERO
+        self._next_look_ms = 0
         self._beat_ms = 0
+        self._passing = NO_BEAT
 
     def wake(self) -> None:
         self._wake.set()
@@ -116,6 +122,7 @@ class MirrorWriter:
             if self._has_rewound and self.is_ready and not self.is_breaking:
                 await self._say_again()
             now = self._clock()
+            await self._look_for_trimming(now)
             plan = self._plan(now) if self.is_ready else None
             if plan is not None:
                 await self._append(plan, now)
@@ -133,10 +140,34 @@ class MirrorWriter:
         released = queue.release(now.monotonic_ms, options.gate_limit_ms, self._board.has_applied, has_gates=has_gates)
         if self.is_breaking and released.position is None:
             return None  # Nothing passes the gap: whoever goes on after this mirror must find it.
+        self._passing = self._passing_beat(released)
         heartbeat = None
-        if not released.is_cut and now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
-            heartbeat = next_heartbeat(queue, state, self._target.read_ms, has_gates=has_gates)
+        if now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
+            applied = queue.beats.applied if has_gates else None
+            heartbeat = next_heartbeat(self._passing, applied, state, self._target.read_ms)
         return make_plan(agains, released, heartbeat, state, options.origin_dc)
+
+    def _passing_beat(self, released: Released) -> Heartbeat:
+        """The newest heartbeat of the origin that may enter the target stream.
+
+        It goes past entries at the gate only where every replica they wait for has said that it lacks them: then they
+        wait for the data's own lag, which ``applied_ms`` tells. A gate that has not answered proves nothing, and a
+        follower that was told "read up to now" would vouch for values which those entries supersede.
+        """
+        held = released.held
+        if released.is_cut:
+            return NO_BEAT
+        if held is None or (held.gtid and self._board.says_unapplied(held.gtid, held.came_ms)):
+            return self.queue.beats.newest
+        return released.beat or NO_BEAT
+
+    async def _look_for_trimming(self, now: Now) -> None:
+        if not self._board or not self._target.state.pending_count or now.monotonic_ms < self._next_look_ms:
+            return
+        self._next_look_ms = now.monotonic_ms + self._options.check_ms
+        # Where Redis does not answer, the next append says so.
+        with contextlib.suppress(BackendError):
+            self._oldest = await self._target.oldest()
 
     def _due(self, now: Now) -> list[Again]:
         state = self._target.state
@@ -144,7 +175,7 @@ class MirrorWriter:
             return []
         self._next_scan_ms = now.monotonic_ms + (TICK_MS if self._board else PENDING_TICK_MS)
         if self._board:
-            found = due(state, now.ms, self._board.has_applied, window_ms=self._options.window_ms)
+            found = due(state, now.ms, self._board.has_applied, window_ms=self._options.window_ms, oldest=self._oldest)
         else:
             found = due_by_time(state, now.ms, self._options.settle_delays_ms)
         if found:
@@ -156,7 +187,7 @@ class MirrorWriter:
         held_ms = self.queue.wait_ms(now.monotonic_ms, options.gate_limit_ms)
         if held_ms is not None and self.is_ready:
             waits.append(held_ms)
-        if self.is_ready and self.queue.beats.newest.read_ms > self._target.read_ms:
+        if self.is_ready and self._passing.read_ms > self._target.read_ms:
             waits.append(self._beat_ms + options.heartbeat_ms - now.monotonic_ms)
         if self._target.state.pending_count:
             waits.append(self._next_scan_ms - now.monotonic_ms)

@@ -436,3 +436,31 @@ async def test_a_mirror_ends_when_it_is_told_to(world: MirrorWorld) -> None:
     await world.until(lambda v: mirror.stats.is_connected == 1)
     await mirror.end()
     assert mirror.task.done()
+
+
+async def test_a_heartbeat_does_not_pass_what_a_gate_could_not_be_asked_about(world: MirrorWorld) -> None:
+    """After a cut the entries may have been applied long ago: "read up to now" would vouch for what they supersede."""
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate, options=PATIENT)
+    await world.beat("0-1-1", read_ms=1_000)
+    await world.until(lambda v: bool(v.heartbeats) and v.heartbeats[-1].read_ms == 1_000)
+    gate.is_down = True
+    await world.until(lambda v: mirror.stats.gates["replica"].errors > 0)
+    await world.change(2)
+    await world.beat("0-1-2", read_ms=2_000)
+    view = await world.until(lambda v: mirror.stats.held == 1 and mirror.stats.gates["replica"].errors > 2)
+    assert view.heartbeats[-1].read_ms == 1_000
+    gate.is_down = False
+    await world.until(lambda v: v.heartbeats[-1].read_ms == 2_000)
+    assert mirror.stats.held == 1
+
+
+async def test_a_pending_entry_trimmed_too_soon_is_said_again(world: MirrorWorld) -> None:
+    """A process that starts after the trimming must learn of it from the stream."""
+    world.start(ScriptedGate(applied="0-1-1"))
+    await world.change(2)
+    await world.until(lambda v: any(body.pending for body in v.changes))
+    await world.beat("0-1-2")
+    view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
+    world.target.trim(view.entries[-1].stamp)
+    await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])

@@ -95,4 +95,17 @@ KEPT: Final = (
             Op(20.15420027367537, "replica_rewind", 0.6867850626642572, 0.19121425432480854),
         ),
     ),
+    Kept(
+        "the pending entries of a replica that went back were trimmed too soon, before a process started",
+        31,
+        20.0,
+        (
+            Op(at_s=14.425676043490272, name="write", size=0.8578100471534215, pick=0.170525426486835),
+            Op(at_s=15.335637700686256, name="write", size=0.5047680408171908, pick=0.9785002662863627),
+            Op(at_s=15.716434327051932, name="write", size=0.7936677547361319, pick=0.6717136410761141),
+            Op(at_s=16.612776289584545, name="reader_crash", size=0.7388118889220942, pick=0.7886113200149888),
+            Op(at_s=18.057081003401024, name="replica_rewind", size=0.8430339007733793, pick=0.461128394977504),
+            Op(at_s=20.3198434253337, name="redis_b_trim", size=0.9825147729885716, pick=0.44142277652847695),
+        ),
+    ),
 )

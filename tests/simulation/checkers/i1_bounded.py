@@ -3,6 +3,7 @@
 A replica's lag is the data's own, so what counts is the lowest commit that any replica was at since then.
 """
 
+from replicator.mirror.gate import LATELY_MS
 from tests.simulation import limits
 from tests.simulation.checkers.base import Checker
 from tests.simulation.history import ReadDone
@@ -14,10 +15,8 @@ CALM_BOUND_S = 1.5
 SPREAD_S = (limits.GENERATION_SPREAD_MS + limits.CLOCK_ERROR_MS) / 1000
 """A generation takes that long to reach its last key, by intent (P9)."""
 
-FRESH_BOUND_S = (
-    limits.CACHE.max_lag_ms + 2 * limits.GATE_LIMIT_MS + limits.GENERATION_SPREAD_MS + 2 * limits.CLOCK_ERROR_MS
-) / 1000
-"""What is said to be FRESH: the lag tolerated, two waits at the gate (a mirror may die in one), a spread, clocks."""
+FRESH_BOUND_S = (limits.CACHE.max_lag_ms + LATELY_MS + limits.GENERATION_SPREAD_MS + 2 * limits.CLOCK_ERROR_MS) / 1000
+"""What is said to be FRESH: the lag tolerated, the age of the gate's last answer, a spread, clocks."""
 
 START_S = 4.0
 """Until then everything starts for the first time."""
