@@ -194,6 +194,14 @@ REMOVALS: Final = (
     Removal("nothing is ever STALE", "P6", _no_stale, CALM),
     Removal("the horizon is not looked at", "P6", _no_horizon, _LOSSES, 40.0),
     Removal("no lag check at the read", "P7", lambda: [_of(Index, "is_lagging", _no)], Faults(wan_cut=6), 70.0),
+    Removal(
+        "a heartbeat passes a gate that has not answered",
+        "P7",
+        lambda: [_of(GateBoard, "says_unapplied", _yes)],
+        Faults(replica_down=30, mirror_crash=10),
+        40.0,
+        first=6,
+    ),
     Removal("vouching before the window is read", "P8", _vouch_before_covered, Faults(readers_away=3), 70.0, 13),
     Removal("a generation is not spread", "P9", lambda: [_of(generations, "moment_ms", _at_once)], Faults(truncate=6)),
     Removal(
