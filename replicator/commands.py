@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,7 @@ from versioning.errors import ConfigError
 from versioning.limits import MAX_LAG_MS
 
 MetricsPortOption = Annotated[
-    int | None, typer.Option("--metrics-port", min=0, max=65_535, help="Serve /metrics, /livez and /readyz here.")
+    int | None, typer.Option("--metrics-port", min=0, max=65_535, help="Serve /metrics, /livez, /readyz, /status here.")
 ]
 MetricsHostOption = Annotated[
     str, typer.Option("--metrics-host", metavar="ADDRESS", help="Address for --metrics-port.")
@@ -155,7 +156,9 @@ async def _probes(
     if port is None:
         yield
         return
-    probes = Probes(registry(role, stats, dc), lambda: readiness(stats))
+    probes = Probes(
+        registry(role, stats, dc), lambda: readiness(stats), lambda: {"role": role, "dc": dc, **asdict(stats)}
+    )
     async with probes.serve(host, port) as bound:
         _log.info("probes_served", host=host, port=bound)
         yield

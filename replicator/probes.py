@@ -1,4 +1,4 @@
-"""``/metrics``, ``/livez`` and ``/readyz`` of a replicator.
+"""``/metrics``, ``/livez``, ``/readyz`` and ``/status`` of a replicator.
 
 Served by the loop that does the work, so that a loop that hangs fails its liveness probe. As much HTTP as probes and
 scrapers speak: GET, one answer per connection.
@@ -6,8 +6,9 @@ scrapers speak: GET, one answer per connection.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -16,15 +17,20 @@ from versioning.errors import ConfigError
 REQUEST_BYTES_MAX: Final = 8 * 1024
 REQUEST_TIMEOUT_S: Final = 5.0
 TEXT: Final = "text/plain; charset=utf-8"
+JSON: Final = "application/json"
 
 Readiness = Callable[[], str | None]
 """Why the role is not ready, or None."""
 
+Status = Callable[[], Mapping[str, Any]]
+"""What the role says of itself, as plain JSON types."""
+
 
 class Probes:
-    def __init__(self, registry: CollectorRegistry, readiness: Readiness) -> None:
+    def __init__(self, registry: CollectorRegistry, readiness: Readiness, status: Status) -> None:
         self._registry = registry
         self._readiness = readiness
+        self._status = status
 
     @contextlib.asynccontextmanager
     async def serve(self, host: str, port: int) -> AsyncIterator[int]:
@@ -50,8 +56,11 @@ class Probes:
                 return (
                     ("200 OK", TEXT, b"ready\n") if reason is None else ("503 Not Ready", TEXT, f"{reason}\n".encode())
                 )
+            case "GET", "/status":
+                status = {"not_ready": self._readiness(), **self._status()}
+                return "200 OK", JSON, json.dumps(status).encode() + b"\n"
             case "GET", _:
-                return "404 Not Found", TEXT, b"/metrics, /livez or /readyz\n"
+                return "404 Not Found", TEXT, b"/metrics, /livez, /readyz or /status\n"
         return "405 Method Not Allowed", TEXT, b"GET only\n"
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

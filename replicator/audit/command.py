@@ -161,6 +161,7 @@ async def _probes(tally: Tally, follower: Follower, dc: str, host: str, port: in
     def readiness() -> str | None:
         return None if follower.stats.is_connected else follower.stats.last_error or "starting: not connected yet"
 
-    async with Probes(registry(tally, dc), readiness).serve(host, port) as bound:
+    probes = Probes(registry(tally, dc), readiness, lambda: {"role": "audit", "dc": dc, **tally.as_json()})
+    async with probes.serve(host, port) as bound:
         _log.info("probes_served", host=host, port=bound)
         yield

@@ -1,16 +1,21 @@
 """The replicator's probes: as much HTTP as an orchestrator speaks."""
 
 import asyncio
+import json
+from dataclasses import asdict
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from replicator.mirror.options import GateStats, MirrorStats
 from replicator.probes import Probes
 from versioning.errors import ConfigError
 
+STATS = MirrorStats(held=3, gates={"mysql-b": GateStats(is_up=1, applied="0-1-15")})
+
 
 def probes(reason: str | None = None) -> Probes:
-    return Probes(CollectorRegistry(), lambda: reason)
+    return Probes(CollectorRegistry(), lambda: reason, lambda: {"role": "mirror", **asdict(STATS)})
 
 
 @pytest.mark.parametrize(
@@ -19,6 +24,7 @@ def probes(reason: str | None = None) -> Probes:
         ("GET", "/livez", "200 OK"),
         ("GET", "/readyz", "200 OK"),
         ("GET", "/metrics?name=x", "200 OK"),
+        ("GET", "/status", "200 OK"),
         ("GET", "/", "404 Not Found"),
         ("POST", "/metrics", "405 Method Not Allowed"),
     ],
@@ -29,6 +35,14 @@ def test_each_path_has_its_answer(method: str, path: str, status: str) -> None:
 
 def test_a_role_that_is_not_ready_says_why() -> None:
     assert probes("behind").answer("GET", "/readyz") == ("503 Not Ready", "text/plain; charset=utf-8", b"behind\n")
+
+
+def test_the_status_is_all_that_is_counted_gates_included_and_why_it_is_not_ready() -> None:
+    _, media_type, body = probes("behind").answer("GET", "/status")
+    status = json.loads(body)
+    assert media_type == "application/json"
+    assert (status["role"], status["not_ready"], status["held"]) == ("mirror", "behind", 3)
+    assert status["gates"]["mysql-b"]["applied"] == "0-1-15"
 
 
 async def test_an_answer_closes_its_connection() -> None:
