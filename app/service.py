@@ -1,18 +1,19 @@
 """The version service: one follower, and HTTP over what it knows. It holds no state that a restart could lose."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from fastapi import APIRouter, FastAPI
-from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
 
 from app import bumps, events, probes, versions
 from app.audit import AuditLog
-from app.http import STATIC, new_app
+from app.http import new_app
 from app.knowledge import Knowledge
 from app.metrics import KnowledgeCollector, registry
 from app.models import StatusAnswer
 from app.settings import ServeSection
+from app.site import api, page
+from app.site.watch import SiteWatch
 from app.tokens import Tokens
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
@@ -36,27 +37,27 @@ def create_app(
     tokens, audit = Tokens.from_section(section), AuditLog(section.audit_log)
     knowledge = Knowledge(stream, Index(window_ms=window_ms, max_lag_ms=section.max_lag_ms), clock=clock)
 
+    watch = SiteWatch(knowledge, section.component)
+
     async def lifespan() -> AsyncIterator[None]:
+        watching = asyncio.create_task(watch.run(), name="stampline-site-watch")
         await knowledge.follower.start()
         yield
+        watching.cancel()
         knowledge.fanout.close()
         await knowledge.follower.aclose()
         audit.close()
 
     app = new_app("stampline version service", DESCRIPTION, lifespan)
-    app.state.knowledge = knowledge
+    app.state.knowledge, app.state.watch = knowledge, watch
     app.include_router(versions.router(knowledge))
     app.include_router(bumps.router(knowledge, tokens, audit))
     app.include_router(events.router(knowledge))
     app.include_router(_status(knowledge, dc))
+    app.include_router(api.router(knowledge, watch, dc))
     metrics = registry(KnowledgeCollector(knowledge, dc)) if section.metrics else None
     app.include_router(probes.router(lambda max_lag_ms: readiness(knowledge, max_lag_ms), metrics))
-    app.mount("/static", StaticFiles(directory=STATIC))
-
-    @app.get("/", include_in_schema=False)
-    async def dashboard() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers={"Content-Security-Policy": "default-src 'self'"})
-
+    page.install(app)
     return app
 
 
@@ -73,9 +74,11 @@ def readiness(knowledge: Knowledge, max_lag_ms: int | None) -> str | None:
 
 
 def _status(knowledge: Knowledge, dc: str) -> APIRouter:
-    routes = APIRouter(prefix="/v1", tags=["status"])
+    routes = APIRouter(tags=["status"])
 
-    @routes.get("/status")
+    # Every role answers /status: so other version services list this one.
+    @routes.get("/status", include_in_schema=False)
+    @routes.get("/v1/status")
     async def status() -> StatusAnswer:
         """What the service's follower knows right now."""
         index, stats, now = knowledge.index, knowledge.follower.stats, knowledge.clock()

@@ -1,9 +1,10 @@
 """Sections of the services: ``[serve]`` the version service, ``[toc]`` and ``[tob]`` the reference services."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from versioning.cli.sections import MySqlSection
 from versioning.cli.settings import Section
@@ -14,6 +15,31 @@ class HttpSection(Section):
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65_535)
     metrics: bool = True
+
+
+COMPONENTS_MAX = 64
+"""Each costs a request per second and up to 256 KiB."""
+
+
+class ComponentSection(Section):
+    """A process that the dashboard shows; it is asked for its ``/status``."""
+
+    section: ClassVar[str] = "serve.component"
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    role: Literal["source", "mirror", "serve", "toc", "audit"]
+    url: str
+    """``http://host:port`` or ``https://host:port``: of a source, mirror or audit that of its ``--metrics-port``."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_base(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("is not http://host:port")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise ValueError("names more than a server and a path")
+        return url.rstrip("/")
 
 
 class ServeSection(HttpSection):
@@ -27,6 +53,17 @@ class ServeSection(HttpSection):
     audit_log: Path | None = None
     """File that bumps are appended to; none: the log on stderr."""
     max_lag_ms: int = Field(default=MAX_LAG_MS, ge=1)
+    component: tuple[ComponentSection, ...] = Field(default=(), max_length=COMPONENTS_MAX)
+    """What the dashboard shows, beside this service itself."""
+
+    @field_validator("component")
+    @classmethod
+    def _has_names_of_its_own(cls, components: tuple[ComponentSection, ...]) -> tuple[ComponentSection, ...]:
+        names = [component.name for component in components]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two of them are named {twice}")
+        return components
 
 
 class TocSection(HttpSection):

@@ -44,6 +44,11 @@ class Index:
         return len(self.stamps)
 
     @property
+    def keys(self) -> Iterable[str]:
+        """Those that changed within the window. To copy them at once, take ``list``: the follower goes on writing."""
+        return self._stamps.keys()
+
+    @property
     def pending_count(self) -> int:
         return len(self._pending) + len(self._pending_namespaces)
 

@@ -1,4 +1,4 @@
-"""Alive, ready, metrics, status, and the pages of the version service."""
+"""Alive, ready, metrics and status of the version service."""
 
 from tests.app.worlds import CHANGE, code_of, service
 
@@ -50,13 +50,3 @@ async def test_status_says_what_is_known() -> None:
         await world.append(CHANGE)
         status = await world.get("/v1/status")
         assert (status["vouches"], status["keys"], status["lag_ms"]) == (True, 2, 0)
-
-
-async def test_the_dashboard_asks_nobody_else() -> None:
-    async with service() as world:
-        page = await world.client.get("/")
-        assert page.headers["content-security-policy"].startswith("default-src 'self'")
-        for path in ("/", "/static/dashboard.js", "/static/style.css"):
-            text = (await world.client.get(path)).text
-            assert text
-            assert "://" not in text

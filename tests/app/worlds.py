@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from app.knowledge import Knowledge
 from app.service import create_app
 from app.settings import ServeSection
+from app.site.watch import SiteWatch
 from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
@@ -43,6 +44,7 @@ class World:
         self.stream = stream
         self.client = client
         self.knowledge: Knowledge = app.state.knowledge
+        self.watch: SiteWatch = app.state.watch
         self._nonces = itertools.count(1)
 
     async def append(self, *bodies: Body) -> list[int]:

@@ -1,10 +1,11 @@
-"""Bodies of ``/v1/site`` and ``/v1/history``: both datacenters in one picture, for the dashboard and `stampline status`.
+"""Bodies of ``/v1/site`` and ``/v1/history``: both datacenters in one picture, for page and `stampline status` alike.
 
 Every part has a state and says in words what it is about. Figures of a process that does not answer are its last
 known ones; ``seen_age_ms`` tells how old they are.
 """
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -216,3 +217,17 @@ class HistoryAnswer(BaseModel):
     step_ms: int
     span_ms: int
     points: list[HistoryPoint]
+
+
+class RecentAnswer(BaseModel):
+    entries: list[dict[str, Any]] = Field(description="As the data of the events of `/v1/stream`.")
+
+
+class NamespaceCount(BaseModel):
+    namespace: str
+    keys: int = Field(description="Keys of it that changed within the window. A bump ages out these, and all others.")
+
+
+class NamespacesAnswer(BaseModel):
+    window_ms: int
+    namespaces: list[NamespaceCount] = Field(description="The largest first, at most 1,000.")

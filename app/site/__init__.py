@@ -1,0 +1,1 @@
+"""Both datacenters in one picture: watch -> board and history -> view (facts) -> findings (judgement) -> picture."""

@@ -1,0 +1,35 @@
+"""What is wrong, out of the facts: pure, total, the worst first. Words are for the person on call, codes for programs.
+
+A finding names the hop that broke, not all that suffers behind it: with the WAN cut, nobody is told that stream B is
+silent, too.
+"""
+
+from typing import Final
+
+from app.site.findings_common import staleness
+from app.site.findings_local import audit, gates, readers, stream_b
+from app.site.findings_origin import mirrors, origin
+from app.site.models import Finding, State
+from app.site.view import View
+from app.site.words import spoken
+
+_ORDER: Final = (State.CRITICAL, State.WARNING, State.OK, State.UNKNOWN)
+
+
+def find(view: View) -> list[Finding]:
+    found = [*origin(view), *mirrors(view), *gates(view), *stream_b(view), *readers(view), *audit(view)]
+    is_explained = any(finding.state is State.CRITICAL for finding in found)
+    if view.doubt is not None and view.is_covered and view.own.is_connected and not is_explained:
+        found.append(_unexplained(view))
+    return sorted(found, key=lambda finding: _ORDER.index(finding.state))
+
+
+def _unexplained(view: View) -> Finding:
+    return Finding(
+        code="lagging",
+        state=State.CRITICAL,
+        part="stream_b",
+        text=f"Nothing was heard of the source for {spoken(view.flow.lag_ms)}, and nobody listed here tells why.",
+        effect=staleness(view),
+        action="List sources and mirrors as [[serve.component]], or look at their logs.",
+    )

@@ -1,0 +1,126 @@
+"""What is wrong in datacenter B behind the mirrors: replicas, stream B, readers, and what the audit has seen."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from app.site.findings_common import first_error, reasons, some_down, staleness
+from app.site.models import Finding, GatePart, State
+from app.site.view import View
+from app.site.words import count, ended, names, spoken
+from versioning.limits import GATE_LIMIT_MS, PROVISIONAL_TTL_MS
+
+REPLICA_LATE_MS: Final = 10_000
+REPLICA_BAD_MS: Final = 60_000
+
+
+def gates(view: View) -> Iterator[Finding]:
+    provisional = f"Values of keys that change meanwhile live {spoken(PROVISIONAL_TTL_MS)} and are loaded again."
+    down = [gate for gate in view.gates if gate.is_up is False]
+    for gate in down:
+        yield Finding(
+            code="replica_unreachable",
+            state=State.CRITICAL,
+            part=f"gate:{gate.name}",
+            text=f"The replica {gate.name} does not answer the gate: changes wait for it {spoken(GATE_LIMIT_MS)} each.",
+            effect=f"Changes are seen {spoken(GATE_LIMIT_MS)} late. {provisional}",
+            action=f"Is it up? If it is gone for good, take it out of [[mirror.gate]]. It says: {gate.last_error}",
+        )
+    lag_ms = view.flow.replica_lag_ms
+    if not down and view.doubt is None and lag_ms is not None and lag_ms > REPLICA_LATE_MS and view.is_source_alive:
+        still = max(view.gates, key=lambda gate: gate.still_ms or 0, default=None)
+        yield Finding(
+            code="replica_lagging",
+            state=State.CRITICAL if lag_ms > REPLICA_BAD_MS else State.WARNING,
+            part=f"gate:{still.name}" if still else "mirror",
+            text=f"{_replica(still)} lags: it has applied what was committed {spoken(lag_ms)} ago.",
+            effect=f"Values are as old as the replica: the data itself is not there yet. {provisional}",
+            action="SHOW REPLICA STATUS on it: is its SQL thread running, is it busy?",
+        )
+    if view.flow.pending:
+        yield Finding(
+            code="keys_pending",
+            state=State.WARNING,
+            part=f"gate:{down[0].name}" if down else "mirror",
+            text=f"{count(view.flow.pending, 'key is', 'keys are')} pending: a replica has not applied the change yet.",
+            effect=f"Values of them live {spoken(PROVISIONAL_TTL_MS)} only, so they are loaded more often.",
+            action="It ends by itself once every listed replica has caught up.",
+        )
+
+
+def _replica(gate: GatePart | None) -> str:
+    return f"The replica {gate.name}" if gate else "A replica"
+
+
+def stream_b(view: View) -> Iterator[Finding]:
+    if not view.own.is_connected:
+        others = [toc.figures for toc in view.tocs if toc.is_up] + [s.figures for s in view.services if s.is_up]
+        has_others = any(figures is not None and figures.is_connected for figures in others)
+        yield Finding(
+            code="stream_b_unread" if has_others else "stream_b_lost",
+            state=State.WARNING if has_others else State.CRITICAL,
+            part="stream_b",
+            text=f"This service cannot read stream B: {ended(view.own.last_error or 'no connection yet')}",
+            effect="Others can: web processes go on, only this service does not vouch."
+            if has_others
+            else staleness(view),
+            action="Check the Redis of stream B, and what is between it and this service.",
+        )
+    elif not view.is_covered:
+        yield Finding(
+            code="starting",
+            state=State.WARNING,
+            part="service",
+            text="This service has just started and still reads the window of changes.",
+            effect="None for web processes: each reads the stream by itself.",
+            action="Wait some seconds.",
+        )
+
+
+def readers(view: View) -> Iterator[Finding]:
+    yield from some_down(view.services, "service", called="other version service")
+    down = [toc for toc in view.tocs if not toc.is_up]
+    if down:
+        yield Finding(
+            code="web_processes_down",
+            state=State.CRITICAL if len(down) == len(view.tocs) else State.WARNING,
+            part="toc",
+            text=f"{len(down)} of {count(len(view.tocs), 'web process', 'web processes')} "
+            f"{'does' if len(down) == 1 else 'do'} not answer ({reasons(down)}).",
+            effect="Its readers must be served by the others.",
+            action="Is it up? It needs nothing of stampline to answer.",
+        )
+    cut_off = [t for t in view.tocs if t.is_up and t.figures and (t.figures.is_lagging or not t.figures.is_connected)]
+    if cut_off and view.doubt is None:
+        words = first_error([toc.figures.last_error for toc in cut_off if toc.figures])
+        yield Finding(
+            code="web_processes_cut_off",
+            state=State.WARNING,
+            part="toc",
+            text=f"{names([toc.name for toc in cut_off])} cannot follow stream B, though this service can.",
+            effect=f"It serves values only while younger than {spoken(view.flow.degraded_ttl_ms)}.",
+            action=f"Check its way to Redis B. It says: {words}" if words else "Check its way to Redis B.",
+        )
+
+
+def audit(view: View) -> Iterator[Finding]:
+    wrong = [row for row in view.audit_rows if row.wrong]
+    if wrong:
+        where = names([f"{row.wrong} of {row.namespace} after {row.after_s:g} s" for row in wrong])
+        yield Finding(
+            code="audit_wrong",
+            state=State.WARNING,
+            part="audit",
+            text=f"The audit has seen wrong values since it started: {where}.",
+            effect="Readers were served a value that differs from the row.",
+            action="`stampline audit --key KEY` explains one value; its log names the keys.",
+        )
+    down = [audit for audit in view.audits if not audit.is_up]
+    if down:
+        yield Finding(
+            code="audit_down",
+            state=State.WARNING,
+            part="audit",
+            text=f"The audit does not answer ({reasons(down)}).",
+            effect="None, but nobody checks what is served.",
+            action="Start `stampline audit`.",
+        )

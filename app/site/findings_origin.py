@@ -1,0 +1,138 @@
+"""What is wrong in datacenter A, on the way to it, and with the mirrors. A finding names the hop that broke."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from app.site.findings_common import NOBODY_NOTICES, first_error, reasons, some_down, staleness
+from app.site.models import Finding, SourceFigures, State
+from app.site.view import ALIVE_MS, View
+from app.site.words import ended, names, spoken
+
+HESITATES_MS: Final = 2_000
+"""A mirror that has just been started is not connected for a moment; that is no cut link."""
+
+UNSEEN: Final = "None as long as changes arrive: then one of them does run."
+UNSEEN_WHY: Final = "Do they run? Can this service reach their --metrics-port?"
+
+REFUSED: Final = "refused us"
+"""So the backends word a refused login (``versioning.backends.redis_connect``)."""
+
+
+def origin(view: View) -> Iterator[Finding]:
+    """Datacenter A and the way to it."""
+    live, mirrors = view.live_sources, view.live_mirrors
+    is_heard = view.is_wan_up or not mirrors
+    hesitates = view.heard_age_ms is not None and view.heard_age_ms < HESITATES_MS
+    if not is_heard and not hesitates:
+        yield _unheard(view)
+    if live and not view.is_source_alive:
+        yield _stalled(view, live)
+    if view.sources and not live and (view.is_wan_up or (not mirrors and view.doubt is None)):
+        yield Finding(
+            code="sources_unseen",
+            state=State.WARNING,
+            part="source",
+            text=f"No source tells this service how it does ({reasons(view.sources)}).",
+            effect=UNSEEN,
+            action=UNSEEN_WHY,
+        )
+    if live:
+        yield from some_down(view.sources, "source")
+        yield from _struggling(view, live)
+
+
+def _unheard(view: View) -> Finding:
+    since, words = spoken(view.heard_age_ms), first_error([mirror.last_error for mirror in view.live_mirrors])
+    said = f" The mirror says: {words}" if words else ""
+    heard = f"the mirror has heard nothing from stream A for {since}."
+    if REFUSED in words:
+        code, part = "origin_refused", "wan"
+        text = f"Redis A refuses the mirror's login: {heard}"
+        action = f"Check [mirror] origin_url, its password and the ACL of Redis A.{said}"
+    elif view.is_source_alive:
+        code, part = "wan_cut", "wan"
+        text = f"The WAN link is cut: {heard}"
+        action = f"Check the link between the datacenters; the sources still write stream A.{said}"
+    elif view.live_sources:
+        code, part = "stream_a_lost", "stream_a"
+        text = f"Redis A does not answer: {heard} The sources cannot go on either."
+        action = f"Check the Redis of stream A.{said}"
+    else:
+        code, part = "origin_unreachable", "wan"
+        nor = "Nor does any source answer this service." if view.sources else ""
+        text = ended(f"Datacenter A is not reached: {heard} {nor}".strip())
+        action = f"Check the link between the datacenters first, then Redis A.{said}"
+    return Finding(code=code, state=State.CRITICAL, part=part, text=text, effect=staleness(view), action=action)
+
+
+def _stalled(view: View, live: Sequence[SourceFigures]) -> Finding:
+    words = first_error([source.last_error for source in live])
+    if any(source.is_connected for source in live):
+        text = f"The sources are behind: they have read the binlog up to {spoken(view.source_age_ms)} ago."
+        action = "A backlog goes away by itself. Else: does Redis A answer them?"
+    else:
+        text = f"No source reads the binlog; the last proof of life is {spoken(view.source_age_ms)} old."
+        action = "Is the primary up, and may the source log in?"
+    said = f" The source says: {words}" if words else ""
+    return Finding(
+        code="sources_stalled",
+        state=State.CRITICAL,
+        part="source",
+        text=text,
+        effect=staleness(view),
+        action=f"{action}{said}",
+    )
+
+
+def _struggling(view: View, live: Sequence[SourceFigures]) -> Iterator[Finding]:
+    lost = [p for p in view.sources if p.is_up and p.figures and not p.figures.is_connected]
+    if not lost or len(lost) == len(live):
+        return
+    words = first_error([process.figures.last_error for process in lost if process.figures])
+    yield Finding(
+        code="source_struggling",
+        state=State.WARNING,
+        part="source",
+        text=ended(f"{names([p.name for p in lost])} does not read the binlog"),
+        effect=NOBODY_NOTICES,
+        action=f"It says: {words}" if words else "Look at its log.",
+    )
+
+
+def mirrors(view: View) -> Iterator[Finding]:
+    live = view.live_mirrors
+    if live:
+        yield from some_down(view.mirrors, "mirror")
+    elif view.mirrors:
+        yield _no_mirror(view)
+    if view.is_wan_up and view.is_source_alive and (view.heard_age_ms or 0) > ALIVE_MS:
+        words = first_error([mirror.last_error for mirror in live])
+        yield Finding(
+            code="mirrors_stalled",
+            state=State.CRITICAL,
+            part="mirror",
+            text=f"The mirrors read stream A, but nothing has entered stream B for {spoken(view.heard_age_ms)}.",
+            effect=staleness(view),
+            action=f"Does Redis B take writes? The mirror says: {words}" if words else "Does Redis B take writes?",
+        )
+
+
+def _no_mirror(view: View) -> Finding:
+    unanswered = f"No mirror answers ({reasons(view.mirrors)})."
+    if view.doubt is None and (view.flow.lag_ms or 0) <= ALIVE_MS:
+        return Finding(
+            code="mirrors_unseen",
+            state=State.WARNING,
+            part="mirror",
+            text=unanswered,
+            effect=UNSEEN,
+            action=UNSEEN_WHY,
+        )
+    return Finding(
+        code="mirrors_down",
+        state=State.CRITICAL,
+        part="mirror",
+        text=f"{unanswered} Nothing has entered stream B for {spoken(view.flow.lag_ms)}.",
+        effect=staleness(view),
+        action="Start `stampline mirror`: it goes on from where the last one was.",
+    )

@@ -1,0 +1,83 @@
+"""What the other processes say of themselves under ``/status``, as far as the picture needs it.
+
+Lenient on purpose: a process of another version may say more or less. What it leaves out counts as nothing.
+"""
+
+from typing import Final
+
+from pydantic import BaseModel
+
+
+class Report(BaseModel):
+    dc: str = ""
+    last_error: str = ""
+
+
+class SourceReport(Report):
+    is_connected: bool = False
+    read_ms: int = 0
+    transactions: int = 0
+    keys: int = 0
+
+
+class GateReport(BaseModel):
+    is_up: bool = False
+    applied: str = ""
+    errors: int = 0
+    rewinds: int = 0
+    last_error: str = ""
+
+
+class MirrorReport(Report):
+    is_connected: bool = False
+    read_ms: int = 0
+    applied_ms: int = 0
+    entries: int = 0
+    held: int = 0
+    pending: int = 0
+    gates: dict[str, GateReport] = {}
+
+
+class ServeReport(Report):
+    is_connected: bool = False
+    vouches: bool = False
+    lag_ms: int | None = None
+    keys: int = 0
+    pending: int = 0
+    listeners: int = 0
+
+
+class TocReport(Report):
+    is_connected: bool = False
+    is_lagging: bool = False
+    lag_ms: int | None = None
+    served: dict[str, dict[str, int]] = {}
+    """Tier to verdict to count."""
+    loads: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return its counters by names of their own: ``served/local/fresh``, ``loads``."""
+        served = {f"{tier}/{verdict}": n for tier, by in self.served.items() for verdict, n in by.items()}
+        return {**served, "loads": self.loads}
+
+
+class AuditRowReport(BaseModel):
+    namespace: str
+    after_s: float
+    consistent: int = 0
+    wrong: int = 0
+    nines: str = "-"
+
+
+class AuditReport(Report):
+    wrong: int = 0
+    rows: list[AuditRowReport] = []
+
+
+REPORTS: Final[dict[str, type[Report]]] = {
+    "source": SourceReport,
+    "mirror": MirrorReport,
+    "serve": ServeReport,
+    "toc": TocReport,
+    "audit": AuditReport,
+}

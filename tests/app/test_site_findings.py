@@ -1,0 +1,177 @@
+"""What the picture says is wrong: the hop that broke, by name, and nothing about what only suffers from it."""
+
+from typing import Any
+
+import pytest
+
+from app.site.board import Sighting
+from app.site.models import State
+from tests.app.sites import Site, mirror, sighting, source, toc
+from versioning.backends.base import AuthenticationError
+
+CUT: dict[str, Any] = {
+    "is_connected": False,
+    "read_age_ms": 12_000,
+    "last_error": "Redis a:6379 is not available: timed out",
+}
+
+
+def cut_mirrors(**more: Any) -> list[Sighting]:
+    cut: dict[str, Any] = CUT | more
+    return [mirror("mirror-1", **cut), mirror("mirror-2", **cut)]
+
+
+def test_when_all_is_well_nothing_is_found_and_every_part_says_so() -> None:
+    site = Site().draw()
+    assert (site.state, site.is_degraded, site.findings) == (State.OK, False, [])
+    assert "B knows every change up to 0.4 s ago" in site.headline
+    parts = [site.source, site.stream_a, site.wan, site.mirror, *site.gates, site.stream_b, site.service, site.toc]
+    assert {part.state for part in parts} == {State.OK}
+
+
+def test_a_cut_wan_is_named_with_how_long_nothing_was_heard_and_how_long_values_are_still_vouched_for() -> None:
+    site = Site(mirrors=cut_mirrors(), lag_ms=12_400).draw()
+    [finding] = site.findings
+    assert (finding.code, site.wan.state, site.stream_a.state) == ("wan_cut", State.CRITICAL, State.OK)
+    assert site.headline == "The WAN link is cut: the mirror has heard nothing from stream A for 12 s."
+    assert "still vouched for. If this lasts 2.6 s longer" in site.effect
+    assert "timed out" in finding.action
+
+
+def test_beyond_the_largest_lag_it_says_that_values_are_served_while_young_only() -> None:
+    site = Site(mirrors=cut_mirrors(read_age_ms=30_000), lag_ms=30_000).draw()
+    assert site.is_degraded
+    assert "served only while younger than 240 s" in site.effect
+    assert {site.stream_b.state, site.toc.state, site.service.state} == {State.WARNING}
+
+
+def test_a_mirror_that_is_only_starting_is_no_cut_link() -> None:
+    assert Site(mirrors=[mirror(is_connected=False, read_age_ms=200)]).codes() == []
+
+
+def test_a_refused_login_is_not_taken_for_a_cut_link() -> None:
+    refused = AuthenticationError("Redis a:6379 refused us: WRONGPASS", hint="check user, password and ACL")
+    assert Site(mirrors=cut_mirrors(last_error=str(refused)), lag_ms=12_000).codes() == ["origin_refused"]
+
+
+def test_with_stalled_sources_too_it_is_redis_a() -> None:
+    stalled = [source(read_age_ms=12_000)]
+    codes = Site(sources=stalled, mirrors=cut_mirrors(), lag_ms=12_000).codes()
+    assert codes == ["stream_a_lost", "sources_stalled"]
+
+
+def test_with_no_source_answering_either_it_is_datacenter_a() -> None:
+    site = Site(sources=[source(is_up=False)], mirrors=cut_mirrors(), lag_ms=12_000).draw()
+    assert [finding.code for finding in site.findings] == ["origin_unreachable"]
+    assert site.stream_a.state is State.UNKNOWN
+
+
+@pytest.mark.parametrize("is_connected", [True, False], ids=["backlog", "no binlog"])
+def test_sources_that_do_not_get_on_say_why(is_connected: bool) -> None:  # noqa: FBT001
+    stuck = source(is_connected=is_connected, read_age_ms=20_000, last_error="MySQL a:3306: gone")
+    site = Site(sources=[stuck], lag_ms=20_000).draw()
+    assert [finding.code for finding in site.findings] == ["sources_stalled"]
+    assert "MySQL a:3306: gone." in site.findings[0].action
+
+
+def test_one_of_two_down_is_a_warning_that_readers_do_not_notice() -> None:
+    site = Site(
+        sources=[source(), source("source-2", is_up=False)], mirrors=[mirror(is_up=False), mirror("mirror-2")]
+    ).draw()
+    assert [(finding.code, finding.state) for finding in site.findings] == [
+        ("source_down", State.WARNING),
+        ("mirror_down", State.WARNING),
+    ]
+    assert "source-2: nothing listens there" in site.findings[0].text
+    assert "Readers notice nothing" in site.findings[0].effect
+
+
+def test_processes_that_only_cannot_be_asked_are_no_outage_while_changes_arrive() -> None:
+    site = Site(sources=[source(is_up=False)], mirrors=[mirror(is_up=False)]).draw()
+    assert {finding.code for finding in site.findings} == {"sources_unseen", "mirrors_unseen"}
+    assert site.state is State.WARNING
+
+
+def test_without_any_mirror_nothing_enters_stream_b() -> None:
+    assert Site(mirrors=[mirror(is_up=False)], lag_ms=20_000).codes() == ["mirrors_down"]
+
+
+def test_mirrors_that_cannot_write_stream_b_are_told_from_a_cut_link() -> None:
+    stuck = mirror(read_age_ms=20_000, last_error="Redis b:6379 answered an error: OOM")
+    assert Site(mirrors=[stuck], lag_ms=20_000).codes() == ["mirrors_stalled"]
+
+
+def test_a_replica_that_is_down_is_named_with_the_keys_that_are_pending_for_it() -> None:
+    gates = {"mysql-b": {"is_up": False, "last_error": "MySQL b:3307: refused"}, "mysql-c": {"is_up": True}}
+    site = Site(mirrors=[mirror(gates=gates)], pending=3).draw()
+    assert [finding.code for finding in site.findings] == ["replica_unreachable", "keys_pending"]
+    assert site.findings[1].text.startswith("3 keys are pending")
+    assert {gate.name: gate.state for gate in site.gates} == {"mysql-b": State.CRITICAL, "mysql-c": State.OK}
+
+
+def test_a_replica_that_lags_is_the_one_whose_position_stands_still() -> None:
+    held = mirror(gates={"b": {"is_up": True, "applied": "0-1-9"}, "c": {"is_up": True, "applied": "0-1-5"}}, held=4)
+    held.moved_ms = {"b": 99_000, "c": 70_000}
+    site = Site(mirrors=[held], replica_lag_ms=30_000).draw()
+    assert [(finding.code, finding.part) for finding in site.findings] == [("replica_lagging", "gate:c")]
+
+
+def test_a_service_that_alone_is_cut_off_does_not_cry_for_everybody() -> None:
+    error = "Redis b:6379 is not available"
+    alone = Site(is_connected=False, lag_ms=20_000, last_error=error)
+    assert (alone.draw().findings[0].code, alone.draw().findings[0].state) == ("stream_b_unread", State.WARNING)
+    tocs = [toc(is_connected=False)]
+    assert Site(is_connected=False, lag_ms=20_000, last_error=error, others=tocs).codes() == ["stream_b_lost"]
+
+
+def test_a_service_that_reads_the_window_says_so() -> None:
+    assert Site(is_covered=False).codes() == ["starting"]
+
+
+def test_web_processes_that_are_down_or_cut_off_are_named() -> None:
+    others = [toc(), toc("toc-2", is_up=False), toc("toc-3", is_lagging=True, last_error="Redis b:6379: no route")]
+    site = Site(others=others).draw()
+    assert [finding.code for finding in site.findings] == ["web_processes_down", "web_processes_cut_off"]
+    assert "toc-3" in site.findings[1].text
+
+
+def test_another_version_service_down_is_a_warning() -> None:
+    assert Site(others=[sighting("serve", "service-2", is_up=False)]).codes() == ["service_down"]
+
+
+def test_wrong_values_seen_by_the_audit_are_told_with_their_numbers() -> None:
+    rows = [{"namespace": "tracker_web", "after_s": 60, "consistent": 99, "wrong": 1, "nines": "2.0"}]
+    site = Site(others=[sighting("audit", wrong=1, rows=rows)]).draw()
+    assert site.findings[0].code == "audit_wrong"
+    assert "1 of tracker_web after 60 s" in site.findings[0].text
+    assert site.audit.rows[0].nines == "2.0"
+
+
+def test_an_audit_that_ended_is_missed() -> None:
+    assert Site(others=[sighting("audit", is_up=False)]).codes() == ["audit_down"]
+
+
+def test_with_nobody_listed_it_says_what_it_knows_and_that_it_knows_no_more() -> None:
+    site = Site([], [], [], lag_ms=20_000).draw()
+    assert [finding.code for finding in site.findings] == ["lagging"]
+    assert {site.source.state, site.wan.state, site.mirror.state, site.toc.state, site.audit.state} == {State.UNKNOWN}
+    assert Site([], [], []).draw().state is State.OK
+
+
+def test_the_worst_comes_first() -> None:
+    site = Site(sources=[source(), source("source-2", is_up=False)], mirrors=cut_mirrors(), lag_ms=12_000)
+    assert site.codes() == ["wan_cut", "source_down"]
+
+
+def test_figures_of_a_process_that_is_down_are_its_last_ones_and_grow_old() -> None:
+    site = Site(mirrors=[mirror(), mirror("mirror-2", age_ms=12_000, is_up=False)]).draw()
+    up, down = site.mirror.processes
+    assert (up.figures and up.figures.read_age_ms, up.seen_age_ms) == (400, 500)
+    assert (down.is_up, down.reason, down.seen_age_ms) == (False, "nothing listens there", 12_000)
+    assert down.figures is not None
+    assert down.figures.read_age_ms == 900
+
+
+def test_a_process_that_has_not_been_asked_for_long_is_not_vouched_for_as_up() -> None:
+    [process] = Site(sources=[source(age_ms=6_000)]).draw().source.processes
+    assert not process.is_up
