@@ -132,7 +132,7 @@ class World:
         if role.http_port is not None:
             self.http_ports[role.name] = role.http_port
         stampline = Path(sys.executable).parent / "stampline"
-        command = [str(stampline), role.command, "--config", str(path)]
+        command = [str(stampline), role.command, "--config", str(path), *role.arguments]
         self.start_process(role.name, command, self._environment(role))
 
 
