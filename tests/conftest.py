@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.integration)
 
 
-def _require(missing: str | None) -> None:
+def require(missing: str | None) -> None:
     if missing is None:
         return
     if os.environ.get("CI"):
@@ -53,7 +53,7 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def _mariadb_a(_servers: ProcessGroup, _folder: Path) -> MariaDb:
-    _require(mariadb_server.missing())
+    require(mariadb_server.missing())
     server = _servers.add(MariaDb("mariadb-a", _folder / "mariadb-a", server_id=1))
     server.start()
     server.create_users()
@@ -96,7 +96,7 @@ def database(mariadb_a: MariaDb) -> str:
 @pytest.fixture
 def new_mariadb(tmp_path: Path) -> Iterator[Callable[..., MariaDb]]:
     """A started MariaDB with these options and all accounts; it ends with the test."""
-    _require(mariadb_server.missing())
+    require(mariadb_server.missing())
     with ProcessGroup() as group:
 
         def start(**options: Any) -> MariaDb:
@@ -112,13 +112,13 @@ def new_mariadb(tmp_path: Path) -> Iterator[Callable[..., MariaDb]]:
 
 @pytest.fixture(scope="session")
 def _redis_a(_servers: ProcessGroup, _folder: Path) -> RedisServer:
-    _require(redis_server.missing())
+    require(redis_server.missing())
     return _servers.add(RedisServer("redis-a", _folder / "redis-a"))
 
 
 @pytest.fixture(scope="session")
 def _redis_b(_servers: ProcessGroup, _folder: Path) -> RedisServer:
-    _require(redis_server.missing())
+    require(redis_server.missing())
     return _servers.add(RedisServer("redis-b", _folder / "redis-b"))
 
 
@@ -141,7 +141,7 @@ def redis_b(_redis_b: RedisServer) -> RedisServer:
 @pytest.fixture
 def new_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     """A started Redis with these options; it ends with the test."""
-    _require(redis_server.missing())
+    require(redis_server.missing())
     with ProcessGroup() as group:
 
         def start(**options: Any) -> RedisServer:
@@ -156,7 +156,7 @@ def new_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
 @pytest.fixture
 def sentinel(tmp_path: Path) -> Iterator[RedisSentinel]:
     """One Redis, its replica and three Sentinels that watch it."""
-    _require(redis_server.missing())
+    require(redis_server.missing())
     with ProcessGroup() as group:
         servers = group.add(RedisSentinel(tmp_path / "sentinel"))
         servers.start()
@@ -165,7 +165,7 @@ def sentinel(tmp_path: Path) -> Iterator[RedisSentinel]:
 
 @pytest.fixture(scope="session")
 def _redis_cluster(_servers: ProcessGroup, _folder: Path) -> RedisCluster:
-    _require(redis_server.missing())
+    require(redis_server.missing())
     cluster = _servers.add(RedisCluster(_folder / "cluster"))
     cluster.start()
     return cluster
@@ -188,7 +188,7 @@ def relay() -> Iterator[Relay]:
 
 @pytest.fixture(scope="session")
 def _mysql56(_servers: ProcessGroup, _folder: Path) -> MySql56:
-    _require(mysql56_server.missing())
+    require(mysql56_server.missing())
     server = _servers.add(MySql56("mysql56", _folder / "mysql56"))
     server.start()
     server.create_users()

@@ -68,9 +68,10 @@ class View:
 
     @property
     def heard_age_ms(self) -> int | None:
-        """Age of the newest word of stream A in datacenter B."""
-        ages = [f.read_age_ms for f in self.live_mirrors if f.read_age_ms is not None]
-        return min([*ages, *([] if self.flow.lag_ms is None else [self.flow.lag_ms])], default=None)
+        """Age of the newest word of stream A in datacenter B; as this service knows it, while it reads stream B."""
+        if self.own.is_connected and self.flow.lag_ms is not None:
+            return self.flow.lag_ms
+        return min((f.read_age_ms for f in self.live_mirrors if f.read_age_ms is not None), default=None)
 
     @property
     def held(self) -> int:
