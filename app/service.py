@@ -44,6 +44,7 @@ def create_app(
         await knowledge.follower.start()
         yield
         watching.cancel()
+        await asyncio.wait((watching,))
         knowledge.fanout.close()
         await knowledge.follower.aclose()
         audit.close()

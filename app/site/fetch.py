@@ -71,7 +71,7 @@ def _document(answer: bytes) -> Any:
         raise FetchError(f"it answers HTTP {words[1].decode('latin-1')[:20]}")
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise FetchError("it does not answer with JSON") from None
 
 

@@ -4,51 +4,55 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.site.findings_common import first_error, reasons, some_down, staleness
-from app.site.models import Finding, GatePart, State
-from app.site.view import View
+from app.site.models import Finding, State
+from app.site.view import ALIVE_MS, View
 from app.site.words import count, ended, names, spoken
 from versioning.limits import GATE_LIMIT_MS, PROVISIONAL_TTL_MS
 
 REPLICA_LATE_MS: Final = 10_000
 REPLICA_BAD_MS: Final = 60_000
 
+PROVISIONAL: Final = f"Values of keys that change meanwhile live {spoken(PROVISIONAL_TTL_MS)} and are loaded again."
+
 
 def gates(view: View) -> Iterator[Finding]:
-    provisional = f"Values of keys that change meanwhile live {spoken(PROVISIONAL_TTL_MS)} and are loaded again."
     down = [gate for gate in view.gates if gate.is_up is False]
     for gate in down:
         yield Finding(
             code="replica_unreachable",
             state=State.CRITICAL,
             part=f"gate:{gate.name}",
-            text=f"The replica {gate.name} does not answer the gate: changes wait for it {spoken(GATE_LIMIT_MS)} each.",
-            effect=f"Changes are seen {spoken(GATE_LIMIT_MS)} late. {provisional}",
+            text=f"The replica {gate.name} does not answer the gate: each change waits {spoken(GATE_LIMIT_MS)} for it.",
+            effect=f"Changes are seen {spoken(GATE_LIMIT_MS)} late. {PROVISIONAL}",
             action=f"Is it up? If it is gone for good, take it out of [[mirror.gate]]. It says: {gate.last_error}",
         )
-    lag_ms = view.flow.replica_lag_ms
-    if not down and view.doubt is None and lag_ms is not None and lag_ms > REPLICA_LATE_MS and view.is_source_alive:
-        still = max(view.gates, key=lambda gate: gate.still_ms or 0, default=None)
+    # Of several, the one whose position has stood still for longest.
+    suspect = max(down or view.gates, key=lambda gate: gate.still_ms or 0, default=None)
+    part = f"gate:{suspect.name}" if suspect else "mirror"
+    if not down and _is_late(view):
         yield Finding(
             code="replica_lagging",
-            state=State.CRITICAL if lag_ms > REPLICA_BAD_MS else State.WARNING,
-            part=f"gate:{still.name}" if still else "mirror",
-            text=f"{_replica(still)} lags: it has applied what was committed {spoken(lag_ms)} ago.",
-            effect=f"Values are as old as the replica: the data itself is not there yet. {provisional}",
+            state=State.CRITICAL if (view.flow.replica_lag_ms or 0) > REPLICA_BAD_MS else State.WARNING,
+            part=part,
+            text=f"The replica {suspect.name if suspect else ''} lags by {spoken(view.flow.replica_lag_ms)}.",
+            effect=f"Values are as old as the replica: the data itself is not there yet. {PROVISIONAL}",
             action="SHOW REPLICA STATUS on it: is its SQL thread running, is it busy?",
         )
     if view.flow.pending:
         yield Finding(
             code="keys_pending",
             state=State.WARNING,
-            part=f"gate:{down[0].name}" if down else "mirror",
+            part=part,
             text=f"{count(view.flow.pending, 'key is', 'keys are')} pending: a replica has not applied the change yet.",
             effect=f"Values of them live {spoken(PROVISIONAL_TTL_MS)} only, so they are loaded more often.",
             action="It ends by itself once every listed replica has caught up.",
         )
 
 
-def _replica(gate: GatePart | None) -> str:
-    return f"The replica {gate.name}" if gate else "A replica"
+def _is_late(view: View) -> bool:
+    """Whether replicas lag, and not only because nothing is heard of the source at all."""
+    is_heard = view.flow.lag_ms is not None and view.flow.lag_ms <= ALIVE_MS
+    return is_heard and (view.flow.replica_lag_ms or 0) > REPLICA_LATE_MS
 
 
 def stream_b(view: View) -> Iterator[Finding]:

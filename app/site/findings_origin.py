@@ -8,8 +8,11 @@ from app.site.models import Finding, SourceFigures, State
 from app.site.view import ALIVE_MS, View
 from app.site.words import ended, names, spoken
 
-HESITATES_MS: Final = 2_000
+HESITATES_MS: Final = 2_500
 """A mirror that has just been started is not connected for a moment; that is no cut link."""
+
+AHEAD_MS: Final = 1_500
+"""Sources that have appended for this long since the mirrors last heard of A prove that Redis A works."""
 
 UNSEEN: Final = "None as long as changes arrive: then one of them does run."
 UNSEEN_WHY: Final = "Do they run? Can this service reach their --metrics-port?"
@@ -49,7 +52,7 @@ def _unheard(view: View) -> Finding:
         code, part = "origin_refused", "wan"
         text = f"Redis A refuses the mirror's login: {heard}"
         action = f"Check [mirror] origin_url, its password and the ACL of Redis A.{said}"
-    elif view.is_source_alive:
+    elif _is_source_ahead(view):
         code, part = "wan_cut", "wan"
         text = f"The WAN link is cut: {heard}"
         action = f"Check the link between the datacenters; the sources still write stream A.{said}"
@@ -63,6 +66,11 @@ def _unheard(view: View) -> Finding:
         text = ended(f"Datacenter A is not reached: {heard} {nor}".strip())
         action = f"Check the link between the datacenters first, then Redis A.{said}"
     return Finding(code=code, state=State.CRITICAL, part=part, text=text, effect=staleness(view), action=action)
+
+
+def _is_source_ahead(view: View) -> bool:
+    heard_ms, source_ms = view.heard_age_ms, view.source_age_ms
+    return source_ms is not None and (heard_ms is None or heard_ms - source_ms > AHEAD_MS)
 
 
 def _stalled(view: View, live: Sequence[SourceFigures]) -> Finding:

@@ -7,7 +7,7 @@ def spoken(ms: int | None) -> str:
     """Return a duration as one would say it: "0.4 s", "12 s", "3 min"."""
     if ms is None:
         return "an unknown time"
-    if ms < 10_000:
+    if ms < 10_000 and ms % 1000:
         return f"{ms / 1000:.1f} s"
     if ms < 300_000:
         return f"{ms // 1000} s"

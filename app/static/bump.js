@@ -80,7 +80,7 @@ const json = (body, headers = {}) =>
 
 function update() {
   for (const part of form.querySelectorAll("[data-for]")) part.hidden = part.dataset.for !== what();
-  byId("spread-text").textContent = duration(Number(byId("bump-spread").value) * 1000).replace(".0", "");
+  byId("spread-text").textContent = duration(Number(byId("bump-spread").value) * 1000);
   const isPreviewed = previewed === JSON.stringify(wanted());
   const isComplete = byId("bump-reason").value.trim() && byId("bump-token").value.trim();
   byId("do-bump").disabled = !(isPreviewed && isComplete);

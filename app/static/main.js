@@ -14,7 +14,7 @@ const HISTORY_EVERY = 5;
 
 let lastAnswerMs = Date.now();
 
-function show(site) {
+function show({ site, history }) {
   lastAnswerMs = Date.now();
   showVerdict(site);
   showTiles(site);
@@ -22,17 +22,27 @@ function show(site) {
   showHits(site.toc);
   showAudit(site.audit);
   showProcesses(site);
+  if (history !== null) showHistory(history, site.flow.lag_max_ms);
 }
 
 async function poll(round) {
   try {
-    const site = await getJson("/v1/site");
-    show(site);
-    if (round % HISTORY_EVERY === 0) showHistory(await getJson("/v1/history"), site.flow.lag_max_ms);
-  } catch {
-    showUnreachable(lastAnswerMs);
+    const answer = await ask(round);
+    if (answer === null) showUnreachable(lastAnswerMs);
+    else show(answer);
+  } finally {
+    setTimeout(poll, SITE_MS, round + 1);
   }
-  setTimeout(poll, SITE_MS, round + 1);
+}
+
+// The service's answers, or null where there are none.
+async function ask(round) {
+  try {
+    const site = await getJson("/v1/site");
+    return { site, history: round % HISTORY_EVERY === 0 ? await getJson("/v1/history") : null };
+  } catch {
+    return null;
+  }
 }
 
 function showLink(isLive) {
@@ -44,4 +54,4 @@ picture.prepare();
 stamps.prepare();
 bump.prepare();
 poll(0);
-stamps.listen(showLink).catch(() => showLink(false));
+stamps.listen(showLink);

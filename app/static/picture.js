@@ -6,6 +6,8 @@ import { stateOf } from "./processes.js";
 import { place } from "./words.js";
 
 const WORDS = { ok: "ok", warning: "needs a look", critical: "broken", unknown: "unknown" };
+const SILENT_MS = 5000;
+const IN_B = new Set(["mirror", "gate", "stream_b"]);
 const ORDER = ["critical", "warning", "unknown", "ok"];
 
 export function prepare() {
@@ -31,8 +33,9 @@ export function showPicture(site) {
     setText(name, place(name.dataset.dc === "here" ? site.dc : site.origin_dc ?? "a"));
   }
   const parts = { ...site, gate: gate(site.gates) };
+  const isSilent = site.flow.lag_ms === null || site.flow.lag_ms > SILENT_MS;
   for (const node of document.querySelectorAll(".node")) showNode(node, parts[node.dataset.part]);
-  for (const hop of document.querySelectorAll(".hop")) setState(hop, flows(parts, hop.dataset.from));
+  for (const hop of document.querySelectorAll(".hop")) setState(hop, flows(parts, hop.dataset.from, isSilent));
 }
 
 function showNode(node, part) {
@@ -58,8 +61,9 @@ function gate(gates) {
   return { state: worst.state, text: worst.text, members };
 }
 
-// A hop is drawn as broken where the part it leaves is, or the WAN itself.
-function flows(parts, from) {
-  const state = parts[from].state;
-  return state === "warning" && from !== "wan" ? "ok" : state;
+// A hop is drawn as broken where the part it leaves is; nothing runs along it while nothing comes from A.
+function flows(parts, from, isSilent) {
+  const { state } = parts[from];
+  if (isSilent && IN_B.has(from) && state !== "critical") return "unknown";
+  return state === "warning" ? "ok" : state;
 }

@@ -33,7 +33,7 @@ export function sparkline(figure, history, nowMs, { name, value, text, floor, li
   const peakText = known.length ? `peak ${text(peak)}` : "";
   figure.replaceChildren(
     drawing,
-    el("figcaption", {}, el("span", {}, "15 min ago"), el("span", {}, peakText), el("span", {}, "now")),
+    el("figcaption", {}, el("span", {}, "−15 min"), el("span", {}, peakText), el("span", {}, "now")),
   );
   figure.setAttribute("role", "img");
   figure.setAttribute("aria-label", `${name} over the last 15 minutes${known.length ? `, ${peakText}` : ""}`);

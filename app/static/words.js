@@ -2,7 +2,7 @@
 
 export function duration(ms) {
   if (ms === null || ms === undefined) return "unknown";
-  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 10_000 && ms % 1000) return `${(ms / 1000).toFixed(1)} s`;
   if (ms < 300_000) return `${Math.floor(ms / 1000)} s`;
   return ms < 7_200_000 ? `${Math.floor(ms / 60_000)} min` : `${Math.floor(ms / 3_600_000)} h`;
 }

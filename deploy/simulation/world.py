@@ -2,7 +2,8 @@
 
     DC A: mysql-a (primary), redis-a, source-1, source-2, tob
     WAN:  one relay process, two links: MySQL replication, and the mirrors' way to redis-a
-    DC B: mysql-b (replica), redis-b, mirror-1, mirror-2, service-1, service-2, toc-1..3, toc-ttl (no stampline)
+    DC B: mysql-b (replica), redis-b, mirror-1, mirror-2, service-1, service-2, toc-1..3, toc-ttl (no stampline),
+          audit
 
 Everything listens on free ports of 127.0.0.1 and lives in one folder; `stop` leaves nothing behind.
 """
@@ -71,7 +72,7 @@ class World:
         self.mysql_b.replicate_from(self.ports.wan_mysql)
         self.mysql_a.create_database(DATABASE)
         self.mysql_b.catch_up_with(self.mysql_a)
-        say("2 sources, 2 mirrors, 2 version services, 3 ToC, 1 ToC without stampline, 1 ToB")
+        say("2 sources, 2 mirrors, 2 version services, 3 ToC, 1 ToC without stampline, 1 ToB, 1 audit")
         for role in self._roles():
             self._start_role(role)
         for name in self.http_ports:

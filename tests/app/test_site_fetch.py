@@ -42,12 +42,13 @@ async def test_a_document_is_read_to_its_end() -> None:
         (b"HTTP/1.1 503 Not Ready\r\n\r\n{}", "it answers HTTP 503"),
         (HEAD + b"<html>", "it does not answer with JSON"),
         (HEAD + b"\xff", "it does not answer with JSON"),
+        (HEAD + b"[" * 200_000, "it does not answer with JSON"),
         (b"220 smtp.example ESMTP\r\n", "it does not answer as HTTP"),
         (b"", "it does not answer as HTTP"),
         (HEAD + b" " * fetch.BODY_BYTES_MAX, "it answers with more than 256 KiB"),
         (None, "silent for 50 ms"),
     ],
-    ids=["503", "html", "bytes", "smtp", "empty", "large", "silent"],
+    ids=["503", "html", "bytes", "deep", "smtp", "empty", "large", "silent"],
 )
 async def test_no_document_is_a_reason(answer: bytes | None, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if answer is None:

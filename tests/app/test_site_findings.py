@@ -60,6 +60,11 @@ def test_with_stalled_sources_too_it_is_redis_a() -> None:
     assert codes == ["stream_a_lost", "sources_stalled"]
 
 
+def test_a_redis_a_that_has_just_died_is_not_taken_for_a_cut_link() -> None:
+    codes = Site(sources=[source(read_age_ms=2_200)], mirrors=cut_mirrors(), lag_ms=3_000).codes()
+    assert codes == ["stream_a_lost"]
+
+
 def test_with_no_source_answering_either_it_is_datacenter_a() -> None:
     site = Site(sources=[source(is_up=False)], mirrors=cut_mirrors(), lag_ms=12_000).draw()
     assert [finding.code for finding in site.findings] == ["origin_unreachable"]
