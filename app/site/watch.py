@@ -42,6 +42,8 @@ class SiteWatch:
         now, index = self._knowledge.clock(), self._knowledge.index
         self._rates.add(now.monotonic_ms, dict(self._counts))
         rates = self.rates()
+        if not self._knowledge.follower.is_covered:
+            return  # Nothing is observed before the window is read; that is no lag.
         self.history.add(
             Sample(
                 now.ms,

@@ -44,10 +44,13 @@ function row(entry) {
   const marks = ["pending", "settled"].filter((mark) => entry[mark]);
   return el("tr", { "data-kind": entry.kind, class: entry.isNew ? "new" : null },
     el("td", {}, clock(millis(entry)), el("span", { class: "stamp" }, entry.stamp)),
-    el("td", {}, el("span", { class: "kind" }, WORDS[entry.kind] ?? entry.kind),
+    el("td", {}, el("span", { class: "kind" }, isBump(entry) ? "bump" : (WORDS[entry.kind] ?? entry.kind)),
       ...marks.map((mark) => el("span", { class: "mark" }, ` ${mark}`))),
     el("td", {}, ...names(entry), entry.gtid ? el("span", { class: "gtid" }, `commit ${entry.gtid}`) : null));
 }
+
+// A change that no commit stands behind was made by a person.
+const isBump = (entry) => entry.kind === "change" && !entry.gtid && !entry.settled;
 
 function names(entry) {
   const all = entry.keys ?? entry.namespaces ?? [];
@@ -56,6 +59,7 @@ function names(entry) {
   const shown = first.slice(0, KEYS_SHOWN).map((name) => el("code", {}, name));
   if (all.length > KEYS_SHOWN) shown.push(` and ${all.length - KEYS_SHOWN} more`);
   if (entry.kind === "generation") shown.push(` over ${duration(entry.spread_ms)}: ${entry.reason}`);
+  else if (entry.kind === "replayed") shown.push(`all changes since ${clock(entry.since_ms)} are stamped again`);
   else if (entry.reason) shown.push(entry.reason);
   return shown;
 }

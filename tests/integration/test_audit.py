@@ -73,6 +73,9 @@ def test_right_and_wrong_values_are_told_apart_and_counted(world: World) -> None
         audit.process.wait_until(lambda: is_counted("consistent"), DEADLINE_S)
         world.feed.change("tracker_web:2")
         audit.process.wait_until(lambda: is_counted("wrong"), DEADLINE_S)
+        rows = {(row["namespace"], row["after_s"]): row for row in audit.get("/status")["rows"]}
+        row = rows["tracker_web", 0.3]
+        assert (row["consistent"], row["wrong"], row["nines"]) == (1, 1, "0.3")
         audit.process.stop(DEADLINE_S)
         assert audit.process.exit_code == 1
 
