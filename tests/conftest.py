@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadGroupScheduling
 
 from deploy.simulation import mariadb as mariadb_server
 from deploy.simulation import mysql56 as mysql56_server
@@ -30,6 +31,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent / "integration" in item.path.parents:
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """Give all tests of the browser to one worker: they share processes. (xdist's marks do nothing under pytest 9.2.)"""
+    scheduler = LoadGroupScheduling(config, log)
+    by_group = scheduler._split_scope
+    scheduler._split_scope = lambda nodeid: "browser" if nodeid.startswith("tests/browser/") else by_group(nodeid)
+    return scheduler
 
 
 def require(missing: str | None) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import TIMEOUT_MS, OpenPage
 from tests.browser.pipeline import TOKEN, Pipeline
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.integration
 
 expect.set_options(timeout=TIMEOUT_MS)
 
