@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
-    """Give all tests of the browser to one worker: they share processes. (xdist's marks do nothing under pytest 9.2.)"""
+    """One worker gets the tests of the browser: they share processes. (xdist's marks do nothing under pytest 9.2.)"""
     scheduler = LoadGroupScheduling(config, log)
     by_group = scheduler._split_scope
     scheduler._split_scope = lambda nodeid: "browser" if nodeid.startswith("tests/browser/") else by_group(nodeid)
