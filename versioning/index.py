@@ -46,7 +46,7 @@ class Index:
     @property
     def keys(self) -> Iterable[str]:
         """Those that changed within the window. To copy them at once, take ``list``: the follower goes on writing."""
-        return self._stamps.keys()
+        return self.stamps.keys()
 
     @property
     def pending_count(self) -> int:

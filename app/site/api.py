@@ -71,7 +71,7 @@ def _flow(knowledge: Knowledge, watch: SiteWatch, now: Now) -> Flow:
     index, rates = knowledge.index, watch.rates()
     return Flow(
         lag_ms=index.liveness.lag_ms(now),
-        lag_max_ms=index.max_lag_ms,
+        lag_max_ms=index.liveness.max_lag_ms,
         replica_lag_ms=index.liveness.replica_lag_ms(now),
         changes_per_s=rates["changes"],
         keys_per_s=rates["keys"],

@@ -31,8 +31,9 @@ TIMEOUT_MS = 20_000
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ends with its module: while it lasts, playwright keeps an event loop running in this thread."""
     require(None if CHROMIUM.exists() else f"no {CHROMIUM}: run deploy/setup.sh --test")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS])
