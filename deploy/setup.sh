@@ -43,6 +43,8 @@ missing_packages() {
   if [ "$with_tests" = yes ] && ! has npm; then echo npm; fi
   # And they look at the dashboard in a real browser; playwright brings none of its own.
   if [ "$with_tests" = yes ] && ! has chromium; then echo chromium; fi
+  # Only promtool of it: alerts are tested with the real one.
+  if [ "$with_tests" = yes ] && ! has promtool; then echo prometheus; fi
 }
 
 is_debian() { # 12 or newer
@@ -81,6 +83,7 @@ install_packages() {
     case $package in
       mariadb-server) disable mariadb ;;
       redis-server) disable redis-server ;;
+      prometheus) disable prometheus ;;
     esac
   done
 }
