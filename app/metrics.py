@@ -2,27 +2,32 @@
 
 from collections.abc import Iterable
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from app.knowledge import Knowledge
+from versioning.client import exposition
+from versioning.client.exposition import histogram
+
+PREFIX = "stampline_service"
 
 
 class KnowledgeCollector(Collector):
     def __init__(self, knowledge: Knowledge, dc: str) -> None:
         self._knowledge = knowledge
-        self._dc = dc
+        self._labels = {"dc": dc}
 
     def collect(self) -> Iterable[Metric]:
         knowledge, now = self._knowledge, self._knowledge.clock()
-        index, stats = knowledge.index, knowledge.follower.stats
-        lag_ms, replica_lag_ms = index.liveness.lag_ms(now), index.liveness.replica_lag_ms(now)
-        # No number is better than a wrong one: a lag nobody knows is absent.
-        if lag_ms is not None:
-            yield self._gauge("lag_seconds", "Age of the source's last proof of life", lag_ms / 1000)
-        if replica_lag_ms is not None:
+        index, stats, live = knowledge.index, knowledge.follower.stats, knowledge.index.liveness
+        # No number is better than a wrong one: a time nobody knows is absent.
+        if live.read_ms:
             yield self._gauge(
-                "replica_lag_seconds", "Age of what every listed replica has applied", replica_lag_ms / 1000
+                "read_timestamp_seconds", "Unix time up to which the source has read", live.read_ms / 1000
+            )
+        if live.applied_ms:
+            yield self._gauge(
+                "applied_timestamp_seconds", "Unix time up to which every replica has applied", live.applied_ms / 1000
             )
         yield self._gauge("vouches", "1: lookups can be trusted", int(knowledge.doubt(now) is None))
         yield self._gauge("follower_connected", "1: the stream answers", int(stats.is_connected))
@@ -32,25 +37,23 @@ class KnowledgeCollector(Collector):
         yield self._counter("entries", "Entries followed", stats.entries)
         yield self._counter("breaks", "Breaks of the stream's continuity", stats.breaks)
         yield self._counter("poisoned_entries", "Entries that could not be decoded", stats.poisoned)
-        yield self._counter("reconnects", "Links to the stream lost", stats.reconnects)
+        yield exposition.counter_by_reason(
+            f"{PREFIX}_reconnects", "Links to the stream lost, by reason", self._labels, (), stats.reconnects_by_reason
+        )
         yield self._counter(
             "slow_listeners", "Clients of /v1/stream let go because they did not keep up", knowledge.fanout.slow_count
         )
+        text = "From an entry's stamp until it was followed"
+        yield histogram(f"{PREFIX}_stream_latency_seconds", text, self._labels, stats.stream_latency)
+        text = "From a commit until its entry was followed"
+        yield histogram(f"{PREFIX}_commit_latency_seconds", text, self._labels, stats.commit_latency)
 
     def _gauge(self, name: str, text: str, value: float) -> Metric:
-        family = GaugeMetricFamily(f"stampline_service_{name}", text, labels=["dc"])
-        family.add_metric([self._dc], value)
-        return family
+        return exposition.gauge(f"{PREFIX}_{name}", text, self._labels, value)
 
     def _counter(self, name: str, text: str, value: float) -> Metric:
-        family = CounterMetricFamily(f"stampline_service_{name}", text, labels=["dc"])
-        family.add_metric([self._dc], value)
-        return family
+        return exposition.counter(f"{PREFIX}_{name}", text, self._labels, value)
 
 
 def registry(*collectors: Collector) -> CollectorRegistry:
-    """A registry of its own: several services in one process (tests) do not meet."""
-    made = CollectorRegistry()
-    for collector in collectors:
-        made.register(collector)
-    return made
+    return exposition.new_registry(*collectors)

@@ -1,72 +1,64 @@
-"""Counts of a source or a mirror as Prometheus metrics, read at the scrape. Labels: dc, reason, gate; never a key."""
+"""Counts of a source or a mirror as Prometheus metrics, read at the scrape. Labels: dc, reason, gate; never a key.
 
-from collections.abc import Iterable, Iterator
-from dataclasses import fields
+Every field of the stats is in a table here, or in ``NOT_EXPORTED`` with its reason; a test holds that.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from replicator.mirror.options import MirrorStats
+from replicator.metric_names import BY_REASON, COUNTERS, GATE, GAUGES, HISTOGRAMS, RENAMED, TIMES
+from replicator.mirror.options import GateStats, MirrorStats
 from replicator.source.stats import SourceStats
+from versioning.client import exposition
+from versioning.client.exposition import new_registry
 
-GAUGES: Final = frozenset({"held", "pending", "is_connected", "is_up"})
-TIMES: Final = {"read_ms": "read_timestamp_seconds", "applied_ms": "applied_timestamp_seconds"}
-"""Unix times: their age is the lag, and Prometheus has the better clock for that."""
-
-BY_REASON: Final = {"breaks_by_reason": "breaks_by_reason", "reconnects_by_reason": "reconnects"}
-NOT_NUMBERS: Final = frozenset({"last_error", "gates", "applied"})
+NOT_EXPORTED: Final = {
+    "last_error": "text: it is in the log, and may name servers",
+    "gates": "exported one by one",
+    "applied": "a position is no number",
+    "breaks": "the sum of breaks_by_reason",
+}
 
 
 class StatsCollector(Collector):
     def __init__(self, role: str, stats: SourceStats | MirrorStats, dc: str) -> None:
         self._prefix = f"stampline_{role}"
         self._stats = stats
-        self._dc = dc
+        self._labels = {"dc": dc}
 
     def collect(self) -> Iterable[Metric]:
-        yield from self._families(self._prefix, [({"dc": self._dc}, self._stats)])
-        yield from self._by_reason()
-        gates = getattr(self._stats, "gates", {})
-        yield from self._families(f"{self._prefix}_gate", [({"dc": self._dc, "gate": n}, g) for n, g in gates.items()])
+        for field, text in COUNTERS.items():
+            yield from self._one(exposition.counter, field, RENAMED.get(field, field), text)
+        for field, (shown, text) in GAUGES.items():
+            yield from self._one(exposition.gauge, field, shown, text)
+        for field, (shown, text) in HISTOGRAMS.items():
+            yield from self._one(exposition.histogram, field, shown, text)
+        for field, (shown, text) in TIMES.items():
+            if hasattr(self._stats, field):
+                yield exposition.gauge(
+                    f"{self._prefix}_{shown}", text, self._labels, getattr(self._stats, field) / 1000
+                )
+        for field, (shown, text, known) in BY_REASON.items():
+            if hasattr(self._stats, field):
+                name, counts = f"{self._prefix}_{shown}", getattr(self._stats, field)
+                yield exposition.counter_by_reason(name, text, self._labels, known, counts)
+        yield from self._gates(getattr(self._stats, "gates", {}))
 
-    def _families(self, prefix: str, labelled: list[tuple[dict[str, str], Any]]) -> Iterator[Metric]:
-        if not labelled:
-            return
-        labels, first = labelled[0]
-        for name in (field.name for field in fields(first)):
-            if name in BY_REASON or name in NOT_NUMBERS:
-                continue
-            family = _family(prefix, name, list(labels))
-            for values, stats in labelled:
-                value = getattr(stats, name)
-                family.add_metric(list(values.values()), value / 1000 if name in TIMES else value)
+    def _one(self, make: Any, field: str, shown: str, text: str) -> Iterator[Metric]:
+        if hasattr(self._stats, field):
+            yield make(f"{self._prefix}_{shown}", text, self._labels, getattr(self._stats, field))
+
+    def _gates(self, gates: Mapping[str, GateStats]) -> Iterator[Metric]:
+        for field, (shown, text) in GATE.items() if gates else ():
+            make = GaugeMetricFamily if field == "is_up" else CounterMetricFamily
+            family = make(f"{self._prefix}_gate_{shown}", text, labels=[*self._labels, "gate"])
+            for name, stats in gates.items():
+                family.add_metric([*self._labels.values(), name], getattr(stats, field))
             yield family
-
-    def _by_reason(self) -> Iterator[Metric]:
-        for name, shown in BY_REASON.items():
-            counts: dict[str, int] = getattr(self._stats, name, {})
-            if not counts:
-                continue
-            family = CounterMetricFamily(f"{self._prefix}_{shown}", _words(shown), labels=["dc", "reason"])
-            for reason, count in counts.items():
-                family.add_metric([self._dc, reason], count)
-            yield family
-
-
-def _family(prefix: str, name: str, labels: list[str]) -> GaugeMetricFamily | CounterMetricFamily:
-    if name in TIMES:
-        return GaugeMetricFamily(f"{prefix}_{TIMES[name]}", f"Unix time: {_words(name)}", labels=labels)
-    if name in GAUGES:
-        return GaugeMetricFamily(f"{prefix}_{name.removeprefix('is_')}", _words(name), labels=labels)
-    return CounterMetricFamily(f"{prefix}_{name}", _words(name), labels=labels)
-
-
-def _words(name: str) -> str:
-    return name.removesuffix("_ms").replace("_", " ")
 
 
 def registry(role: str, stats: SourceStats | MirrorStats, dc: str) -> CollectorRegistry:
-    made = CollectorRegistry()
-    made.register(StatsCollector(role, stats, dc))
-    return made
+    return new_registry(StatsCollector(role, stats, dc))

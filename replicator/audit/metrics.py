@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from replicator.audit.tally import Tally
+from versioning.client.exposition import new_registry
 
 
 class TallyCollector(Collector):
@@ -33,6 +34,4 @@ class TallyCollector(Collector):
 
 
 def registry(tally: Tally, dc: str) -> CollectorRegistry:
-    made = CollectorRegistry()
-    made.register(TallyCollector(tally, dc))
-    return made
+    return new_registry(TallyCollector(tally, dc))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from versioning.errors import ConfigError
+from versioning.histogram import Histogram
 from versioning.limits import GATE_LIMIT_MS, WINDOW_MS
 
 BATCH_ENTRIES_MAX: Final = 500
@@ -90,6 +91,10 @@ class MirrorStats:
     """Whether the origin is being read now."""
     last_error: str = ""
     gates: dict[str, GateStats] = field(default_factory=dict)
+    stream_latency: Histogram = field(default_factory=Histogram)
+    """From the origin's stamp of each change and generation until this mirror had appended it."""
+    gate_hold: Histogram = field(default_factory=Histogram)
+    """From the arrival of the same here until then: mostly what they waited for the replicas."""
 
     def count_break(self, reason: str) -> None:
         self.breaks += 1

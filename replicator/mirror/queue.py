@@ -202,10 +202,9 @@ class MirrorQueue:
         """The last origin entry that is known to be in the target stream."""
         return self._floor
 
-    def drop(self, count: int) -> None:
-        """Forget what has been appended."""
-        for _ in range(count):
-            self._drop_first()
+    def drop(self, count: int) -> list[Held]:
+        """Forget what has been appended, and return it."""
+        return [self._drop_first() for _ in range(count)]
 
     def drop_through(self, position: MirrorPosition) -> int:
         """Forget what another mirror has appended; raises BrokenOriginError where it was not what this one has read."""

@@ -7,7 +7,7 @@ appended it. After a lost answer the checkpoint tells which.
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -17,7 +17,7 @@ from replicator.mirror.gate import WAIT_MS, GateBoard, Target
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.plan import Plan, make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
-from replicator.mirror.queue import UNAPPLIED, MirrorQueue, Released
+from replicator.mirror.queue import UNAPPLIED, Held, MirrorQueue, Released
 from replicator.mirror.rewind import unapplied_again
 from replicator.mirror.settle import Again, due, due_by_time
 from replicator.mirror.target import MirrorTarget
@@ -212,7 +212,7 @@ class MirrorWriter:
     def _appended(self, plan: Plan, now: Now) -> None:
         self._backoff.reset()
         self.is_breaking = False
-        self.queue.drop(plan.taken)
+        self._time(self.queue.drop(plan.taken))
         self._room.set()
         if plan.heartbeat is not None:
             self._beat_ms = now.monotonic_ms
@@ -307,6 +307,13 @@ class MirrorWriter:
         stats.replays_not_claimed += plan.not_claimed
         if plan.not_claimed:
             log.warning("replay_not_claimed", hint="an unreadable entry lies in what it would vouch for")
+
+    def _time(self, appended: Sequence[Held]) -> None:
+        stats, now = self._stats, self._clock()
+        for item in appended:
+            if isinstance(item.body, Change | Generation):
+                stats.stream_latency.observe(now.ms - stamps.ms_of(item.position.stamp))
+                stats.gate_hold.observe(now.monotonic_ms - item.came_ms)
 
     def _measure(self) -> None:
         stats, state = self._stats, self._target.state

@@ -129,8 +129,11 @@ class Appender:
         stats = self._stats
         stats.appends += 1
         stats.entries += len(batch.bodies)
+        now_ms = self._now_ms()
         for body in batch.bodies:
             _count_body(stats, body)
+            if isinstance(body, Change | Generation):
+                stats.commit_latency.observe(now_ms - body.committed_ms)
 
 
 def _count_body(stats: SourceStats, body: Body) -> None:

@@ -103,7 +103,8 @@ class _Source:
             try:
                 await self._follow()
             except (UnsupportedEventError, PreflightError, DigestRefusedError) as error:
-                self._note("source_stopped", error)
+                is_unknown = isinstance(error, UnsupportedEventError)
+                self._note("source_stopped", error, "unsupported_event" if is_unknown else "source_stopped")
                 raise
             except PositionLostError as error:
                 self._note("position_lost", error)
@@ -190,8 +191,9 @@ class _Source:
         server_id = self._options.server_id or random.choice(_SERVER_IDS)
         return LinkOptions(server_id, self._options.heartbeat_ms, self._options.read_timeout_ms, threading.Event())
 
-    def _note(self, event: str, error: StamplineError) -> None:
+    def _note(self, event: str, error: StamplineError, reason: str = "") -> None:
         self._stats.last_error = str(error)
+        self._stats.count_failure(reason or event)
         self._log.warning(event, error=str(error))
 
 

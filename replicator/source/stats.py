@@ -1,6 +1,8 @@
 """What a source has counted and measured since its start; plain integers, read by whoever exports them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from versioning.histogram import Histogram
 
 
 @dataclass(slots=True)
@@ -35,3 +37,9 @@ class SourceStats:
     """Unix time in ms up to which the binlog is read and in the stream, whichever source appended it."""
     is_connected: int = 0
     last_error: str = ""
+    failures_by_reason: dict[str, int] = field(default_factory=dict)
+    commit_latency: Histogram = field(default_factory=Histogram)
+    """From each commit until its entry is in the stream. Commit times of a binlog are whole seconds."""
+
+    def count_failure(self, reason: str) -> None:
+        self.failures_by_reason[reason] = self.failures_by_reason.get(reason, 0) + 1

@@ -1,6 +1,6 @@
 """Alive, ready, metrics and status of the version service."""
 
-from tests.app.worlds import CHANGE, code_of, service
+from tests.app.worlds import CHANGE, START_MS, code_of, service
 
 
 async def test_a_service_is_alive_before_it_is_ready() -> None:
@@ -33,15 +33,17 @@ async def test_metrics_have_base_units_and_no_keys() -> None:
         await world.append(CHANGE)
         world.clock.ms += 2_500
         text = (await world.client.get("/metrics")).text
-        assert 'stampline_service_lag_seconds{dc="local"} 2.5' in text
+        assert f'stampline_service_read_timestamp_seconds{{dc="local"}} {START_MS / 1000:.1e}' in text
         assert 'stampline_service_index_keys{dc="local"} 2.0' in text
         assert "stampline_service_entries_total" in text
+        assert 'stampline_service_stream_latency_seconds_bucket{dc="local",le="0.001"} 1.0' in text
+        assert 'stampline_service_commit_latency_seconds_sum{dc="local"} 0.005' in text
         assert "tracker_web" not in text
 
 
-async def test_an_unknown_lag_is_absent_from_the_metrics() -> None:
+async def test_a_time_nobody_knows_is_absent_from_the_metrics() -> None:
     async with service() as world:
-        assert "lag_seconds" not in (await world.client.get("/metrics")).text
+        assert "timestamp_seconds" not in (await world.client.get("/metrics")).text
 
 
 async def test_status_says_what_is_known() -> None:

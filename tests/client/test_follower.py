@@ -119,3 +119,16 @@ async def test_on_a_real_redis_that_is_killed_and_comes_back_empty(new_redis) ->
     assert follower.index.verdict("t:1", filled, system_clock()) is Verdict.UNKNOWN
     await follower.aclose()
     await stream.aclose()
+
+
+async def test_latencies_are_measured_once_per_change_that_came(stream, follower) -> None:
+    await append(stream, Gap("start"), Change(("t:1",), gtid="0-1-1", committed_ms=now_ms() - 60_000))
+    await follower.start()
+    committed = Change(("t:2",), gtid="0-1-2", committed_ms=now_ms() - 700)
+    again = Change(("t:2",), gtid="0-1-2", committed_ms=now_ms() - 700, settled=True)
+    await append(stream, committed, again, Change(("t:3",)), Heartbeat(now_ms()))
+    await until(lambda: follower.stats.entries == 4)
+    # Neither what was there before, nor what is said again, nor a bump, is a commit on its way.
+    assert follower.stats.stream_latency.count == 3
+    assert follower.stats.commit_latency.count == 1
+    assert 700 <= follower.stats.commit_latency.sum_ms < 60_000

@@ -210,3 +210,12 @@ async def test_a_source_that_never_wins_still_shows_how_far_it_has_read(world: W
         await source.append([changed(2), read_up_to(2, world.now_ms)])
     assert stats.appends == 0
     assert stats.read_ms == world.now_ms
+
+
+async def test_the_time_from_each_commit_to_the_stream_is_measured_once(world: World) -> None:
+    stats = SourceStats()
+    winner, loser = await world.source(stats=stats), await world.source(stats=stats)
+    world.now_ms += 300
+    for source in (winner, loser):
+        await source.append([changed(2)])
+    assert (stats.commit_latency.count, stats.commit_latency.sum_ms) == (1, 300)

@@ -42,7 +42,7 @@ async def test_an_entry_is_mirrored_with_its_origin_when_the_replica_has_it(worl
 
 async def test_an_entry_waits_until_the_replica_has_applied_it(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-1")
-    world.start(gate, options=PATIENT)
+    mirror = world.start(gate, options=PATIENT)
     await world.beat("0-1-1")
     await world.change(1)
     await world.change(2)
@@ -50,6 +50,7 @@ async def test_an_entry_waits_until_the_replica_has_applied_it(world: MirrorWorl
     gate.apply("0-1-2")
     view = await world.until(lambda v: v.keys == ["t:1", "t:2"])
     assert not any(body.pending for body in view.changes)
+    assert mirror.stats.gate_hold.count == mirror.stats.stream_latency.count == 2
 
 
 async def test_an_entry_waits_for_every_listed_database(world: MirrorWorld) -> None:

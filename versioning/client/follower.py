@@ -9,13 +9,15 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
 from versioning.client.clock import system_clock
-from versioning.entries import Entry, Poisoned
+from versioning.entries import Change, Entry, Generation, Poisoned
 from versioning.follow import ContinuityError, Follow
+from versioning.histogram import Histogram
 from versioning.index import Index
 from versioning.liveness import Now
 
@@ -40,6 +42,20 @@ class FollowerStats:
     reconnects: int = 0
     is_connected: bool = False
     last_error: str = ""
+    reconnects_by_reason: dict[str, int] = field(default_factory=lambda: {"unavailable": 0, "access_denied": 0})
+    stream_latency: Histogram = field(default_factory=Histogram)
+    """From the stamp of each change and generation that came until it was taken in."""
+    commit_latency: Histogram = field(default_factory=Histogram)
+    """The same from the commit itself: what has none, or is said again, does not count."""
+
+    def count_reconnect(self, error: BackendError) -> None:
+        self.reconnects += 1
+        self.reconnects_by_reason["access_denied" if isinstance(error, AuthenticationError) else "unavailable"] += 1
+
+    def measure(self, body: Change | Generation, stamp: int, now_ms: int) -> None:
+        self.stream_latency.observe(now_ms - stamps.ms_of(stamp))
+        if body.gtid and body.committed_ms and not body.settled:
+            self.commit_latency.observe(now_ms - body.committed_ms)
 
 
 class Follower:
@@ -92,7 +108,7 @@ class Follower:
                 self._covered.clear()
             except BackendError as error:
                 self._report(error)
-                self.stats.reconnects += 1
+                self.stats.count_reconnect(error)
                 self.stats.is_connected = False
                 failures += 1
                 await asyncio.sleep(_backoff_s(failures, error))
@@ -114,13 +130,16 @@ class Follower:
         if not entries and block_ms:
             newest = await self.stream.read_before(None, count=1)
             self._follow.check_tail(newest[0] if newest else None)
-        self._follow.take(entries, self._clock())
+        now = self._clock()
+        self._follow.take(entries, now)
         for entry in entries:
-            self._notify(entry)
+            self._notify(entry, now.ms)
 
-    def _notify(self, entry: Entry) -> None:
+    def _notify(self, entry: Entry, now_ms: int) -> None:
         self.stats.entries += 1
-        if isinstance(entry.body, Poisoned):
+        if isinstance(entry.body, Change | Generation):
+            self.stats.measure(entry.body, entry.stamp, now_ms)
+        elif isinstance(entry.body, Poisoned):
             self.stats.poisoned += 1
             self._report(ValueError(f"poisoned entry {entry.stamp}: {entry.body.reason}"))
         for callback in self.on_entry:

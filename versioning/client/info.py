@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from versioning.client.follower import FollowerStats
+from versioning.histogram import Histogram
 from versioning.index import Index
 from versioning.liveness import Now
 from versioning.read import Counters, Tier
@@ -20,6 +21,10 @@ class CacheInfo:
     lag_ms: int | None
     """None: no heartbeat was ever seen."""
     replica_lag_ms: int | None
+    read_ms: int
+    """Unix time up to which the source has read; 0: no heartbeat was ever seen."""
+    applied_ms: int
+    """Unix time up to which every replica has applied; 0: not known."""
     watermark: int
     horizon: int
     keys: int
@@ -27,6 +32,11 @@ class CacheInfo:
     pending: int
     breaks: int
     reconnects: int
+    reconnects_by_reason: dict[str, int]
+    stream_latency: Histogram
+    """From the stamp of a change until this process knew."""
+    commit_latency: Histogram
+    """From its commit until this process knew."""
     poisoned: int
     last_error: str
     local_entries: int
@@ -62,12 +72,17 @@ def info_of(index: Index, counters: Counters, local_entries: int, now: Now, foll
         is_lagging=index.is_lagging(now),
         lag_ms=index.liveness.lag_ms(now),
         replica_lag_ms=index.liveness.replica_lag_ms(now),
+        read_ms=index.liveness.read_ms,
+        applied_ms=index.liveness.applied_ms,
         watermark=index.watermark,
         horizon=index.horizon,
         keys=len(index),
         pending=index.pending_count,
         breaks=follower.breaks,
         reconnects=follower.reconnects,
+        reconnects_by_reason=dict(follower.reconnects_by_reason),
+        stream_latency=follower.stream_latency.copy(),
+        commit_latency=follower.commit_latency.copy(),
         poisoned=follower.poisoned,
         last_error=follower.last_error,
         local_entries=local_entries,
