@@ -44,9 +44,9 @@ class KnowledgeCollector(Collector):
             "slow_listeners", "Clients of /v1/stream let go because they did not keep up", knowledge.fanout.slow_count
         )
         text = "From an entry's stamp until it was followed"
-        yield histogram(f"{PREFIX}_stream_latency_seconds", text, self._labels, stats.stream_latency)
+        yield histogram(f"{PREFIX}_stream_latency_seconds", text, self._labels, stats.latencies.stream)
         text = "From a commit until its entry was followed"
-        yield histogram(f"{PREFIX}_commit_latency_seconds", text, self._labels, stats.commit_latency)
+        yield histogram(f"{PREFIX}_commit_latency_seconds", text, self._labels, stats.latencies.commit)
 
     def _gauge(self, name: str, text: str, value: float) -> Metric:
         return exposition.gauge(f"{PREFIX}_{name}", text, self._labels, value)

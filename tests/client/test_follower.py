@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from versioning import stamp as stamps
-from versioning.backends.base import Append, UnavailableError
+from versioning.backends.base import Append, AuthenticationError, UnavailableError
 from versioning.backends.memory import MemoryStream
 from versioning.backends.redis_stream import RedisStream
 from versioning.client.clock import system_clock
@@ -129,6 +129,16 @@ async def test_latencies_are_measured_once_per_change_that_came(stream, follower
     await append(stream, committed, again, Change(("t:3",)), Heartbeat(now_ms()))
     await until(lambda: follower.stats.entries == 4)
     # Neither what was there before, nor what is said again, nor a bump, is a commit on its way.
-    assert follower.stats.stream_latency.count == 3
-    assert follower.stats.commit_latency.count == 1
-    assert 700 <= follower.stats.commit_latency.sum_ms < 60_000
+    assert follower.stats.latencies.stream.count == 3
+    assert follower.stats.latencies.commit.count == 1
+    assert 700 <= follower.stats.latencies.commit.sum_ms < 60_000
+
+
+async def test_a_refused_login_is_a_reason_of_its_own(stream, follower, monkeypatch) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise AuthenticationError("wrong password")
+
+    monkeypatch.setattr(stream, "read_before", refuse)
+    await follower.start(wait_s=0.01)
+    await until(lambda: follower.stats.reconnects > 0)
+    assert follower.stats.reconnects_by_reason == {"unavailable": 0, "access_denied": 1}

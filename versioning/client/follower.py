@@ -12,13 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
 from versioning.client.clock import system_clock
-from versioning.entries import Change, Entry, Generation, Poisoned
+from versioning.entries import Entry, Poisoned
 from versioning.follow import ContinuityError, Follow
-from versioning.histogram import Histogram
 from versioning.index import Index
+from versioning.latency import Latencies
 from versioning.liveness import Now
 
 PAGE_ENTRIES: Final = 1_000
@@ -42,20 +41,12 @@ class FollowerStats:
     reconnects: int = 0
     is_connected: bool = False
     last_error: str = ""
-    reconnects_by_reason: dict[str, int] = field(default_factory=lambda: {"unavailable": 0, "access_denied": 0})
-    stream_latency: Histogram = field(default_factory=Histogram)
-    """From the stamp of each change and generation that came until it was taken in."""
-    commit_latency: Histogram = field(default_factory=Histogram)
-    """The same from the commit itself: what has none, or is said again, does not count."""
+    logins_refused: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
 
-    def count_reconnect(self, error: BackendError) -> None:
-        self.reconnects += 1
-        self.reconnects_by_reason["access_denied" if isinstance(error, AuthenticationError) else "unavailable"] += 1
-
-    def measure(self, body: Change | Generation, stamp: int, now_ms: int) -> None:
-        self.stream_latency.observe(now_ms - stamps.ms_of(stamp))
-        if body.gtid and body.committed_ms and not body.settled:
-            self.commit_latency.observe(now_ms - body.committed_ms)
+    @property
+    def reconnects_by_reason(self) -> dict[str, int]:
+        return {"unavailable": self.reconnects - self.logins_refused, "access_denied": self.logins_refused}
 
 
 class Follower:
@@ -65,7 +56,7 @@ class Follower:
         self.stream = stream
         self.index = index
         self.stats = FollowerStats()
-        self.on_entry: list[Callable[[Entry], None]] = []
+        self.on_entry: list[Callable[[Entry], None]] = [self._measure]
         """Called with every new entry, in order, after the index has it. Must not block nor raise."""
         self._clock = clock
         self._follow = Follow(index)
@@ -108,7 +99,7 @@ class Follower:
                 self._covered.clear()
             except BackendError as error:
                 self._report(error)
-                self.stats.count_reconnect(error)
+                self.stats.reconnects += 1
                 self.stats.is_connected = False
                 failures += 1
                 await asyncio.sleep(_backoff_s(failures, error))
@@ -130,22 +121,23 @@ class Follower:
         if not entries and block_ms:
             newest = await self.stream.read_before(None, count=1)
             self._follow.check_tail(newest[0] if newest else None)
-        now = self._clock()
-        self._follow.take(entries, now)
+        self._follow.take(entries, self._clock())
         for entry in entries:
-            self._notify(entry, now.ms)
+            self._notify(entry)
 
-    def _notify(self, entry: Entry, now_ms: int) -> None:
+    def _notify(self, entry: Entry) -> None:
         self.stats.entries += 1
-        if isinstance(entry.body, Change | Generation):
-            self.stats.measure(entry.body, entry.stamp, now_ms)
-        elif isinstance(entry.body, Poisoned):
+        if isinstance(entry.body, Poisoned):
             self.stats.poisoned += 1
             self._report(ValueError(f"poisoned entry {entry.stamp}: {entry.body.reason}"))
         for callback in self.on_entry:
             callback(entry)
 
+    def _measure(self, entry: Entry) -> None:
+        self.stats.latencies.observe(entry, self._clock().ms)
+
     def _report(self, error: Exception) -> None:
+        self.stats.logins_refused += isinstance(error, AuthenticationError)
         if str(error) != self.stats.last_error:
             self.stats.last_error = str(error)
             _log.warning("%s", error)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from versioning.client.follower import FollowerStats
-from versioning.histogram import Histogram
 from versioning.index import Index
+from versioning.latency import Latencies
 from versioning.liveness import Now
 from versioning.read import Counters, Tier
 from versioning.verdict import Verdict
@@ -33,10 +33,8 @@ class CacheInfo:
     breaks: int
     reconnects: int
     reconnects_by_reason: dict[str, int]
-    stream_latency: Histogram
-    """From the stamp of a change until this process knew."""
-    commit_latency: Histogram
-    """From its commit until this process knew."""
+    latencies: Latencies
+    """How long changes were on their way to this process."""
     poisoned: int
     last_error: str
     local_entries: int
@@ -80,9 +78,8 @@ def info_of(index: Index, counters: Counters, local_entries: int, now: Now, foll
         pending=index.pending_count,
         breaks=follower.breaks,
         reconnects=follower.reconnects,
-        reconnects_by_reason=dict(follower.reconnects_by_reason),
-        stream_latency=follower.stream_latency.copy(),
-        commit_latency=follower.commit_latency.copy(),
+        reconnects_by_reason=follower.reconnects_by_reason,
+        latencies=follower.latencies.copy(),
         poisoned=follower.poisoned,
         last_error=follower.last_error,
         local_entries=local_entries,

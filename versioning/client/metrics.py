@@ -65,9 +65,9 @@ class CacheCollector(Collector):
 
     def _latencies(self, info: CacheInfo) -> Iterator[Metric]:
         text = "From an entry's stamp until this process knew"
-        yield exposition.histogram(f"{PREFIX}_stream_latency_seconds", text, self._labels, info.stream_latency)
+        yield exposition.histogram(f"{PREFIX}_stream_latency_seconds", text, self._labels, info.latencies.stream)
         text = "From a commit until this process knew"
-        yield exposition.histogram(f"{PREFIX}_commit_latency_seconds", text, self._labels, info.commit_latency)
+        yield exposition.histogram(f"{PREFIX}_commit_latency_seconds", text, self._labels, info.latencies.commit)
 
     def _gauge(self, title: str, text: str, value: float) -> Metric:
         return exposition.gauge(f"{PREFIX}_{title}", text, self._labels, value)
