@@ -103,8 +103,7 @@ class _Source:
             try:
                 await self._follow()
             except (UnsupportedEventError, PreflightError, DigestRefusedError) as error:
-                is_unknown = isinstance(error, UnsupportedEventError)
-                self._note("source_stopped", error, "unsupported_event" if is_unknown else "source_stopped")
+                self._note("source_stopped", error, _reason(error))
                 raise
             except PositionLostError as error:
                 self._note("position_lost", error)
@@ -195,6 +194,16 @@ class _Source:
         self._stats.last_error = str(error)
         self._stats.count_failure(reason or event)
         self._log.warning(event, error=str(error))
+
+
+def _reason(error: StamplineError) -> str:
+    """Tell apart, in the count of failures, why a source stopped."""
+    match error:
+        case UnsupportedEventError():
+            return "unsupported_event"
+        case DigestRefusedError():
+            return "other_templates"
+    return "source_stopped"
 
 
 def _parts(items: list[Item]) -> Iterator[list[Item]]:

@@ -21,7 +21,7 @@ FILES = [*pages(), ROOT / "deploy" / "stampline.example.toml", ROOT / "deploy" /
 
 @pytest.fixture(scope="module")
 def flags() -> dict[str, set[str]]:
-    return dict(_flags(typer.main.get_command(build([])), ""))
+    return dict(_flags(typer.main.get_command(build("")), ""))
 
 
 def _flags(command: Any, name: str) -> Iterator[tuple[str, set[str]]]:
