@@ -15,9 +15,10 @@ from replicator.metrics import registry as replicator_registry
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.source.stats import SourceStats
 from versioning.backends.memory import MemoryStream
+from versioning.client.clock import system_clock
 from versioning.client.core import CacheCore
 from versioning.client.exposition import new_registry
-from versioning.client.follower import FollowerStats, system_clock
+from versioning.client.follower import FollowerStats
 from versioning.client.metrics import CacheCollector
 from versioning.index import Index
 from versioning.options import CacheOptions
