@@ -13,8 +13,9 @@ from versioning.liveness import Now
 from versioning.options import CacheOptions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
+    # Shared by all readers and never changed; not frozen, because that makes it three times as dear to make.
     value: Any
     """None: not found."""
     fill_stamp: int

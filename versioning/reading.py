@@ -86,6 +86,23 @@ class Reading:
         self.counters.count_served(Tier.STALE, verdict)
         return Read(held.value, Tier.STALE, held.fill_stamp, verdict, held.age_ms(now))
 
+    def take_hit(self, key: str, data: bytes | None, now: Now) -> Held | None:
+        """Serve and keep what Redis has, where it is FRESH: the common case, and no decision. None: the plan's turn."""
+        if data is None:
+            return None
+        try:
+            head, payload = header.unpack(data)
+            if self.index.verdict(key, head.fill_stamp, now) is not Verdict.FRESH:
+                return None
+            value = None if head.is_absent else self.serializer.loads(payload)
+        except Exception:  # noqa: BLE001 - the plan reads it again, and counts what is wrong with it
+            return None
+        held = hold(value, head, now, self.options)
+        if held is not None:
+            self.counters.count_served(Tier.REDIS, Verdict.FRESH)
+            self.local.put(key, held)
+        return held
+
     def take_in(self, data: bytes, now: Now) -> Held | None:
         """Read a stored value; None, counted, for one that is not ours or cannot be read."""
         try:

@@ -3,7 +3,8 @@
 A plan is a generator. It yields effects, one at a time, and is sent what came of each; the shells
 (``client.async_cache``, ``client.sync_cache``) only perform. The order of a miss is this:
 
-1. ``GetValues`` from Redis. What may be served is served: FRESH, or UNKNOWN and young.
+1. ``GetValues`` from Redis, which the shell may have done already: it serves plain hits by itself. What may be served
+   is served: FRESH, or UNKNOWN and young.
 2. ``TryLeases`` for the rest. Whoever gets a lease looks again first: another process may have filled the value and
    given the lease back since step 1, and one change means one load.
 3. ``Load`` with the lease; the fill stamp and the fill time are read BEFORE it begins.
@@ -21,6 +22,7 @@ from versioning import header, lease
 from versioning.effects import (
     FAILED,
     Effect,
+    Failed,
     FillValues,
     GetValues,
     Load,
@@ -40,9 +42,12 @@ from versioning.reading import Reading
 Plan = Generator[Effect, Any, dict[str, Read]]
 
 
-def plan_read(reading: Reading, keys: Sequence[str]) -> Plan:
-    """Read keys that the local cache could not serve."""
-    return _Refill(reading, keys, reading.still_usable(keys)).run()
+Answers = Mapping[str, bytes | None] | Failed
+
+
+def plan_read(reading: Reading, keys: Sequence[str], looked: Answers | None = None) -> Plan:
+    """Read keys that the local cache could not serve. ``looked``: what Redis has answered to the shell, if it asked."""
+    return _Refill(reading, keys, reading.still_usable(keys)).run(looked)
 
 
 def plan_refresh(reading: Reading, keys: Sequence[str]) -> Plan:
@@ -64,10 +69,13 @@ class _Refill:
         self._has_waited = False
         self._is_redis_down = False
 
-    def run(self) -> Plan:
+    def run(self, looked: Answers | None) -> Plan:
         reading = self._reading
         waits_ms = lease.waits_ms(reading.jitter)
-        missing = yield from self._read_redis(self._keys)
+        if looked is None:
+            missing = yield from self._read_redis(self._keys)
+        else:
+            missing = self._take(self._keys, looked)
         reading.counters.misses += len(missing)
         while missing and not self._is_redis_down:
             leased = yield from self._try_leases(missing)
@@ -103,13 +111,17 @@ class _Refill:
 
     def _read_redis(self, keys: tuple[str, ...]) -> Generator[Effect, Any, tuple[str, ...]]:
         """Serve what Redis has; return the keys that still miss."""
-        reading = self._reading
         answer = yield GetValues(keys)
-        if answer is FAILED:
+        return self._take(keys, answer if answer is FAILED else dict(zip(keys, answer, strict=True)))
+
+    def _take(self, keys: tuple[str, ...], answers: Answers) -> tuple[str, ...]:
+        reading = self._reading
+        if isinstance(answers, Failed):
             self._note_failure()
             return keys
         now = reading.clock()
-        for key, data in zip(keys, answer, strict=True):
+        for key in keys:
+            data = answers.get(key)
             if data is None or data == self._judged.get(key):
                 continue
             self._judged[key] = data

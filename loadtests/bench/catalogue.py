@@ -8,6 +8,9 @@ from loadtests.bench.contract import Benchmark
 MODULES: Final = {
     "r1-local-hit": "loadtests.bench.r01_local_hit",
     "r2-async-hit": "loadtests.bench.r02_async_hit",
+    "r3-redis-hit": "loadtests.bench.r03_redis_hit",
+    "r3-redis-hit-async": "loadtests.bench.r03_redis_hit_async",
+    "r4-concurrent-reads": "loadtests.bench.r04_concurrent_reads",
 }
 """Each has one constant, ``BENCHMARK``."""
 

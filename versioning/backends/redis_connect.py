@@ -49,6 +49,22 @@ _UNAVAILABLE: Final = (
 )
 
 
+class Border:
+    """What ``translated`` is for asyncio, for threads: no cancellation can be lost there. Made once, entered often."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def translate(self, error: Exception) -> BackendError:
+        return _translation(self._address, error)
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, redis.exceptions.RedisError | OSError):
+            raise self.translate(error) from error
+
+
 @contextmanager
 def translated(address: str) -> Iterator[None]:
     """The border: whatever the driver raises inside comes out as a BackendError that names the server.

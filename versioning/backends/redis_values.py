@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, Final, Self
 
+from hiredis import pack_command
+
 from versioning.backends.base import Fill
-from versioning.backends.redis_connect import RedisAddress, aclose, close, translated
+from versioning.backends.redis_connect import Border, RedisAddress, aclose, close, translated
+from versioning.backends.redis_lanes import Lanes
+from versioning.backends.redis_pipeline import Pipeline
 
 TIMEOUT_MS: Final = 50
 """A read that takes longer than this costs more than the database would."""
@@ -17,6 +21,11 @@ TIMEOUT_MS: Final = 50
 _LUA: Final = files("versioning.backends") / "lua"
 _FILL: Final = (_LUA / "fill.lua").read_text()
 _RELEASE: Final = (_LUA / "release.lua").read_text()
+
+
+def _packed(*words: str) -> bytes:
+    packed: bytes = pack_command(words)  # type: ignore[arg-type]  # its stubs know tuples of one
+    return packed
 
 
 class _Names:
@@ -37,11 +46,12 @@ class RedisValues:
     """A ``ValueBackend``: safe to share between threads."""
 
     def __init__(self, address: RedisAddress, *, prefix: str = "", timeout_ms: int = TIMEOUT_MS) -> None:
-        self._address = str(address)
+        self._border = Border(str(address))
         self._names = _Names(prefix)
         self._is_cluster = address.kind == "cluster"
-        with translated(self._address):
+        with self._border:
             self._client = address.connect(timeout_ms)
+        self._lanes = None if self._is_cluster else Lanes(self._client.connection_pool)
         self._fill = self._client.register_script(_FILL)
         self._release = self._client.register_script(_RELEASE)
 
@@ -50,16 +60,21 @@ class RedisValues:
         return cls(RedisAddress.parse(url), **options)
 
     def get(self, key: str) -> bytes | None:
-        with translated(self._address):
-            return self._client.get(self._names.value(key))  # type: ignore[no-any-return]
+        name = self._names.value(key)
+        with self._border:
+            if self._lanes is None:
+                return self._client.get(name)  # type: ignore[no-any-return]
+            return self._lanes.ask(_packed("GET", name))  # type: ignore[no-any-return]
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        with translated(self._address):
-            read = self._client.mget_nonatomic if self._is_cluster else self._client.mget
-            return read(self._names.values(keys))  # type: ignore[no-any-return]
+        names = self._names.values(keys)
+        with self._border:
+            if self._lanes is None:
+                return self._client.mget_nonatomic(names)  # type: ignore[no-any-return]
+            return self._lanes.ask(_packed("MGET", *names))  # type: ignore[no-any-return]
 
     def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
-        with translated(self._address):
+        with self._border:
             if len(keys) == 1:
                 return [bool(self._client.set(self._names.lease(keys[0]), token, nx=True, px=ttl_ms))]
             with self._client.pipeline(transaction=False) as pipe:
@@ -68,7 +83,7 @@ class RedisValues:
                 return [bool(granted) for granted in pipe.execute()]
 
     def fill(self, fills: Sequence[Fill]) -> list[bool]:
-        with translated(self._address):
+        with self._border:
             if len(fills) == 1 or self._is_cluster:
                 return [bool(self._fill(*self._fill_arguments(fill))) for fill in fills]
             with self._client.pipeline(transaction=False) as pipe:
@@ -77,11 +92,13 @@ class RedisValues:
                 return [bool(stored) for stored in pipe.execute()]
 
     def release(self, keys: Sequence[str], token: str) -> None:
-        with translated(self._address):
+        with self._border:
             for key in keys:
                 self._release([self._names.lease(key)], [token])
 
     def close(self) -> None:
+        if self._lanes is not None:
+            self._lanes.give_back()
         close(self._client)
 
     def _fill_arguments(self, fill: Fill) -> tuple[list[str], list[Any]]:
@@ -96,6 +113,7 @@ class AsyncRedisValues:
         self._names = _Names(prefix)
         self._is_cluster = address.kind == "cluster"
         self._client = address.connect_async(timeout_ms)
+        self._pipeline = None if self._is_cluster else Pipeline(self._client.connection_pool, self._address, timeout_ms)
         self._fill = self._client.register_script(_FILL)
         self._release = self._client.register_script(_RELEASE)
 
@@ -104,13 +122,18 @@ class AsyncRedisValues:
         return cls(RedisAddress.parse(url), **options)
 
     async def get(self, key: str) -> bytes | None:
+        name = self._names.value(key)
+        if self._pipeline is not None:
+            return await self._pipeline.ask(_packed("GET", name))  # type: ignore[no-any-return]
         with translated(self._address):
-            return await self._client.get(self._names.value(key))  # type: ignore[no-any-return]
+            return await self._client.get(name)  # type: ignore[no-any-return]
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        names = self._names.values(keys)
+        if self._pipeline is not None:
+            return await self._pipeline.ask(_packed("MGET", *names))  # type: ignore[no-any-return]
         with translated(self._address):
-            read = self._client.mget_nonatomic if self._is_cluster else self._client.mget
-            return await read(self._names.values(keys))  # type: ignore[no-any-return]
+            return await self._client.mget_nonatomic(names)  # type: ignore[no-any-return]
 
     async def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
         with translated(self._address):
@@ -136,6 +159,8 @@ class AsyncRedisValues:
                 await self._release([self._names.lease(key)], [token])
 
     async def aclose(self) -> None:
+        if self._pipeline is not None:
+            await self._pipeline.aclose()
         await aclose(self._client)
 
     def _fill_arguments(self, fill: Fill) -> tuple[list[str], list[Any]]:

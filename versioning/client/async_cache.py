@@ -13,7 +13,7 @@ from versioning.backends.redis_values import AsyncRedisValues
 from versioning.client import forks
 from versioning.client.backend import LEFT_BEHIND, Opened
 from versioning.client.clock import system_clock
-from versioning.client.core import CacheCore
+from versioning.client.core import CacheCore, Found
 from versioning.client.decorator import CallKey
 from versioning.client.follower import START_MAX_S, Follower, FollowerStats
 from versioning.client.info import CacheInfo
@@ -34,7 +34,7 @@ from versioning.liveness import Now
 from versioning.options import CacheOptions
 from versioning.read import Read
 from versioning.reading import Serializer
-from versioning.readplan import Plan, plan_read, plan_refresh
+from versioning.readplan import Answers, Plan, plan_read, plan_refresh
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -129,11 +129,11 @@ class AsyncVersionedCache:
         held = self._hit(key)
         if held is not None:
             return held.value  # type: ignore[no-any-return]
-        return (await self._read(key, loader)).value  # type: ignore[no-any-return]
+        return (await self._find(key, loader)).value  # type: ignore[no-any-return]
 
     async def read(self, key: str, loader: Loader[Any]) -> Read:
         """Like ``get``, and says how new the value is and where it came from."""
-        return self._core.read_fresh(key) or await self._read(key, loader)
+        return self._core.read_fresh(key) or self._core.read_of(await self._find(key, loader))
 
     def peek(self, key: str, default: Any = None) -> Any:
         """Return a value only if it is in this process and FRESH. Never waits."""
@@ -142,16 +142,16 @@ class AsyncVersionedCache:
 
     async def get_many(self, keys: Iterable[str], loader: ManyLoader[T]) -> dict[str, T | None]:
         """Return the values of all keys; ``loader`` maps those that miss to theirs. Absent there: not found."""
-        reads = await self.read_many(keys, loader)
-        return {key: read.value for key, read in reads.items()}
+        keys, hit = tuple(dict.fromkeys(keys)), self._hit
+        found: dict[str, Found] = {key: held for key in keys if (held := hit(key)) is not None}
+        if len(found) < len(keys):
+            found |= await self._find_many(tuple(key for key in keys if key not in found), loader)
+        return {key: found[key].value for key in keys}
 
     async def read_many(self, keys: Iterable[str], loader: ManyLoader[Any]) -> Reads:
-        await self._follow_lazily()
         keys = tuple(dict.fromkeys(keys))
-        reads, missing = self._core.read_local(keys)
-        if missing:
-            reads |= await self._fly(missing, loader)
-        return {key: reads[key] for key in keys}
+        found = await self._find_many(keys, loader)
+        return {key: self._core.read_of(found[key]) for key in keys}
 
     async def refresh(self, key: str, loader: Loader[T]) -> T:
         """Load now, whatever is cached, and store it. Other processes keep their copies; a bump reaches those."""
@@ -187,12 +187,33 @@ class AsyncVersionedCache:
         self._stream.after_fork()
         self._values.after_fork()
 
-    async def _read(self, key: str, loader: Loader[Any]) -> Read:
+    async def _find(self, key: str, loader: Loader[Any]) -> Found:
+        if self._follower is None or self._is_closed:
+            await self._follow_lazily()
+        if (read := self._core.serve_local(key)) is not None:
+            return read
+        looked = None
+        if not self._flights.has(key):
+            looked = await self._look((key,))
+            if hits := self._core.take_hits(looked):
+                return hits[key]
+        return (await self._fly((key,), _of_one(loader), looked))[key]
+
+    async def _find_many(self, keys: tuple[str, ...], load: _PlanLoader) -> dict[str, Found]:
         await self._follow_lazily()
-        reads, missing = self._core.read_local((key,))
-        if missing:
-            reads = await self._fly(missing, _of_one(loader))
-        return reads[key]
+        reads, missing = self._core.read_local(keys)
+        found: dict[str, Found] = dict(reads)
+        looked: Answers | None = None
+        if alone := tuple(key for key in missing if not self._flights.has(key)):
+            looked = await self._look(alone)
+            found |= self._core.take_hits(looked)
+        if missing := tuple(key for key in missing if key not in found):
+            found |= await self._fly(missing, load, looked)
+        return found
+
+    async def _look(self, keys: tuple[str, ...]) -> Answers:
+        answer = await self._ask_redis(GetValues(keys))
+        return FAILED if answer is FAILED else dict(zip(keys, answer, strict=True))
 
     def _following(self) -> Follower | None:
         if self._follower is None and not self._stream.is_lost:
@@ -205,27 +226,31 @@ class AsyncVersionedCache:
         if self._follower is None and (follower := self._following()) is not None:
             await follower.start(0)
 
-    async def _fly(self, keys: tuple[str, ...], load: _PlanLoader) -> Reads:
+    async def _fly(self, keys: tuple[str, ...], load: _PlanLoader, looked: Answers | None) -> Reads:
         arrived = self._core.clock()
         reads: Reads = {}
         for is_last in (False, True):
-            boarded = self._board(keys, load, reads)
+            boarded = self._board(keys, load, reads, arrived, looked)
             for key, flight in boarded.items():
                 landed = (await flight.landed(key))[key]
                 # A flight of the second round took off after the first had landed, so after this reader came.
                 if is_last or self._core.accepts(key, landed, flight.began_ms, arrived):
                     reads[key] = landed
-            keys = tuple(key for key in keys if key not in reads)
+            keys, looked = tuple(key for key in keys if key not in reads), None
             if not keys:
                 break
         return reads
 
-    def _board(self, keys: tuple[str, ...], load: _PlanLoader, reads: Reads) -> dict[str, AsyncFlight]:
+    def _board(
+        self, keys: tuple[str, ...], load: _PlanLoader, reads: Reads, arrived: Now, looked: Answers | None
+    ) -> dict[str, AsyncFlight]:
         """Join the flights under way, or serve what they are replacing; take off with the other keys."""
         boarded: dict[str, AsyncFlight] = {}
+        reads |= self._core.landed_since(keys, arrived)
+        keys = tuple(key for key in keys if key not in reads)
         own = tuple(key for key in keys if self._flights.find(key) is None)
         if own:
-            plan = plan_read(self._core.reading, own)
+            plan = plan_read(self._core.reading, own, looked)
             flight = self._flights.take_off(own, self._core.clock().monotonic_ms, self._drive(plan, load))
             boarded = dict.fromkeys(own, flight)
         for key in keys:
@@ -256,6 +281,9 @@ class AsyncVersionedCache:
                     return Raised(error)
             case Wait(ms):
                 return await asyncio.sleep(ms / 1000)
+        return await self._ask_redis(effect)
+
+    async def _ask_redis(self, effect: Effect) -> Any:
         try:
             return await self._perform_on_redis(effect, self._values.get())
         except BackendError:

@@ -15,13 +15,19 @@ from versioning.client.hit import make_hit
 from versioning.client.info import CacheInfo, info_of
 from versioning.client.local import LocalCache
 from versioning.client.serializer import OrjsonSerializer
+from versioning.effects import Failed
+from versioning.held import Held
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.liveness import Now
 from versioning.options import CacheOptions
 from versioning.read import Counters, Read, Tier
 from versioning.reading import Reading, Serializer
+from versioning.readplan import Answers
 from versioning.verdict import Verdict
+
+Found = Read | Held
+"""What a read came to; a plain hit in Redis as it is held, since most callers want no more than its value."""
 
 
 class CacheCore:
@@ -55,6 +61,30 @@ class CacheCore:
         found = {key: self.reading.serve_local(check_key(key), now) for key in keys}
         reads = {key: read for key, read in found.items() if read is not None}
         return reads, tuple(key for key in found if key not in reads)
+
+    def serve_local(self, key: str) -> Read | None:
+        """Serve one key from the process, FRESH or not."""
+        return self.reading.serve_local(check_key(key), self.clock())
+
+    def take_hits(self, answers: Answers) -> dict[str, Held]:
+        """Take the plain hits out of what Redis answered; all else is for the plan."""
+        if isinstance(answers, Failed):
+            return {}
+        now, take_hit = self.clock(), self.reading.take_hit
+        return {key: held for key, data in answers.items() if (held := take_hit(key, data, now)) is not None}
+
+    def read_of(self, found: Found) -> Read:
+        """Say of a plain hit what it is."""
+        if isinstance(found, Read):
+            return found
+        return Read(found.value, Tier.REDIS, found.fill_stamp, Verdict.FRESH, found.age_ms(self.clock()))
+
+    def landed_since(self, keys: Iterable[str], arrived: Now) -> dict[str, Read]:
+        """Serve what another reader has loaded into the process since then."""
+        now = self.clock()
+        held = {key: found for key in keys if (found := self.local.find(key)) and found.fill_ms >= arrived.ms}
+        reads = {key: self.reading.serve(key, found, Tier.LOCAL, now)[0] for key, found in held.items()}
+        return {key: read for key, read in reads.items() if read is not None}
 
     def join(self, key: str) -> Read | None:
         """Note that a reader finds its key being refilled in this process; return what it may have without waiting."""

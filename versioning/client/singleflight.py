@@ -43,6 +43,9 @@ class AsyncFlights:
     def __init__(self) -> None:
         self._by_key: dict[str, AsyncFlight] = {}
 
+    def has(self, key: str) -> bool:
+        return key in self._by_key
+
     def find(self, key: str) -> AsyncFlight | None:
         return self._by_key.get(key)
 
@@ -103,6 +106,9 @@ class Flights:
     def __init__(self) -> None:
         self._by_key: dict[str, Flight] = {}
         self._lock = threading.Lock()
+
+    def has(self, key: str) -> bool:
+        return key in self._by_key
 
     def board(self, keys: Iterable[str], began_ms: int) -> tuple[Flight | None, dict[str, Flight]]:
         """Return the caller's new flight for the keys that have none, and the others' flights by key."""

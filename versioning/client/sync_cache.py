@@ -15,7 +15,7 @@ from versioning.backends.redis_values import RedisValues
 from versioning.client import forks
 from versioning.client.backend import LEFT_BEHIND, Opened
 from versioning.client.clock import system_clock
-from versioning.client.core import CacheCore
+from versioning.client.core import CacheCore, Found
 from versioning.client.decorator import CallKey
 from versioning.client.follower import START_MAX_S, FollowerStats
 from versioning.client.follower_thread import FollowerThread
@@ -38,7 +38,7 @@ from versioning.liveness import Now
 from versioning.options import CacheOptions
 from versioning.read import Read
 from versioning.reading import Serializer
-from versioning.readplan import Plan, plan_read, plan_refresh
+from versioning.readplan import Answers, Plan, plan_read, plan_refresh
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -132,11 +132,11 @@ class VersionedCache:
         held = self._hit(key)
         if held is not None:
             return held.value  # type: ignore[no-any-return]
-        return self._read(key, loader).value  # type: ignore[no-any-return]
+        return self._find(key, loader).value  # type: ignore[no-any-return]
 
     def read(self, key: str, loader: Loader[Any]) -> Read:
         """Like ``get``, and says how new the value is and where it came from."""
-        return self._core.read_fresh(key) or self._read(key, loader)
+        return self._core.read_fresh(key) or self._core.read_of(self._find(key, loader))
 
     def peek(self, key: str, default: Any = None) -> Any:
         """Return a value only if it is in this process and FRESH. Never waits."""
@@ -145,15 +145,16 @@ class VersionedCache:
 
     def get_many(self, keys: Iterable[str], loader: ManyLoader[T]) -> dict[str, T | None]:
         """Return the values of all keys; ``loader`` maps those that miss to theirs. Absent there: not found."""
-        return {key: read.value for key, read in self.read_many(keys, loader).items()}
+        keys, hit = tuple(dict.fromkeys(keys)), self._hit
+        found: dict[str, Found] = {key: held for key in keys if (held := hit(key)) is not None}
+        if len(found) < len(keys):
+            found |= self._find_many(tuple(key for key in keys if key not in found), loader)
+        return {key: found[key].value for key in keys}
 
     def read_many(self, keys: Iterable[str], loader: ManyLoader[Any]) -> Reads:
-        self._follow_lazily()
         keys = tuple(dict.fromkeys(keys))
-        reads, missing = self._core.read_local(keys)
-        if missing:
-            reads |= self._fly(missing, loader)
-        return {key: reads[key] for key in keys}
+        found = self._find_many(keys, loader)
+        return {key: self._core.read_of(found[key]) for key in keys}
 
     def refresh(self, key: str, loader: Loader[T]) -> T:
         """Load now, whatever is cached, and store it. Other processes keep their copies; a bump reaches those."""
@@ -189,12 +190,32 @@ class VersionedCache:
         self._stream.after_fork()
         self._values.after_fork()
 
-    def _read(self, key: str, loader: Loader[Any]) -> Read:
+    def _find(self, key: str, loader: Loader[Any]) -> Found:
         self._follow_lazily()
-        reads, missing = self._core.read_local((key,))
-        if missing:
-            reads = self._fly(missing, _of_one(loader))
-        return reads[key]
+        if (read := self._core.serve_local(key)) is not None:
+            return read
+        looked = None
+        if not self._flights.has(key):
+            looked = self._look((key,))
+            if hits := self._core.take_hits(looked):
+                return hits[key]
+        return self._fly((key,), _of_one(loader), looked)[key]
+
+    def _find_many(self, keys: tuple[str, ...], load: ManyLoader[Any]) -> dict[str, Found]:
+        self._follow_lazily()
+        reads, missing = self._core.read_local(keys)
+        found: dict[str, Found] = dict(reads)
+        looked: Answers | None = None
+        if alone := tuple(key for key in missing if not self._flights.has(key)):
+            looked = self._look(alone)
+            found |= self._core.take_hits(looked)
+        if missing := tuple(key for key in missing if key not in found):
+            found |= self._fly(missing, load, looked)
+        return found
+
+    def _look(self, keys: tuple[str, ...]) -> Answers:
+        answer = self._ask_redis(GetValues(keys))
+        return FAILED if answer is FAILED else dict(zip(keys, answer, strict=True))
 
     def _follow_lazily(self) -> None:
         if self._is_closed:
@@ -216,13 +237,13 @@ class VersionedCache:
         weakref.finalize(self, follower.stop)
         return follower
 
-    def _fly(self, keys: tuple[str, ...], load: ManyLoader[Any]) -> Reads:
+    def _fly(self, keys: tuple[str, ...], load: ManyLoader[Any], looked: Answers | None) -> Reads:
         arrived = self._core.clock()
         reads: Reads = {}
         for is_last in (False, True):
             own, joined = self._flights.board(keys, self._core.clock().monotonic_ms)
             if own is not None:
-                reads |= self._flights.fly(own, functools.partial(self._drive_read, own.keys, load))
+                reads |= self._flights.fly(own, functools.partial(self._refill, own.keys, load, arrived, looked))
             for key, flight in joined.items():
                 if (superseded := self._core.join(key)) is not None:
                     reads[key] = superseded
@@ -231,13 +252,16 @@ class VersionedCache:
                 # A flight of the second round took off after the first had landed, so after this reader came.
                 if landed and (is_last or self._core.accepts(key, landed[key], flight.began_ms, arrived)):
                     reads[key] = landed[key]
-            keys = tuple(key for key in keys if key not in reads)
+            keys, looked = tuple(key for key in keys if key not in reads), None
             if not keys:
                 return reads
         raise LoadFailedError(f"the loads of {keys[0]!r} were abandoned twice", hint="their threads were interrupted")
 
-    def _drive_read(self, keys: tuple[str, ...], load: ManyLoader[Any]) -> Reads:
-        return self._drive(plan_read(self._core.reading, keys), load)
+    def _refill(self, keys: tuple[str, ...], load: ManyLoader[Any], arrived: Now, looked: Answers | None) -> Reads:
+        reads = self._core.landed_since(keys, arrived)
+        if missing := tuple(key for key in keys if key not in reads):
+            reads |= self._drive(plan_read(self._core.reading, missing, looked), load)
+        return reads
 
     def _drive(self, plan: Plan, load: ManyLoader[Any]) -> Reads:
         answer: Any = None
@@ -257,6 +281,9 @@ class VersionedCache:
                     return Raised(error)
             case Wait(ms):
                 return time.sleep(ms / 1000)
+        return self._ask_redis(effect)
+
+    def _ask_redis(self, effect: Effect) -> Any:
         try:
             return self._perform_on_redis(effect, self._values.get())
         except BackendError:

@@ -1,0 +1,180 @@
+"""Reads that go past redis-py's client: a reply never reaches another reader, whatever happens to the connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from deploy.simulation.redis_server import RedisServer
+from tests.client.worlds import until
+from tests.contract.test_values import Values
+from versioning.backends import redis_lanes, redis_pipeline
+from versioning.backends.base import BackendError, UnavailableError
+from versioning.backends.redis_values import AsyncRedisValues, RedisValues
+
+pytestmark = pytest.mark.integration
+
+NUMBERS = range(50)
+IMPATIENT_MS, PATIENT_MS = 60, 10_000
+
+
+@pytest.fixture
+def server(redis_b: RedisServer) -> RedisServer:
+    """Holds the number of each key as its value, and one key of a foreign kind."""
+    with redis_b.client() as client:
+        client.mset({f"t:{number}": number for number in NUMBERS})
+        client.hset("t:hash", "field", 1)
+    return redis_b
+
+
+@pytest.fixture(params=[RedisValues, AsyncRedisValues])
+async def values(request: pytest.FixtureRequest, server: RedisServer) -> AsyncIterator[Values]:
+    flavour = request.param
+    caller = Values(flavour.from_url(server.url, timeout_ms=PATIENT_MS))
+    yield caller
+    await caller("aclose" if flavour is AsyncRedisValues else "close")
+
+
+@pytest.fixture
+async def pipelined(server: RedisServer) -> AsyncIterator[AsyncRedisValues]:
+    values = AsyncRedisValues.from_url(server.url, timeout_ms=PATIENT_MS)
+    yield values
+    await values.aclose()
+
+
+def key(number: int) -> str:
+    return f"t:{number}"
+
+
+def text(number: int) -> bytes:
+    return str(number).encode()
+
+
+def kill_connections(server: RedisServer) -> None:
+    with server.client() as client:
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+def gets(server: RedisServer) -> int:
+    with server.client() as client:
+        stats: dict[str, Any] = client.info("commandstats")
+    return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
+
+
+def readers(server: RedisServer) -> int:
+    with server.client() as client:
+        return sum(found["cmd"] in {"get", "mget"} for found in client.client_list())
+
+
+async def test_a_connection_that_was_closed_while_idle_costs_no_error(values: Values, server: RedisServer) -> None:
+    assert await values("get", key(1)) == text(1)
+    kill_connections(server)
+    await until(lambda: readers(server) == 0)
+    await asyncio.sleep(0)  # a turn, in which the loop hears of it
+    assert await values("get", key(2)) == text(2)
+
+
+async def test_an_error_for_one_key_leaves_the_connection_to_the_others(values: Values, server: RedisServer) -> None:
+    assert await values("get", key(1)) == text(1)
+    with pytest.raises(BackendError, match="WRONGTYPE"):
+        await values("get", "t:hash")
+    assert await values("get", key(2)) == text(2)
+    assert readers(server) == 1
+
+
+@pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
+async def test_a_reply_that_came_too_late_is_nobodys(flavour: Any, server: RedisServer) -> None:
+    values = Values(flavour.from_url(server.url, timeout_ms=IMPATIENT_MS))
+    server.pause()
+    try:
+        with pytest.raises(UnavailableError):
+            await values("get", key(1))
+    finally:
+        server.resume()
+    for number in NUMBERS:
+        assert await patiently(values, key(number)) == text(number)
+    await values("aclose" if flavour is AsyncRedisValues else "close")
+
+
+async def patiently(values: Values, name: str) -> Any:
+    """Read until Redis has caught up."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await values("get", name)
+            except UnavailableError:
+                await asyncio.sleep(0.01)
+
+
+def test_threads_get_their_own_replies_and_leave_connections_for_the_writes(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_lanes, "IDLE_MAX", 2)
+    values = RedisValues.from_url(server.url, timeout_ms=PATIENT_MS)
+    values._client.connection_pool.max_connections = 8
+    with ThreadPoolExecutor(8) as pool:
+        numbers = [number % len(NUMBERS) for number in range(2_000)]
+        assert list(pool.map(values.get, map(key, numbers))) == [text(number) for number in numbers]
+        assert list(pool.map(lambda _: values.try_lease([key(1)], "token", 60_000), range(5))).count([True]) == 1
+    values.close()
+    assert readers(server) == 0
+
+
+async def test_the_reads_of_one_turn_share_a_connection_and_those_of_one_key_a_command(
+    pipelined: AsyncRedisValues, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_pipeline, "UNDER_WAY_MAX", 7)
+    before = gets(server)
+    numbers = [*NUMBERS, *NUMBERS]
+    assert await asyncio.gather(*(pipelined.get(key(number)) for number in numbers)) == [text(n) for n in numbers]
+    assert gets(server) - before == len(NUMBERS)
+    assert readers(server) == 1
+
+
+async def test_a_reader_that_is_cancelled_takes_nothing_from_the_others(
+    pipelined: AsyncRedisValues, server: RedisServer
+) -> None:
+    async def read(number: int) -> bytes | None:
+        return await pipelined.get(key(number % 5))
+
+    await read(0)
+    reading = [asyncio.create_task(read(number)) for number in NUMBERS]
+    await asyncio.sleep(0)
+    for task in reading[:3] + reading[20:30]:
+        task.cancel()
+    await asyncio.sleep(0)
+    reading[35].cancel()
+    outcomes = await asyncio.gather(*reading, return_exceptions=True)
+    cancelled = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, asyncio.CancelledError)]
+    assert cancelled == [0, 1, 2, *range(20, 30), 35]
+    assert all(outcomes[number] == text(number % 5) for number in NUMBERS if number not in cancelled)
+
+
+async def test_everyone_who_waits_on_a_lost_connection_is_told(
+    pipelined: AsyncRedisValues, server: RedisServer
+) -> None:
+    await pipelined.get(key(1))
+    server.pause()
+    reading = asyncio.gather(*(pipelined.get(key(number)) for number in NUMBERS), return_exceptions=True)
+    await asyncio.sleep(0)
+    server.kill()
+    assert {type(outcome) for outcome in await reading} == {UnavailableError}
+
+
+async def test_closing_tells_those_who_wait(server: RedisServer) -> None:
+    values = AsyncRedisValues.from_url(server.url, timeout_ms=PATIENT_MS)
+    await values.get(key(1))
+    server.pause()
+    try:
+        sent = asyncio.create_task(values.get(key(1)))
+        await asyncio.sleep(0)
+        unsent = asyncio.create_task(values.get(key(2)))
+        await asyncio.sleep(0)
+        await values.aclose()
+        for waiting in (sent, unsent):
+            with pytest.raises(UnavailableError, match="closed"):
+                await waiting
+    finally:
+        server.resume()

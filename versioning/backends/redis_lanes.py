@@ -1,0 +1,70 @@
+"""Lanes: connections of redis-py's own pool, kept between reads, on which a packed command goes out and its reply
+comes back.
+
+redis-py connects, authenticates, speaks TLS and asks the sentinels; what is left out is what its client does around
+each command (pool, poll, retries, metrics), which costs as much as the command. Law: a connection goes back to the
+lanes only when its reply has been read to the end. One that failed in any way is closed, and the pool connects it anew.
+"""
+
+import os
+from contextlib import suppress
+from typing import Any, Final
+
+import redis
+
+IDLE_MAX: Final = 16
+"""Lanes kept for the next reads. All others go back to the pool, which has no more than it needs for the writes."""
+
+
+class Lanes:
+    """Safe to share between threads, and to use after a fork."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._idle: list[Any] = []
+
+    def ask(self, command: bytes) -> Any:
+        """Send a packed command and return its reply. Raises what redis-py raises."""
+        connection = self._take_idle()
+        if connection is None:
+            return self._ask_on(self._pool.get_connection(), command)
+        try:
+            return self._ask_on(connection, command)
+        except redis.ConnectionError:
+            # Closed by the server while it was idle, as may be the others: the pool looks before it hands one out.
+            self.give_back()
+            return self._ask_on(self._pool.get_connection(), command)
+
+    def give_back(self) -> None:
+        """Return the idle lanes to the pool."""
+        while (connection := self._take_idle()) is not None:
+            self._pool.release(connection)
+
+    def _take_idle(self) -> Any:
+        with suppress(IndexError):
+            # After a fork those of the parent come up too, and are left to it.
+            while (connection := self._idle.pop()).pid != os.getpid():
+                pass
+            return connection
+        return None
+
+    def _ask_on(self, connection: Any, command: bytes) -> Any:
+        try:
+            connection.send_packed_command((command,))
+            reply = connection.read_response(disable_decoding=True, disconnect_on_error=True)
+        except redis.ResponseError:
+            self._keep(connection)
+            raise
+        except BaseException:
+            connection.disconnect()
+            self._pool.release(connection)
+            raise
+        self._keep(connection)
+        return reply
+
+    def _keep(self, connection: Any) -> None:
+        is_good = self._pool.owns_connection(connection) and not connection.should_reconnect()
+        if is_good and len(self._idle) < IDLE_MAX:
+            self._idle.append(connection)
+        else:
+            self._pool.release(connection)

@@ -1,0 +1,204 @@
+"""The pipeline of an event loop: all its reads go down one connection, and those of one turn of the loop in one write.
+
+Law: replies come in the order of the commands, so whoever waits is found by counting; a connection that has lost count,
+time or its peer is closed, and everyone who waits on it gets the error. A reader that is cancelled takes nothing away
+from the others: its reply is read and dropped.
+
+The connection is one of redis-py's own pool, which connects, authenticates, speaks TLS and asks the sentinels. Its
+streams are left out: they, and a connection for each command under way, are most of what an asyncio read costs.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any, Final
+
+import hiredis
+import redis
+
+from versioning.backends.redis_connect import Border
+
+UNDER_WAY_MAX: Final = 512
+"""Commands sent and not answered; the others wait their turn. Redis answers so many in a few milliseconds, so that the
+timeout, which begins when a command is sent, is not used up by those in front of it."""
+
+Future = asyncio.Future[Any]
+_UNFINISHED: Final = object()
+
+
+class Pipeline:
+    """Belongs to one event loop. ``ask`` sends nothing by itself: connecting and writing follow in the same turn."""
+
+    def __init__(self, pool: Any, address: str, timeout_ms: int) -> None:
+        self.border = Border(address)
+        self.timeout_s = timeout_ms / 1000
+        self._pool = pool
+        self._asked: dict[bytes, list[Future]] = {}
+        """Not sent yet. Who asks the same meanwhile shares the reply."""
+        self._is_flush_due = False
+        self._link: _Link | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._lost: list[_Link] = []
+
+    def ask(self, command: bytes) -> Future:
+        """Return the future reply to a packed command; it may raise BackendError. May be cancelled at any time."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        sharing = self._asked.get(command)
+        if sharing is not None:
+            sharing.append(future)
+            return future
+        self._asked[command] = [future]
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            loop.call_soon(self.flush)
+        return future
+
+    def flush(self) -> None:
+        """Send what has been asked, as far as there is room for it."""
+        self._is_flush_due = False
+        if not self._asked:
+            return
+        if self._link is None:
+            if self._connecting is None:
+                self._connecting = asyncio.create_task(self._connect(), name="stampline-pipeline")
+            return
+        room = UNDER_WAY_MAX - len(self._link.waiting)
+        if room >= len(self._asked):
+            self._link.send(self._asked)
+            self._asked = {}
+        elif room > 0:
+            first = dict(list(self._asked.items())[:room])
+            self._link.send(first)
+            for command in first:
+                del self._asked[command]
+
+    def lose(self, link: "_Link") -> None:
+        """Do without this connection; the next command asks the pool for another."""
+        self._lost.append(link)
+        if self._link is link:
+            self._link = None
+            self.flush()
+
+    async def aclose(self) -> None:
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+            await asyncio.wait((connecting,))
+        closed = redis.ConnectionError("the cache is closed")
+        self._refuse(closed)
+        if self._link is not None:
+            self._link.fail(closed)
+        await self._give_back()
+
+    async def _connect(self) -> None:
+        try:
+            await self._give_back()
+            self._link = _Link(self, await self._pool.get_connection())
+        except (redis.RedisError, OSError) as error:
+            self._refuse(error)
+        except asyncio.CancelledError:
+            self._refuse(redis.ConnectionError("the cache is closed"))
+            raise
+        finally:
+            self._connecting = None
+        self.flush()
+
+    def _refuse(self, error: Exception) -> None:
+        asked, self._asked = self._asked, {}
+        for waiting in asked.values():
+            _fail(waiting, self.border, error)
+
+    async def _give_back(self) -> None:
+        while self._lost:
+            connection = self._lost.pop().connection
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+
+
+class _Link(asyncio.Protocol):
+    """One connection, from the pool's hands until it is lost."""
+
+    def __init__(self, pipeline: Pipeline, connection: Any) -> None:
+        self.connection = connection
+        self.waiting: deque[list[Future]] = deque()
+        """Who waits for each command sent, oldest first."""
+        self._pipeline = pipeline
+        self._sent = self._answered = 0
+        self._batches: deque[tuple[float, int]] = deque()
+        """When each write must be answered, and the number of its last command."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_lost = False
+        self._loop = asyncio.get_running_loop()
+        # The driver has no public way to its transport, nor to the classes of its errors, which the border knows.
+        parse_error, self._transport = connection._parser.parse_error, connection._writer.transport  # noqa: SLF001
+        self._replies = hiredis.Reader(replyError=parse_error, notEnoughData=_UNFINISHED)
+        self._driver = self._transport.get_protocol()
+        self._transport.set_protocol(self)
+
+    def send(self, asked: dict[bytes, list[Future]]) -> None:
+        self.waiting.extend(asked.values())
+        self._sent += len(asked)
+        self._transport.write(b"".join(asked))
+        must_answer_s = self._loop.time() + self._pipeline.timeout_s
+        self._batches.append((must_answer_s, self._sent))
+        if self._timer is None:
+            self._timer = self._loop.call_at(must_answer_s, self._look_at_the_clock)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._replies.feed(data)
+            while (reply := self._replies.gets()) is not _UNFINISHED:
+                if type(reply) is not hiredis.PushNotification:
+                    self._answer(reply)
+        except (IndexError, hiredis.HiredisError) as error:
+            self.fail(redis.InvalidResponse(f"not a reply to what was asked: {error}"))
+            return
+        while self._batches and self._batches[0][1] <= self._answered:
+            self._batches.popleft()
+        self._pipeline.flush()
+
+    def _answer(self, reply: Any) -> None:
+        waiting = self.waiting.popleft()
+        self._answered += 1
+        if isinstance(reply, Exception):
+            _fail(waiting, self._pipeline.border, reply)
+            return
+        for future in waiting:
+            if not future.done():
+                future.set_result(reply)
+
+    def _look_at_the_clock(self) -> None:
+        self._timer = None
+        if not self._batches:
+            return
+        must_answer_s = self._batches[0][0]
+        if must_answer_s <= self._loop.time():
+            self.fail(redis.TimeoutError("no reply in time"))
+        else:
+            self._timer = self._loop.call_at(must_answer_s, self._look_at_the_clock)
+
+    def eof_received(self) -> None:
+        # At once, and not when the transport has closed: a turn later someone would have sent a command for nothing.
+        self.fail(redis.ConnectionError("connection closed by server"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._driver.connection_lost(error)
+        self.fail(error or redis.ConnectionError("connection closed"))
+
+    def fail(self, error: Exception) -> None:
+        """Close the connection and tell everyone who waits on it. The first reason counts."""
+        if self._is_lost:
+            return
+        self._is_lost = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport.abort()
+        while self.waiting:
+            _fail(self.waiting.popleft(), self._pipeline.border, error)
+        self._pipeline.lose(self)
+
+
+def _fail(waiting: list[Future], border: Border, error: Exception) -> None:
+    for future in waiting:
+        if not future.done():
+            future.set_exception(border.translate(error))
