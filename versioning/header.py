@@ -10,6 +10,7 @@ offset  size  field
 """
 
 import struct
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from versioning.errors import HeaderFormatError
@@ -22,7 +23,7 @@ SIZE: Final = 20
 PROVISIONAL: Final = 0b01
 ABSENT: Final = 0b10
 
-_LAYOUT: Final = struct.Struct(">2sBBQQ")
+_LAYOUT: Final = struct.Struct(">4sQQ")
 
 
 class ValueHeader(NamedTuple):
@@ -36,20 +37,47 @@ class ValueHeader(NamedTuple):
     """The loader found nothing. Cached like any value."""
 
 
+_KINDS: Final = {
+    MAGIC + bytes((FORMAT, flags)): (bool(flags & PROVISIONAL), bool(flags & ABSENT)) for flags in range(4)
+}
+"""How a header of ours begins, and what that says."""
+_PLAIN, _PLAIN_ABSENT = (MAGIC + bytes((FORMAT, flags)) for flags in (0, ABSENT))
+
+
 def pack(header: ValueHeader, payload: bytes) -> bytes:
     flags = PROVISIONAL * header.is_provisional | ABSENT * header.is_absent
-    return _LAYOUT.pack(MAGIC, FORMAT, flags, header.fill_stamp, header.fill_ms) + payload
+    return _LAYOUT.pack(MAGIC + bytes((FORMAT, flags)), header.fill_stamp, header.fill_ms) + payload
 
 
 def unpack(data: bytes) -> tuple[ValueHeader, bytes]:
     """Split a stored value; raises HeaderFormatError for a foreign, truncated or newer one, which is then a miss."""
     if len(data) < SIZE:
         raise HeaderFormatError(f"a value of {len(data)} bytes is shorter than its header")
-    magic, version, flags, fill_stamp, fill_ms = _LAYOUT.unpack_from(data)
-    if magic != MAGIC:
-        raise HeaderFormatError(f"a value without our magic: begins {data[:4].hex()}")
-    if version != FORMAT or flags & ~(PROVISIONAL | ABSENT):
-        raise HeaderFormatError(f"a value of format {version}, flags {flags:#x}", hint="written by a newer library?")
-    if fill_stamp > STAMP_MAX or (flags & ABSENT and len(data) > SIZE):
+    begin, fill_stamp, fill_ms = _LAYOUT.unpack_from(data)
+    kind = _KINDS.get(begin)
+    if kind is None:
+        if not data.startswith(MAGIC):
+            raise HeaderFormatError(f"a value without our magic: begins {begin.hex()}")
+        raise HeaderFormatError(f"a value of format {data[2]}, flags {data[3]:#x}", hint="written by a newer library?")
+    is_provisional, is_absent = kind
+    if fill_stamp > STAMP_MAX or (is_absent and len(data) > SIZE):
         raise HeaderFormatError("a value whose header contradicts itself")
-    return ValueHeader(fill_stamp, fill_ms, bool(flags & PROVISIONAL), bool(flags & ABSENT)), data[SIZE:]
+    return ValueHeader(fill_stamp, fill_ms, is_provisional, is_absent), data[SIZE:]
+
+
+PlainHead = tuple[int, int, bytes | None]
+"""Fill stamp, fill time, payload; None for "not found"."""
+
+
+def plain_heads(datas: Mapping[str, bytes | None]) -> dict[str, PlainHead]:
+    """Split many values at once; what is missing, provisional or not readable is left out, for ``unpack`` to judge."""
+    heads: dict[str, PlainHead] = {}
+    for key, data in datas.items():
+        if data is None or len(data) < SIZE:
+            continue
+        begin, fill_stamp, fill_ms = _LAYOUT.unpack_from(data)
+        if begin == _PLAIN:
+            heads[key] = fill_stamp, fill_ms, data[SIZE:]
+        elif begin == _PLAIN_ABSENT and len(data) == SIZE:
+            heads[key] = fill_stamp, fill_ms, None
+    return heads

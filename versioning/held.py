@@ -7,7 +7,6 @@ younger, and a monotonic clock that stood still while the machine slept must not
 from dataclasses import dataclass
 from typing import Any
 
-from versioning.header import ValueHeader
 from versioning.limits import CLOCK_ERROR_MS
 from versioning.liveness import Now
 from versioning.options import CacheOptions
@@ -40,19 +39,22 @@ class Held:
         return age_ms is not None and age_ms <= limit_ms
 
 
-def hold(value: Any, header: ValueHeader, now: Now, options: CacheOptions) -> Held | None:
+def hold(
+    value: Any, fill_stamp: int, fill_ms: int, now: Now, options: CacheOptions, *, is_provisional: bool = False
+) -> Held | None:
     """Take a value in, with the fill stamp and fill time it came with. None: its own life is over."""
-    age_ms = now.ms - header.fill_ms
-    life_ms = options.life_ms(is_provisional=header.is_provisional)
+    now_ms, now_monotonic_ms = now
+    age_ms = now_ms - fill_ms
+    life_ms = options.life_ms(is_provisional=is_provisional)
     is_age_known = age_ms >= -CLOCK_ERROR_MS
-    if age_ms >= life_ms or (header.is_provisional and not is_age_known):
+    if age_ms >= life_ms or (is_provisional and not is_age_known):
         return None
-    remaining_ms = min(options.local_ttl_ms, life_ms - age_ms)
+    left_ms = min(options.local_ttl_ms, life_ms - age_ms)
     return Held(
         value,
-        header.fill_stamp,
-        header.fill_ms,
-        now.monotonic_ms - age_ms if is_age_known else None,
-        now.ms + remaining_ms,
-        (now.monotonic_ms + remaining_ms) / 1000,
+        fill_stamp,
+        fill_ms,
+        now_monotonic_ms - age_ms if is_age_known else None,
+        now_ms + left_ms,
+        (now_monotonic_ms + left_ms) / 1000,
     )

@@ -55,8 +55,8 @@ class Counters:
     """Fills that found a newer value in Redis: it stayed."""
     redis_errors: int = 0
 
-    def count_served(self, tier: Tier, verdict: Verdict) -> None:
-        self.served[tier, verdict] = self.served.get((tier, verdict), 0) + 1
+    def count_served(self, tier: Tier, verdict: Verdict, count: int = 1) -> None:
+        self.served[tier, verdict] = self.served.get((tier, verdict), 0) + count
 
     def count_refused(self, tier: Tier, verdict: Verdict) -> None:
         self.refused[tier, verdict] = self.refused.get((tier, verdict), 0) + 1

@@ -1,6 +1,6 @@
 """The rules of reading (P5, P6, P10): what may be served of what is held. Decides; performs nothing."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +32,8 @@ class LocalValues(Protocol):
     def find(self, key: str) -> Held | None: ...
 
     def put(self, key: str, held: Held) -> None: ...
+
+    def put_many(self, helds: Mapping[str, Held]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +88,24 @@ class Reading:
         self.counters.count_served(Tier.STALE, verdict)
         return Read(held.value, Tier.STALE, held.fill_stamp, verdict, held.age_ms(now))
 
-    def take_hit(self, key: str, data: bytes | None, now: Now) -> Held | None:
-        """Serve and keep what Redis has, where it is FRESH: the common case, and no decision. None: the plan's turn."""
-        if data is None:
-            return None
-        try:
-            head, payload = header.unpack(data)
-            if self.index.verdict(key, head.fill_stamp, now) is not Verdict.FRESH:
-                return None
-            value = None if head.is_absent else self.serializer.loads(payload)
-        except Exception:  # noqa: BLE001 - the plan reads it again, and counts what is wrong with it
-            return None
-        held = hold(value, head, now, self.options)
-        if held is not None:
-            self.counters.count_served(Tier.REDIS, Verdict.FRESH)
-            self.local.put(key, held)
-        return held
+    def take_hits(self, answers: Mapping[str, bytes | None], now: Now) -> dict[str, Held]:
+        """Serve and keep what Redis has and is FRESH: the common case, and no decision. All else is the plan's."""
+        loads, options = self.serializer.loads, self.options
+        heads = header.plain_heads(answers)
+        hits: dict[str, Held] = {}
+        for key in self.index.fresh(heads, now):
+            fill_stamp, fill_ms, payload = heads[key]
+            try:
+                value = None if payload is None else loads(payload)
+            except Exception:  # noqa: BLE001, S112 - the plan reads it again, and counts it
+                continue
+            if (held := hold(value, fill_stamp, fill_ms, now, options)) is not None:
+                hits[key] = held
+        if hits:
+            self.counters.count_served(Tier.REDIS, Verdict.FRESH, len(hits))
+            if options.local_ttl_ms:
+                self.local.put_many(hits)
+        return hits
 
     def take_in(self, data: bytes, now: Now) -> Held | None:
         """Read a stored value; None, counted, for one that is not ours or cannot be read."""
@@ -115,7 +119,7 @@ class Reading:
         except Exception:  # noqa: BLE001 - the serializer is the user's; a value it cannot read is a miss
             self.counters.unreadable_values += 1
             return None
-        return hold(value, head, now, self.options)
+        return hold(value, head.fill_stamp, head.fill_ms, now, self.options, is_provisional=head.is_provisional)
 
     def _is_young(self, key: str, held: Held, now: Now) -> bool:
         return held.is_younger(scaled(key, self.options.degraded_ttl_ms, DEGRADED_JITTER_MIN), now)

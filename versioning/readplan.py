@@ -220,7 +220,8 @@ class _Refill:
         reading = self._reading
         value = None if head.is_absent else reading.serializer.loads(data[header.SIZE :])
         verdict = reading.index.verdict(key, head.fill_stamp, now)
-        if (held := hold(value, head, now, reading.options)) is not None:
+        held = hold(value, head.fill_stamp, head.fill_ms, now, reading.options, is_provisional=head.is_provisional)
+        if held is not None:
             reading.local.put(key, held)
         reading.counters.count_served(Tier.LOADED, verdict)
         self._reads[key] = Read(value, Tier.LOADED, head.fill_stamp, verdict, max(now.ms - head.fill_ms, 0))

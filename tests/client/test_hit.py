@@ -9,7 +9,6 @@ from versioning.client.clock import ticks_of
 from versioning.client.hit import TOUCHED, Hit, make_hit
 from versioning.client.local import LocalCache
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, ReadBody
-from versioning.header import ValueHeader
 from versioning.held import hold
 from versioning.index import Index
 from versioning.liveness import Now
@@ -54,7 +53,7 @@ class World:
 
     def fill(self, at_ms: int, stamp: int) -> None:
         self.at_ms = at_ms
-        held = hold("value", ValueHeader(stamp, START_MS + at_ms), self.now(), OPTIONS)
+        held = hold("value", stamp, START_MS + at_ms, self.now(), OPTIONS)
         assert held is not None
         self.local.put(KEY, held)
 

@@ -115,8 +115,8 @@ def _stamp_after_the_load() -> Sequence[Any]:
 def _copy_outlives_its_fill() -> Sequence[Any]:
     hold = held.hold
 
-    def hold_longer(value: Any, head: Any, now: Any, options: Any) -> Any:
-        kept = hold(value, head, now, options)
+    def hold_longer(value: Any, fill_stamp: int, fill_ms: int, now: Any, options: Any, **flags: bool) -> Any:
+        kept = hold(value, fill_stamp, fill_ms, now, options, **flags)
         if kept is None:
             return None
         wall_ms, monotonic_ms = (clock_ms + options.local_ttl_ms for clock_ms in now)

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from tests.versioning.world import START_MS, history, stamp_at
@@ -38,6 +38,9 @@ class Local(dict[str, Held]):
 
     def put(self, key: str, held: Held) -> None:
         self[key] = held
+
+    def put_many(self, helds: Mapping[str, Held]) -> None:
+        self.update(helds)
 
 
 class Datacenter:

@@ -11,7 +11,7 @@ from versioning.backends.redis_stream import decode_push, encode_push
 from versioning.entries import Entry, NewEntry, Poisoned, decode, encode_body, kind_of
 from versioning.errors import HeaderFormatError, StampFormatError
 from versioning.follow import Follow
-from versioning.header import ValueHeader, pack, unpack
+from versioning.header import ValueHeader, pack, plain_heads, unpack
 from versioning.index import Index
 from versioning.liveness import Now
 from versioning.spread import moment_ms
@@ -45,10 +45,14 @@ def test_headers(case: dict[str, Any]) -> None:
     if case.get("invalid"):
         with pytest.raises(HeaderFormatError):
             unpack(data)
+        # A fill stamp that is none passes here: no index believes it.
+        assert all(head[0] > stamps.STAMP_MAX for head in plain_heads({"t:1": data}).values())
         return
     header = ValueHeader(stamps.parse(case["fill_stamp"]), int(case["fill_ms"]), case["provisional"], case["absent"])
     assert unpack(data) == (header, bytes.fromhex(case["payload_hex"]))
     assert pack(header, bytes.fromhex(case["payload_hex"])) == data
+    plain = (header.fill_stamp, header.fill_ms, None if header.is_absent else bytes.fromhex(case["payload_hex"]))
+    assert plain_heads({"t:0": None, "t:1": data}) == ({} if header.is_provisional else {"t:1": plain})
 
 
 @pytest.mark.parametrize("case", cases("entries"))
@@ -83,4 +87,7 @@ def test_verdicts(case: dict[str, Any]) -> None:
         follow.take([entry], Now(stamps.ms_of(stamp), stamps.ms_of(stamp)))
         previous = entry.nonce
     now = Now(case["now_ms"], case["now_ms"])
-    assert index.verdict(case["key"], stamps.parse(case["fill_stamp"]), now).value == case["verdict"]
+    fill_stamp = stamps.parse(case["fill_stamp"])
+    assert index.verdict(case["key"], fill_stamp, now).value == case["verdict"]
+    fresh = index.fresh({case["key"]: (fill_stamp, 0, b"")}, now)
+    assert fresh == ([case["key"]] if case["verdict"] == "fresh" else [])

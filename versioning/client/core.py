@@ -57,10 +57,15 @@ class CacheCore:
 
     def read_local(self, keys: Iterable[str]) -> tuple[dict[str, Read], tuple[str, ...]]:
         """Serve what need not be FRESH to be served from the process; return that and the keys that miss."""
-        now = self.clock()
-        found = {key: self.reading.serve_local(check_key(key), now) for key in keys}
-        reads = {key: read for key, read in found.items() if read is not None}
-        return reads, tuple(key for key in found if key not in reads)
+        now, find = self.clock(), self.local.find
+        reads: dict[str, Read] = {}
+        missing = []
+        for key in keys:
+            if find(check_key(key)) is not None and (read := self.reading.serve_local(key, now)) is not None:
+                reads[key] = read
+            else:
+                missing.append(key)
+        return reads, tuple(missing)
 
     def serve_local(self, key: str) -> Read | None:
         """Serve one key from the process, FRESH or not."""
@@ -70,8 +75,7 @@ class CacheCore:
         """Take the plain hits out of what Redis answered; all else is for the plan."""
         if isinstance(answers, Failed):
             return {}
-        now, take_hit = self.clock(), self.reading.take_hit
-        return {key: held for key, data in answers.items() if (held := take_hit(key, data, now)) is not None}
+        return self.reading.take_hits(answers, self.clock())
 
     def read_of(self, found: Found) -> Read:
         """Say of a plain hit what it is."""
