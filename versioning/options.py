@@ -35,7 +35,10 @@ class CacheOptions:
     max_loads_per_s: float | None = None
     """Calls of loaders per second and process; None: no limit."""
     serve_stale_ms: int = 0
-    """While one refills, the others get the old value, until this long after the key's latest change."""
+    """While a changed key is refilled its readers get the old value, until this long after its latest change.
+
+    Under asyncio nobody waits: the refill runs beside the readers. With threads, the one that refills waits for it.
+    """
     prefix: str = ""
     """In front of every key in Redis; stamps do not have it."""
 

@@ -72,13 +72,19 @@ class Reading:
 
         The index knows a key's latest change only, so the time is counted from that; the age bounds the rest.
         """
-        # Zero is never: a stamp may be ahead of this process's clock.
-        if held is None or not self.options.serve_stale_ms:
-            return None
-        changed_ms = stamps.ms_of(self.index.last_stamp(key))
-        if now.ms - changed_ms >= self.options.serve_stale_ms:
+        if held is None or self.superseded_left_ms(key, held, now) <= 0:
             return None
         return self.serve_old(key, held, now)
+
+    def superseded_left_ms(self, key: str, held: Held, now: Now) -> int:
+        """Return for how long that may go on."""
+        age_ms = held.age_ms(now)
+        # Zero is never: a stamp may be ahead of this process's clock.
+        if not self.options.serve_stale_ms or age_ms is None or held.is_expired(now):
+            return 0
+        changed_ms = stamps.ms_of(self.index.last_stamp(key))
+        since_change_ms = self.options.serve_stale_ms - (now.ms - changed_ms)
+        return min(since_change_ms, self.options.degraded_ttl_ms - age_ms, held.expires_ms - now.ms)
 
     def serve_old(self, key: str, held: Held | None, now: Now) -> Read | None:
         """Return an old value where its age alone keeps the promise (I1)."""

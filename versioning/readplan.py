@@ -9,8 +9,8 @@ A plan is a generator. It yields effects, one at a time, and is sent what came o
    given the lease back since step 1, and one change means one load.
 3. ``Load`` with the lease; the fill stamp and the fill time are read BEFORE it begins.
 4. ``FillValues``, which also gives the lease back; ``ReleaseLeases`` where there is nothing to fill.
-5. Who did not get the lease: the superseded value where that is allowed, else ``Wait`` and step 1 again, up to
-   ``lease_wait_ms``, and then a load without lease.
+5. Who did not get the lease: the superseded value where that is allowed and somebody waits for it, else ``Wait`` and
+   step 1 again, up to ``lease_wait_ms``, and then a load without lease.
 
 FAILED for an effect on Redis leads to a load without lease: a reader never waits for a Redis that is down (I7).
 """
@@ -50,6 +50,11 @@ def plan_read(reading: Reading, keys: Sequence[str], looked: Answers | None = No
     return _Refill(reading, keys, reading.still_usable(keys)).run(looked)
 
 
+def plan_renewal(reading: Reading, keys: Sequence[str]) -> Plan:
+    """The same for keys whose superseded values are served meanwhile: nobody waits, so the plan waits for the fill."""
+    return _Refill(reading, keys, {}, is_awaited=False).run(None)
+
+
 def plan_refresh(reading: Reading, keys: Sequence[str]) -> Plan:
     """Load and store whatever is cached."""
     return _Refill(reading, keys, {}).load_unleased(tuple(keys))
@@ -58,10 +63,11 @@ def plan_refresh(reading: Reading, keys: Sequence[str]) -> Plan:
 class _Refill:
     """One run of a plan over some keys: one token, one deadline, one load for each key at most."""
 
-    def __init__(self, reading: Reading, keys: Sequence[str], old: dict[str, Held]) -> None:
+    def __init__(self, reading: Reading, keys: Sequence[str], old: dict[str, Held], *, is_awaited: bool = True) -> None:
         self._reading = reading
         self._keys = tuple(keys)
         self._old = old
+        self._is_awaited = is_awaited
         self._judged: dict[str, bytes] = {}
         self._reads: dict[str, Read] = {}
         self._token = reading.new_token()
@@ -80,7 +86,9 @@ class _Refill:
         while missing and not self._is_redis_down:
             leased = yield from self._try_leases(missing)
             yield from self._refill_leased(leased)
-            missing = self._without_superseded(key for key in missing if key not in leased)
+            missing = tuple(key for key in missing if key not in leased)
+            if self._is_awaited:
+                missing = self._without_superseded(missing)
             left_ms = self._deadline_ms - reading.clock().monotonic_ms
             if not missing or left_ms <= 0 or self._is_redis_down:
                 break

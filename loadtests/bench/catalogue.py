@@ -12,6 +12,7 @@ MODULES: Final = {
     "r3-redis-hit-async": "loadtests.bench.r03_redis_hit_async",
     "r4-concurrent-reads": "loadtests.bench.r04_concurrent_reads",
     "r5-get-many": "loadtests.bench.r05_get_many",
+    "r13-hot-key": "loadtests.bench.r13_hot_key",
 }
 """Each has one constant, ``BENCHMARK``."""
 

@@ -10,7 +10,7 @@ from versioning.entries import Change
 from versioning.errors import LoadBudgetError, SerializeError
 from versioning.header import unpack
 from versioning.read import Tier
-from versioning.readplan import plan_read
+from versioning.readplan import plan_read, plan_renewal
 from versioning.verdict import Verdict
 
 
@@ -141,7 +141,7 @@ def test_waiting_is_bounded_and_ends_in_a_load_without_lease(at: Datacenter) -> 
     began = at.second
     assert process.read().tier is Tier.LOADED
     assert at.second - began == pytest.approx(0.3)
-    assert process.effects.count(Wait) < 10
+    assert process.effects.count(Wait) < 15
     assert process.counters.unleased_loads == 1
 
 
@@ -209,6 +209,20 @@ def test_a_superseded_value_is_served_to_those_who_do_not_refill_it(at: Datacent
     at.pass_s(1)
     steps = reader.begin()
     advance(steps, Wait)
+
+
+def test_a_refill_that_nobody_waits_for_waits_for_the_one_under_way_elsewhere(at: Datacenter) -> None:
+    leader, renewing = (Process(at, serve_stale_ms=5_000, lease_ttl_ms=60_000) for _ in range(2))
+    filled(at, leader)
+    leader.change()
+    renewing.change()
+    leading = leader.begin()
+    advance(leading, Load)
+    steps = renewing.step(plan_renewal(renewing.reading, [KEY]), renewing.load)
+    advance(steps, Wait)
+    finish(leading)
+    read = finish(steps)[KEY]
+    assert (read.value, read.tier, renewing.loads) == ("new", Tier.REDIS, 0)
 
 
 def test_a_superseded_value_that_is_too_old_is_not_served_to_anyone(at: Datacenter) -> None:

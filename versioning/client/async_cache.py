@@ -34,7 +34,7 @@ from versioning.liveness import Now
 from versioning.options import CacheOptions
 from versioning.read import Read
 from versioning.reading import Serializer
-from versioning.readplan import Answers, Plan, plan_read, plan_refresh
+from versioning.readplan import Answers, Plan, plan_read, plan_refresh, plan_renewal
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class AsyncVersionedCache:
 
         The loader's exception reaches every reader that waited for it, and nothing is cached. Raises LoadBudgetError.
         """
-        held = self._hit(key)
+        held = self._hit(key) or self._core.renewed(key)
         if held is not None:
             return held.value  # type: ignore[no-any-return]
         return (await self._find(key, loader)).value  # type: ignore[no-any-return]
@@ -192,6 +192,8 @@ class AsyncVersionedCache:
             await self._follow_lazily()
         if (read := self._core.serve_local(key)) is not None:
             return read
+        if superseded := self._renew((key,), _of_one(loader)):
+            return superseded[key]
         looked = None
         if not self._flights.has(key):
             looked = await self._look((key,))
@@ -202,7 +204,8 @@ class AsyncVersionedCache:
     async def _find_many(self, keys: tuple[str, ...], load: _PlanLoader) -> dict[str, Found]:
         await self._follow_lazily()
         reads, missing = self._core.read_local(keys)
-        found: dict[str, Found] = dict(reads)
+        found: dict[str, Found] = {**reads, **self._renew(missing, load)}
+        missing = tuple(key for key in missing if key not in found)
         looked: Answers | None = None
         if alone := tuple(key for key in missing if not self._flights.has(key)):
             looked = await self._look(alone)
@@ -210,6 +213,16 @@ class AsyncVersionedCache:
         if missing := tuple(key for key in missing if key not in found):
             found |= await self._fly(missing, load, looked)
         return found
+
+    def _renew(self, keys: tuple[str, ...], load: _PlanLoader) -> Reads:
+        """Serve superseded values where that is allowed, and have them refilled while nobody waits."""
+        reads = self._core.superseded(keys)
+        if own := tuple(key for key in reads if not self._flights.has(key)):
+            plan = plan_renewal(self._core.reading, own)
+            flight = self._flights.take_off(own, self._core.clock().monotonic_ms, self._drive(plan, load))
+            self._core.begin_renewal(own)
+            flight.task.add_done_callback(lambda _: self._core.end_renewal(own))
+        return reads
 
     async def _look(self, keys: tuple[str, ...]) -> Answers:
         answer = await self._ask_redis(GetValues(keys))

@@ -37,6 +37,9 @@ class CacheCore:
         self.counters = Counters()
         self.clock = clock
         self.hit = make_hit(self.index, self.local, self.counters, ticks_of(clock), lambda: clock().ms)
+        self._ticks = ticks_of(clock)
+        self._renewed: dict[str, tuple[Held, float]] = {}
+        """Superseded values that are served while their keys are refilled, and until when (monotonic, s)."""
         self.reading = Reading(
             self.index,
             self.local,
@@ -94,6 +97,37 @@ class CacheCore:
         """Note that a reader finds its key being refilled in this process; return what it may have without waiting."""
         self.counters.coalesced += 1
         return self.reading.serve_superseded(key, self.local.find(key), self.clock())
+
+    def superseded(self, keys: Iterable[str]) -> dict[str, Read]:
+        """Serve the old values of keys that are about to be refilled, where that is allowed."""
+        if not self.reading.options.serve_stale_ms:
+            return {}
+        now, reading = self.clock(), self.reading
+        served = {key: reading.serve_superseded(key, self.local.find(key), now) for key in keys}
+        return {key: read for key, read in served.items() if read is not None}
+
+    def begin_renewal(self, keys: Iterable[str]) -> None:
+        """Let ``renewed`` serve what is held of the keys, whose refill takes off now."""
+        now = self.clock()
+        for key in keys:
+            if (held := self.local.find(key)) is not None:
+                left_ms = self.reading.superseded_left_ms(key, held, now)
+                self._renewed[key] = held, (now.monotonic_ms + left_ms) / 1000
+
+    def end_renewal(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._renewed.pop(key, None)
+
+    def renewed(self, key: str) -> Held | None:
+        """Return the superseded value of a key that is being refilled: what most readers of a hot key get then."""
+        found = self._renewed.get(key)
+        if found is None:
+            return None
+        read_clock, which = self._ticks
+        if read_clock(which) >= found[1]:
+            return None
+        self.counters.count_served(Tier.STALE, Verdict.STALE)
+        return found[0]
 
     def accepts(self, key: str, read: Read, began_ms: int, arrived: Now) -> bool:
         """Whether a reader may have the result of a refill that began earlier: not if a change lies between."""
