@@ -13,6 +13,7 @@ MODULES: Final = {
     "r4-concurrent-reads": "loadtests.bench.r04_concurrent_reads",
     "r5-get-many": "loadtests.bench.r05_get_many",
     "r13-hot-key": "loadtests.bench.r13_hot_key",
+    "r14-write-path": "loadtests.bench.r14_write_path",
 }
 """Each has one constant, ``BENCHMARK``."""
 
