@@ -68,7 +68,7 @@ class Counted:
     def since(self) -> int:
         """Return how many commands Redis has executed since the last call."""
         stats: dict[str, Any] = self._client.info("commandstats")
-        calls = sum(found["calls"] for found in stats.values())
+        calls: int = sum(found["calls"] for found in stats.values())
         counted, self._before = calls - self._before - 1, calls
         return counted
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.versioning.world import START_MS, stamp_at
 from versioning import stamp as stamps
 from versioning.client.clock import ticks_of
-from versioning.client.hit import TOUCHED, Hit, make_hit
+from versioning.client.hit import TOUCHED, Hit, make_hit, make_hits
 from versioning.client.local import LocalCache
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, ReadBody
 from versioning.held import hold
@@ -42,7 +42,9 @@ class World:
         self.index = Index(max_lag_ms=MAX_LAG_MS)
         self.index.horizon = stamp_at(0)
         self.local, self.counters = LocalCache(4), Counters()
-        self.hit: Hit = make_hit(self.index, self.local, self.counters, ticks_of(self.now), lambda: self.now().ms)
+        seen = (self.index, self.local, self.counters, ticks_of(self.now), lambda: self.now().ms)
+        self.hit: Hit = make_hit(*seen)
+        self.hits = make_hits(*seen)
 
     def now(self) -> Now:
         return Now(START_MS + self.at_ms, 50_000 + self.at_ms)
@@ -78,6 +80,7 @@ def test_it_serves_what_held_and_index_would_have_served(history, filled_ms, ahe
         world.apply(at_ms, body)
     for world.at_ms in reads_ms:
         assert (world.hit(KEY) is not None) is world.would_serve()
+        assert (KEY in world.hits(("t:none", KEY))) is world.would_serve()
 
 
 def served(world: World) -> bool:
@@ -118,3 +121,18 @@ def test_what_is_hit_often_stays() -> None:
     world.local.put("t:newest", held)
     assert world.local.find(KEY) is held
     assert world.local.find("t:other0") is None
+
+
+def test_what_is_hit_often_together_with_others_stays_too() -> None:
+    world = World()
+    world.apply(0, Heartbeat(START_MS))
+    world.fill(0, stamp_at(0))
+    held = world.local.find(KEY)
+    assert held is not None
+    for number in range(3):
+        world.local.put(f"t:other{number}", held)
+    for _ in range(TOUCHED):
+        assert list(world.hits((KEY, "t:none"))) == [KEY]
+    world.local.put("t:newest", held)
+    assert world.local.find(KEY) is held
+    assert world.counters.local_fresh == TOUCHED

@@ -142,8 +142,8 @@ class AsyncVersionedCache:
 
     async def get_many(self, keys: Iterable[str], loader: ManyLoader[T]) -> dict[str, T | None]:
         """Return the values of all keys; ``loader`` maps those that miss to theirs. Absent there: not found."""
-        keys, hit = tuple(dict.fromkeys(keys)), self._hit
-        found: dict[str, Found] = {key: held for key in keys if (held := hit(key)) is not None}
+        keys = tuple(dict.fromkeys(keys))
+        found: dict[str, Found] = {**self._core.hits(keys)}
         if len(found) < len(keys):
             found |= await self._find_many(tuple(key for key in keys if key not in found), loader)
         return {key: found[key].value for key in keys}

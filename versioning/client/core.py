@@ -11,7 +11,7 @@ from dataclasses import replace
 from versioning.budget import LoadBudget
 from versioning.client.clock import ticks_of
 from versioning.client.follower import FollowerStats
-from versioning.client.hit import make_hit
+from versioning.client.hit import make_hit, make_hits
 from versioning.client.info import CacheInfo, info_of
 from versioning.client.local import LocalCache
 from versioning.client.serializer import OrjsonSerializer
@@ -36,7 +36,8 @@ class CacheCore:
         self.local = LocalCache(options.local_max_entries)
         self.counters = Counters()
         self.clock = clock
-        self.hit = make_hit(self.index, self.local, self.counters, ticks_of(clock), lambda: clock().ms)
+        seen = (self.index, self.local, self.counters, ticks_of(clock), lambda: clock().ms)
+        self.hit, self.hits = make_hit(*seen), make_hits(*seen)
         self._ticks = ticks_of(clock)
         self._renewed: dict[str, tuple[Held, float]] = {}
         """Superseded values that are served while their keys are refilled, and until when (monotonic, s)."""

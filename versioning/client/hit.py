@@ -7,7 +7,8 @@ shows is in ``Liveness`` with the next heartbeat. A test holds the two ways agai
 metric with labels.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from versioning.client.clock import Ticks
@@ -20,6 +21,7 @@ TOUCHED: Final = 64
 """One hit in so many moves its entry to the young end of the local cache: a hot key stays, most hits pay nothing."""
 
 Hit = Callable[[str], Held | None]
+Hits = Callable[[Iterable[str]], dict[str, Held]]
 
 
 def make_hit(index: Index, local: LocalCache, counters: Counters, ticks: Ticks, wall_ms: Callable[[], int]) -> Hit:
@@ -48,3 +50,33 @@ def make_hit(index: Index, local: LocalCache, counters: Counters, ticks: Ticks, 
         return held
 
     return hit
+
+
+def make_hits(index: Index, local: LocalCache, counters: Counters, ticks: Ticks, wall_ms: Callable[[], int]) -> Hits:
+    """Return the hit for many keys of one call: the same law, with one look at the clock for all."""
+    find, stamp_of, liveness = local.held.get, index.stamps.get, index.liveness
+    generations, aging = index.generations, index.generations.by_namespace
+    read_clock, which = ticks
+    calls = itertools.count(1)
+
+    def hits(keys: Iterable[str]) -> dict[str, Held]:
+        found = {key: held for key in keys if (held := find(key)) is not None and held.fill_stamp >= stamp_of(key, 0)}
+        if aging:
+            now_ms = wall_ms()
+            found = {key: held for key, held in found.items() if not generations.is_stale(key, held.fill_stamp, now_ms)}
+        horizon, ceiling = index.horizon, index.ceiling
+        now_s = read_clock(which)
+        if now_s >= liveness.vouches_until_s:
+            return {}
+        fresh = {
+            key: held
+            for key, held in found.items()
+            if horizon <= held.fill_stamp <= ceiling and now_s < held.expires_monotonic_s
+        }
+        counters.local_fresh += len(fresh)
+        if next(calls) % TOUCHED == 0:
+            for key in fresh:
+                local.touch(key)
+        return fresh
+
+    return hits
