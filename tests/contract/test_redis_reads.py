@@ -163,6 +163,19 @@ async def test_everyone_who_waits_on_a_lost_connection_is_told(
     assert {type(outcome) for outcome in await reading} == {UnavailableError}
 
 
+async def test_whatever_goes_wrong_on_the_way_to_a_connection_nobody_is_left_waiting(
+    pipelined: AsyncRedisValues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise ValueError("a defect of the driver")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipelined._client.connection_pool, "get_connection", broken)
+        with pytest.raises(BackendError, match="a defect of the driver"):
+            await asyncio.wait_for(pipelined.get(key(1)), 20)
+    assert await pipelined.get(key(1)) == text(1)
+
+
 async def test_closing_tells_those_who_wait(server: RedisServer) -> None:
     values = AsyncRedisValues.from_url(server.url, timeout_ms=PATIENT_MS)
     await values.get(key(1))

@@ -94,7 +94,7 @@ class Pipeline:
         try:
             await self._give_back()
             self._link = _Link(self, await self._pool.get_connection())
-        except (redis.RedisError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
             self._refuse(error)
         except asyncio.CancelledError:
             self._refuse(redis.ConnectionError("the cache is closed"))

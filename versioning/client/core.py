@@ -143,6 +143,7 @@ class CacheCore:
         """Know nothing until this process follows by itself."""
         self.index.forget()
         self.local.after_fork()
+        self._renewed.clear()
         self.reading = replace(self.reading, budget=LoadBudget(self.reading.options.max_loads_per_s))
 
 
