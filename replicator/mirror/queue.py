@@ -16,6 +16,12 @@ from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, 
 from versioning.errors import StamplineError
 
 POISON: Final = "unreadable entry in the origin's stream: "
+OWN: Final = "the mirror begins anew: "
+"""Marks a gap of the mirror's own making. The beginning of a replay that the origin is in the middle of is not here."""
+
+REWOUND: Final = "a replica has less than it had before"
+"""Such a gap says nothing of the origin."""
+
 UNAPPLIED: Final = " (not yet applied by every replica)"
 """Marks, in the stream, a gap that must be said again when the replicas have come to its position."""
 
@@ -94,7 +100,9 @@ class Beats:
 class MirrorQueue:
     """``position``: the origin entry to go on behind. Pure: monotonic times in ms are arguments."""
 
-    def __init__(self, dc: str, position: MirrorPosition) -> None:
+    def __init__(self, dc: str, position: MirrorPosition, *, is_torn: bool = False) -> None:
+        self._is_torn = is_torn
+        """No gap of the origin came after the last of ours: what the origin says to have replayed is not all here."""
         self.beats = Beats()
         self.keys_count = 0
         self._waiting = 0
@@ -113,7 +121,8 @@ class MirrorQueue:
 
     def put_gap(self, reason: str, now_ms: int) -> None:
         """Say that what was before is unknown; the next heartbeat tells what the replicas must have for that."""
-        self._put(Held(self._newest, Gap(reason), now_ms, None))
+        self._is_torn = True
+        self._put(Held(self._newest, Gap(OWN + reason), now_ms, None))
 
     def put(self, entry: Entry, now_ms: int) -> None:
         """Take in the origin's next entry; raises BrokenOriginError where another mirror read something else."""
@@ -126,7 +135,9 @@ class MirrorQueue:
             )
         self._newest = MirrorPosition(entry.stamp, entry.nonce, self._claim)
         body, gtid = self._readable(entry.body)
-        self._put(Held(self._newest, body, now_ms, gtid))
+        self._is_torn &= not isinstance(entry.body, Gap)
+        if not (self._is_torn and isinstance(body, Replayed)):
+            self._put(Held(self._newest, body, now_ms, gtid))
         if isinstance(body, Heartbeat):
             self.beats.take(body)
             self._place(body.gtid)

@@ -6,15 +6,13 @@ When it is behind by more than the window, or the stream was trimmed too soon, k
 concerned too: then a gap, to be said again when it has caught up.
 """
 
-from replicator.mirror.queue import UNAPPLIED, IsApplied
+from replicator.mirror.queue import REWOUND, UNAPPLIED, IsApplied
 from replicator.mirror.settle import Again
 from replicator.mirror.state import names_of, speaks_of_data
 from replicator.mirror.target import PAGE_ENTRIES
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
-
-_REASON = "a replica has less than it had before"
 
 
 async def unapplied_again(target: StreamBackend, dc: str, is_kept: IsApplied, *, window_ms: int) -> list[Again]:
@@ -66,7 +64,7 @@ class _Scan:
         again = self._found[::-1]
         if self._newest is not None and not is_whole and not self._is_kept(self._oldest_gtid):
             gtid, origin = self._newest
-            again.append(Again(Gap(_REASON + UNAPPLIED, gtid), origin, is_settled=False))
+            again.append(Again(Gap(REWOUND + UNAPPLIED, gtid), origin, is_settled=False))
         return again
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from replicator.mirror.queue import POISON, UNAPPLIED
+from replicator.mirror.queue import OWN, POISON, REWOUND, UNAPPLIED
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 
@@ -47,6 +47,8 @@ class MirrorState:
     gap: Pending | None = None
     is_poisoned: bool = False
     """An unreadable entry came after the last gap of the origin: no replay may reach below it."""
+    is_torn: bool = False
+    """The last gap is the mirror's own: see ``MirrorQueue``."""
 
     @property
     def pending_count(self) -> int:
@@ -79,7 +81,9 @@ class MirrorState:
                 self.gap = None
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
-        self.is_poisoned = body.reason.startswith(POISON)
+        if not body.reason.startswith(REWOUND):
+            self.is_poisoned = body.reason.startswith(POISON)
+            self.is_torn = _is_torn_after(body.reason, self.is_torn)
         if body.reason.endswith(UNAPPLIED):
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
             self.gap = Pending(body, entry.origin, since_ms, written_ms, entry.stamp)
@@ -128,6 +132,7 @@ class WindowFold:
         self._is_plain_gap_seen = False
         self._replayed_since_ms: int | None = None
         self._is_poison_decided = False
+        self._is_torn_decided = False
         self._has_heartbeat = False
 
     def take_older(self, entry: Entry) -> None:
@@ -177,14 +182,24 @@ class WindowFold:
                 where[name].since_ms = min(where[name].since_ms, written_ms)
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
-        if not self._is_poison_decided:
-            self._is_poison_decided = True
-            self.state.is_poisoned = body.reason.startswith(POISON)
+        if not body.reason.startswith(REWOUND):
+            self._decide_replays(body.reason)
         is_unapplied = body.reason.endswith(UNAPPLIED)
         if not self._is_gap_decided and is_unapplied and (body.gtid or not self._is_plain_gap_seen):
             self.state.gap = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
         self._is_gap_decided |= is_unapplied or bool(body.gtid)
         self._is_plain_gap_seen |= not is_unapplied
+
+    def _decide_replays(self, reason: str) -> None:
+        is_poison = reason.startswith(POISON)
+        if not self._is_poison_decided:
+            self._is_poison_decided, self.state.is_poisoned = True, is_poison
+        if not self._is_torn_decided and not is_poison:
+            self._is_torn_decided, self.state.is_torn = True, reason.startswith(OWN)
+
+
+def _is_torn_after(reason: str, is_torn: bool) -> bool:  # noqa: FBT001
+    return reason.startswith(OWN) or (is_torn and reason.startswith(POISON))
 
 
 def names_of(body: Named) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import Append, StreamBackend, UnavailableError
 from versioning.backends.memory import MemorySnapshot, MemoryStream
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
+from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry, Replayed
 
 DEADLINE_S = 20.0
 
@@ -181,6 +181,10 @@ class MirrorView:
     @property
     def gaps(self) -> list[Gap]:
         return [entry.body for entry in self.entries if isinstance(entry.body, Gap)]
+
+    @property
+    def replays(self) -> list[Replayed]:
+        return [entry.body for entry in self.entries if isinstance(entry.body, Replayed)]
 
     @property
     def heartbeats(self) -> list[Heartbeat]:

@@ -465,3 +465,23 @@ async def test_a_pending_entry_trimmed_too_soon_is_said_again(world: MirrorWorld
     view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
     world.target.trim(view.entries[-1].stamp)
     await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
+
+
+async def test_a_replay_whose_beginning_was_trimmed_is_not_claimed_by_a_mirror_that_begins_in_its_middle(
+    world: MirrorWorld,
+) -> None:
+    gate = ScriptedGate(applied="0-1-9")
+    await world.write(Gap("the origin replays"))
+    await world.change(1)
+    await world.change(2)
+    world.origin.trim((await world.origin.read_before(None, count=1))[0].stamp)
+    mirror = world.start(gate)
+    await world.until(lambda v: v.keys == ["t:2"])
+    await mirror.kill()
+    world.start(gate)
+    await world.write(Replayed(1_000, gtid="0-1-2"))
+    await world.change(3)
+    view = await world.until(lambda v: v.keys == ["t:2", "t:3"])
+    assert 1_000 not in [body.since_ms for body in view.replays]
+    await world.write(Gap("the origin replays again"), Replayed(2_000, gtid="0-1-3"))
+    await world.until(lambda v: [body.since_ms for body in v.replays][-1:] == [2_000])
