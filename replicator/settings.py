@@ -1,12 +1,12 @@
 """Sections of the replicator's roles: ``[source]``, ``[[table]]``, ``[mirror]`` and its ``[[mirror.gate]]``."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from replicator.tables import TableSpec, WatchedTables
-from versioning.cli.sections import MySqlSection, check_redis_url, full_url
+from versioning.cli.sections import MySqlSection, check_redis_url, full_url, url_with_tls
 from versioning.cli.settings import Section
 from versioning.errors import ConfigError
 from versioning.keys import KeyTemplate
@@ -73,14 +73,26 @@ class MirrorSection(Section):
     origin_url: str = Field(repr=False)
     origin_name: str = Field(default="stampline", pattern=NAME_PATTERN)
     origin_password_file: Path | None = None
+    origin_ssl_ca: Path | None = None
+    origin_ssl_cert: Path | None = None
+    origin_ssl_key: Path | None = None
     gate_limit_ms: int = Field(default=GATE_LIMIT_MS, ge=1, le=120_000)
     heartbeat_ms: int = Field(default=500, ge=50, le=5_000)
     gate: tuple[GateSection, ...] = ()
 
     _url_is_redis = field_validator("origin_url")(check_redis_url)
 
+    @model_validator(mode="after")
+    def _tls_fits_the_url(self) -> Self:
+        check_redis_url(self._with_tls())
+        return self
+
+    def _with_tls(self) -> str:
+        files = {"ssl_ca": self.origin_ssl_ca, "ssl_cert": self.origin_ssl_cert, "ssl_key": self.origin_ssl_key}
+        return url_with_tls(self.origin_url, **files)
+
     def full_origin_url(self) -> str:
-        return full_url(self.origin_url, self.origin_password_file, key="mirror.origin_password_file")
+        return full_url(self._with_tls(), self.origin_password_file, keys="mirror.origin_")
 
 
 def watched_tables(sections: tuple[TableSection, ...]) -> WatchedTables:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from deploy.simulation.certificates import Certificate
 from deploy.simulation.ports import LOOPBACK, free_port
 from deploy.simulation.processes import POLL_S, ProcessError, ProcessGroup
 from deploy.simulation.redis_server import RedisServer
@@ -17,11 +18,12 @@ class SentinelProcess(RedisServer):
     """One Sentinel: a Redis started with `--sentinel`; it rewrites its own configuration file."""
 
     def __init__(self, name: str, folder: Path, watched: str, source: RedisServer, down_after_ms: int) -> None:
-        super().__init__(name, folder)
+        super().__init__(name, folder, certificate=source.certificate)
         self.watched = watched
+        reached = {name: value for name, value in self.options.items() if name == "port" or name.startswith("tls-")}
         self._lines = [
             f"bind {self.host}",
-            f"port {self.port}",
+            *(f"{name} {value}" for name, value in reached.items()),
             f"dir {self.folder}",
             f"sentinel monitor {watched} {source.host} {source.port} {QUORUM}",
             f"sentinel down-after-milliseconds {watched} {down_after_ms}",
@@ -48,9 +50,10 @@ class RedisSentinel:
 
     watched = "stampline"
 
-    def __init__(self, folder: Path, down_after_ms: int = 1000) -> None:
-        self.source = RedisServer("source", folder / "source", repl_diskless_sync_delay=0)
-        self.replica = RedisServer("replica", folder / "replica", replicaof=f"{LOOPBACK} {self.source.port}")
+    def __init__(self, folder: Path, down_after_ms: int = 1000, certificate: Certificate | None = None) -> None:
+        self.source = RedisServer("source", folder / "source", certificate=certificate, repl_diskless_sync_delay=0)
+        following = f"{LOOPBACK} {self.source.port}"
+        self.replica = RedisServer("replica", folder / "replica", certificate=certificate, replicaof=following)
         self.sentinels = [
             SentinelProcess(name, folder / name, self.watched, self.source, down_after_ms)
             for name in ("sentinel-1", "sentinel-2", "sentinel-3")
@@ -59,8 +62,9 @@ class RedisSentinel:
 
     @property
     def url(self) -> str:
-        """`sentinel://host:port,host:port,host:port/service`."""
-        return f"sentinel://{','.join(sentinel.address for sentinel in self.sentinels)}/{self.watched}"
+        """`sentinel://host:port,host:port,host:port/service`, or with TLS `sentinels://...?ssl_ca=...`."""
+        scheme, query = _tls_in_url("sentinel", self.source.certificate)
+        return f"{scheme}://{','.join(sentinel.address for sentinel in self.sentinels)}/{self.watched}{query}"
 
     @property
     def current_source(self) -> RedisServer:
@@ -94,11 +98,12 @@ class RedisSentinel:
 class RedisCluster:
     """Three sources without replicas; each holds a third of the slots."""
 
-    def __init__(self, folder: Path, size: int = 3) -> None:
+    def __init__(self, folder: Path, size: int = 3, certificate: Certificate | None = None) -> None:
         self.nodes = [
             RedisServer(
                 f"node-{number}",
                 folder / f"node-{number}",
+                certificate=certificate,
                 cluster_enabled="yes",
                 cluster_port=free_port(),
                 cluster_node_timeout=2000,
@@ -109,7 +114,8 @@ class RedisCluster:
 
     @property
     def url(self) -> str:
-        return f"cluster://{','.join(node.address for node in self.nodes)}"
+        scheme, query = _tls_in_url("cluster", self.nodes[0].certificate)
+        return f"{scheme}://{','.join(node.address for node in self.nodes)}{query}"
 
     def start(self) -> None:
         for node in self.nodes:
@@ -137,6 +143,10 @@ class RedisCluster:
         with node.client(decode_responses=True) as client:
             info = str(client.execute_command("CLUSTER", "INFO"))
         return "cluster_state:ok" in info and f"cluster_known_nodes:{len(self.nodes)}" in info
+
+
+def _tls_in_url(scheme: str, certificate: Certificate | None) -> tuple[str, str]:
+    return (scheme, "") if certificate is None else (f"{scheme}s", certificate.query)
 
 
 def _wait_until(claim: str, holds: Callable[[], bool]) -> None:

@@ -7,14 +7,14 @@ from contextlib import suppress
 import pytest
 import redis.exceptions
 
-from versioning.backends.base import AuthenticationError, BackendError, UnavailableError
-from versioning.backends.redis_connect import translated
+from versioning.backends.base import AuthenticationError, BackendError, LoginRefusedError, UnavailableError
+from versioning.backends.redis_connect import REFUSED_S, Door, translated
 
 
 @pytest.mark.parametrize(
     ("raised", "ours"),
     [
-        (redis.exceptions.AuthenticationError("WRONGPASS"), AuthenticationError),
+        (redis.exceptions.AuthenticationError("WRONGPASS"), LoginRefusedError),
         (redis.exceptions.NoPermissionError("NOPERM"), AuthenticationError),
         (redis.exceptions.ConnectionError("gone"), UnavailableError),
         (redis.exceptions.TimeoutError("slow"), UnavailableError),
@@ -59,3 +59,31 @@ async def assert_cancelled(work: Coroutine[None, None, None]) -> None:
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
+
+
+def test_behind_a_refused_login_the_door_stays_shut_for_a_while() -> None:
+    now_s, logins = 0.0, 0
+
+    def log_in() -> None:
+        nonlocal logins
+        with door.translated():
+            logins += 1
+            raise redis.exceptions.AuthenticationError("WRONGPASS")
+
+    door = Door("b:6379", clock=lambda: now_s)
+    for _ in range(1_000):
+        with pytest.raises(LoginRefusedError, match="WRONGPASS"):
+            log_in()
+    assert logins == 1
+    now_s = REFUSED_S
+    with door.translated():
+        pass
+
+
+def test_a_right_that_is_missing_shuts_no_door() -> None:
+    door = Door("b:6379")
+    for _ in range(2):
+        with pytest.raises(AuthenticationError, match="NOPERM"), door.translated():
+            raise redis.exceptions.NoPermissionError("NOPERM")
+    with door.translated():
+        pass

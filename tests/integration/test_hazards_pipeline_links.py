@@ -3,12 +3,12 @@
 import asyncio
 import gc
 import secrets
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from deploy.simulation.certificates import Authority, Certificate
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.ports import free_port
 from deploy.simulation.redis_server import RedisServer
@@ -111,53 +111,29 @@ def change_password(redis: RedisServer, password: str) -> None:
             client.client_kill_filter(_type=kind, skipme=True)
 
 
-class Authority:
-    """Issues certificates for 127.0.0.1."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.certificate = folder / "ca.pem"
-        self._key = folder / "ca.key"
-        subject = ["-subj", "/CN=stampline test", "-keyout", str(self._key), "-out", str(self.certificate)]
-        self._openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject)
-
-    def issue(self, name: str, days: int) -> tuple[Path, Path]:
-        """Return certificate and key; with ``days`` below zero it has expired."""
-        key, request, certificate = (self._folder / f"{name}.{kind}" for kind in ("key", "csr", "pem"))
-        names = self._folder / "names"
-        names.write_text("subjectAltName=IP:127.0.0.1")
-        self._openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=redis", "-keyout", key, "-out", request)
-        signer = ("-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial")
-        self._openssl("x509", "-req", "-in", request, *signer, "-days", days, "-extfile", names, "-out", certificate)
-        return certificate, key
-
-    @staticmethod
-    def _openssl(*arguments: object) -> None:
-        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
-
-
-def use_certificate(redis: RedisServer, issued: tuple[Path, Path]) -> None:
+def use_certificate(redis: RedisServer, issued: Certificate) -> None:
     """Rotate, as an operator does, and end the connections that still use the old one."""
     with redis.client() as client:
-        client.config_set("tls-cert-file", str(issued[0]), "tls-key-file", str(issued[1]))
+        client.config_set("tls-cert-file", str(issued.cert), "tls-key-file", str(issued.key))
         client.client_kill_filter(_type="normal", skipme=True)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_an_expired_certificate_is_named_and_a_rotated_one_is_taken_up(
-    new_redis: Callable[..., RedisServer], tmp_path: Path
+    new_redis: Callable[..., RedisServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(followers, "BACKOFF_DENIED_S", DENIED_S)
     authority = Authority(tmp_path)
     good, expired, rotated = (authority.issue(name, days) for name, days in (("good", 2), ("expired", -1), ("new", 2)))
     port = free_port()
     redis = new_redis(
         tls_port=port,
         tls_auth_clients="no",
-        tls_cert_file=good[0],
-        tls_key_file=good[1],
-        tls_ca_cert_file=authority.certificate,
+        tls_cert_file=good.cert,
+        tls_key_file=good.key,
+        tls_ca_cert_file=authority.ca,
     )
-    stream = RedisStream.from_url(f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority.certificate}")
+    stream = RedisStream.from_url(f"rediss://127.0.0.1:{port}/0?ssl_ca={authority.ca}")
     follower = Follower(stream, Index())
     await stream.append(Append((NewEntry("a" * 16, Heartbeat(now_ms())),), now_ms()))
     await follower.start()

@@ -26,6 +26,10 @@ class AuthenticationError(BackendError):
     """Wrong password, user or rights. Trying again does not help; a person must."""
 
 
+class LoginRefusedError(AuthenticationError):
+    """Not even let in: a wrong password, or a certificate that is not accepted. Every try is a login at the server."""
+
+
 class NotReplicatedError(BackendError):
     """Written, but fewer replicas than asked for have it: the checkpoint does not count yet."""
 

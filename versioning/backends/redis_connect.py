@@ -4,17 +4,20 @@
     sentinel://[user:password@]host:port,host:port/service?db=0      sentinels:// with TLS
     cluster://[user:password@]host:port,host:port                    clusters:// with TLS
 
-Options of the query string go to the client (``ssl_ca_certs``, ``ssl_certfile``, ``ssl_keyfile``, ``db``); for
-Sentinel, ``sentinel_password`` goes to the sentinels. No client retries by itself: callers decide, and a wrong password
-fails at once.
+Options of the query string: ``ssl_ca``, ``ssl_cert``, ``ssl_key`` (PEM files; the driver's own names for them are taken
+too), ``db``, ``client_name``; for Sentinel, ``sentinel_password`` goes to the sentinels. TLS is verified unless
+``ssl_cert_reqs=none`` or ``ssl_check_hostname=false`` say otherwise. No client retries by itself: callers decide, and a
+wrong password or certificate fails at once.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import redis
 import redis.asyncio
@@ -27,60 +30,81 @@ import redis.exceptions
 import redis.retry
 import redis.sentinel
 
-from versioning.backends.base import AuthenticationError, BackendError, UnavailableError
+from versioning.backends import redis_tls, redis_url
+from versioning.backends.base import AuthenticationError, BackendError, LoginRefusedError, UnavailableError
+from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.errors import ConfigError
 
-DEFAULT_PORTS: Final = {"redis": 6379, "cluster": 6379, "sentinel": 26379}
+REFUSED_S: Final = 5.0
+"""A refused login is not tried again for this long by readers, who come back at once."""
 
-_DENIED: Final = (
-    redis.exceptions.AuthenticationError,
-    redis.exceptions.AuthorizationError,
-    redis.exceptions.NoPermissionError,
-)
+_REFUSED: Final = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 _UNAVAILABLE: Final = (
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
     redis.exceptions.ClusterDownError,
     redis.exceptions.ClusterError,
+    redis.exceptions.RedisClusterException,  # no RedisError: what a cluster client raises that reaches no node
     redis.exceptions.ReadOnlyError,
     redis.exceptions.MasterDownError,
     redis.exceptions.TryAgainError,
     OSError,
 )
+_RAISED: Final = (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError)
 
 
 class Border:
-    """What ``translated`` is for asyncio, for threads: no cancellation can be lost there. Made once, entered often."""
+    """Whatever the driver raises inside comes out as a BackendError that names the server. Made once, entered often.
 
-    def __init__(self, address: str) -> None:
+    Behind a refused login it stays shut for a while: readers come back at once, and would make a storm of logins.
+    For threads it is a context by itself; for asyncio there is ``translated``.
+    """
+
+    def __init__(self, address: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._address = address
+        self._clock = clock
+        self._refused = ""
+        self._shut_until_s = 0.0
+
+    def knock(self) -> None:
+        """Raises LoginRefusedError while it is shut."""
+        if self._refused and self._clock() < self._shut_until_s:
+            raise LoginRefusedError(self._refused)
 
     def translate(self, error: Exception) -> BackendError:
-        return _translation(self._address, error)
+        found = _translation(self._address, error)
+        if isinstance(found, LoginRefusedError):
+            self._refused = str(found)
+            self._shut_until_s = self._clock() + REFUSED_S * random.uniform(0.5, 1.0)
+        return found
 
-    def __enter__(self) -> None: ...
+    def __enter__(self) -> None:
+        self.knock()
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, redis.exceptions.RedisError | OSError):
+        if isinstance(error, _RAISED):
             raise self.translate(error) from error
 
-
-@contextmanager
-def translated(address: str) -> Iterator[None]:
-    """The border: whatever the driver raises inside comes out as a BackendError that names the server.
-
-    And a cancellation comes out as one. The driver loses some: while it connects, and where its clean-up fails on the
-    way out. Taken for an answer or an error, that would leave whoever cancelled waiting for ever.
-    """
-    before = _cancellations()
-    try:
-        yield
-    except (redis.exceptions.RedisError, OSError) as error:
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """A cancellation inside comes out as one. The driver loses some: while it connects, and where its clean-up
+        fails on the way out. Taken for an answer or an error, that would leave whoever cancelled waiting for ever.
+        """
+        self.knock()
+        before = _cancellations()
+        try:
+            yield
+        except _RAISED as error:
+            if _cancellations() > before:
+                raise asyncio.CancelledError from error
+            raise self.translate(error) from error
         if _cancellations() > before:
-            raise asyncio.CancelledError from error
-        raise _translation(address, error) from error
-    if _cancellations() > before:
-        raise asyncio.CancelledError
+            raise asyncio.CancelledError
+
+
+def translated(address: str) -> AbstractContextManager[None]:
+    """The border of those who come back rarely: it is never shut."""
+    return Border(address).translated()
 
 
 def _cancellations() -> int:
@@ -92,8 +116,17 @@ def _cancellations() -> int:
 
 def _translation(address: str, error: Exception) -> BackendError:
     what = str(error) or type(error).__name__
-    if isinstance(error, _DENIED):
+    if isinstance(error, (redis.sentinel.MasterNotFoundError, redis.asyncio.sentinel.MasterNotFoundError)):
+        # The driver goes on with the settings of every sentinel; why each failed it does not keep.
+        hint = "is one of the sentinels up, and does it accept our TLS and password?"
+        return UnavailableError(f"Redis {address}: {what.partition(' : ')[0]}", hint=hint)
+    refusal = refusal_in(error)
+    if refusal:
+        return LoginRefusedError(f"no TLS with Redis {address}: {refusal}", hint=TLS_HINT)
+    if isinstance(error, redis.exceptions.NoPermissionError):
         return AuthenticationError(f"Redis {address} refused us: {what}", hint="check user, password and ACL")
+    if isinstance(error, _REFUSED):
+        return LoginRefusedError(f"Redis {address} refused us: {what}", hint="check user, password and ACL")
     if isinstance(error, _UNAVAILABLE):
         return UnavailableError(f"Redis {address} is not available: {what}")
     return BackendError(f"Redis {address} answered an error: {what}")
@@ -108,40 +141,47 @@ class RedisAddress:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     options: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+    tls: TlsFiles | None = None
+    """None: without TLS."""
 
     def __str__(self) -> str:
         nodes = ",".join(f"{host}:{port}" for host, port in self.nodes)
         return f"{nodes}/{self.service}" if self.service else nodes
 
     @classmethod
-    def parse(cls, url: str) -> "RedisAddress":
-        """Raises ConfigError; the message never shows the password."""
+    def parse(cls, url: str, *, tls: TlsFiles | None = None) -> "RedisAddress":
+        """Raises ConfigError; the message never shows the password. ``tls`` goes over what the URL says.
+
+        Files are not looked at: see ``check_tls``.
+        """
         scheme, separator, _ = url.partition("://")
         kind = {"rediss": "redis", "sentinels": "sentinel", "clusters": "cluster"}.get(scheme, scheme)
-        if not separator or kind not in DEFAULT_PORTS:
+        if not separator or kind not in redis_url.DEFAULT_PORTS:
             hint = "use redis://, sentinel:// or cluster://"
             raise ConfigError(f"unknown Redis URL scheme {scheme[:20]!r}", hint=hint)
-        parts = urlsplit(url)
+        parts = redis_url.split(url)
         credentials, _, hosts = parts.netloc.rpartition("@")
         username, _, password = credentials.partition(":")
-        options: dict[str, Any] = dict(parse_qsl(parts.query))
+        given = dict(parse_qsl(parts.query))
         path = parts.path.strip("/")
         if kind == "redis" and path:
-            options["db"] = path
-        if scheme.endswith("s") and scheme != kind:
-            options["ssl"] = True
+            given.setdefault("db", path)
         if kind == "sentinel" and not path:
             raise ConfigError("a sentinel:// URL lacks its service", hint="sentinel://host:26379,host:26379/mymaster")
-        if "db" in options:
-            options["db"] = _number(options["db"], "database")
         return cls(
             kind,
-            tuple(_node(host, DEFAULT_PORTS[kind]) for host in hosts.split(",")),
+            tuple(redis_url.node(host, redis_url.DEFAULT_PORTS[kind]) for host in hosts.split(",")),
             path if kind == "sentinel" else "",
             unquote(username) or None,
             unquote(password) or None,
-            tuple(options.items()),
+            tuple(redis_url.options(given).items()),
+            redis_url.tls_files(scheme, given, tls),
         )
+
+    def check_tls(self) -> None:
+        """Raises ConfigError where the files of TLS are missing, unreadable or do not belong together."""
+        if self.tls is not None:
+            self.tls.check()
 
     def _arguments(self, timeout_ms: int) -> dict[str, Any]:
         options = dict(self.options)
@@ -154,43 +194,84 @@ class RedisAddress:
             "protocol": 3,
             "legacy_responses": False,
             **options,
+            **self._tls_arguments(),
         }
 
-    def _sentinel_arguments(self, timeout_ms: int) -> dict[str, Any]:
+    def _tls_arguments(self) -> dict[str, Any]:
+        return {} if self.tls is None else {"ssl": True, **redis_tls.arguments(self.tls)}
+
+    def _sentinel_arguments(self, timeout_ms: int, retry: Any) -> dict[str, Any]:
         timeout_s = timeout_ms / 1000
-        ssl = {name: value for name, value in self.options if name.startswith("ssl")}
         password = dict(self.options).get("sentinel_password")
-        return {"password": password, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, **ssl}
+        timeouts = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+        return {"password": password, "retry": retry, **timeouts, **self._tls_arguments()}
 
     def connect(self, timeout_ms: int) -> Any:
-        """Return a blocking client. Nothing is sent yet, except by a cluster client, which asks for its topology."""
+        """Return a blocking client. Nothing is sent yet, except by a cluster client, which asks for its topology.
+
+        Raises ConfigError for files of TLS that cannot be used.
+        """
+        self.check_tls()
         retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
         arguments = self._arguments(timeout_ms) | {"retry": retry}
         if self.kind == "cluster":
-            nodes = [redis.cluster.ClusterNode(host, port) for host, port in self.nodes]
-            return redis.cluster.RedisCluster(startup_nodes=nodes, **arguments)
+            return self._connect_cluster(arguments)
         if self.kind == "sentinel":
-            sentinel = redis.sentinel.Sentinel(self.nodes, sentinel_kwargs=self._sentinel_arguments(timeout_ms))
+            sentinel = redis.sentinel.Sentinel(self.nodes, sentinel_kwargs=self._sentinel_arguments(timeout_ms, retry))
+            if self.tls is not None:
+                arguments["connection_class"] = redis_tls.SentinelTlsConnection
+                for each in sentinel.sentinels:
+                    each.connection_pool.connection_class = redis_tls.TlsConnection
             return sentinel.master_for(self.service, **arguments)
         host, port = self.nodes[0]
-        return redis.Redis(host=host, port=port, **arguments)
+        client = redis.Redis(host=host, port=port, **arguments)
+        if self.tls is not None:
+            client.connection_pool.connection_class = redis_tls.TlsConnection
+        return client
+
+    def _connect_cluster(self, arguments: dict[str, Any]) -> Any:
+        nodes = [redis.cluster.ClusterNode(host, port) for host, port in self.nodes]
+        if self.tls is not None:
+            del arguments["ssl"]
+            # Only a client made from a URL may have pools of its own; the nodes are tried in order all the same.
+            host, port = self.nodes[0]
+            arguments |= {"url": f"rediss://{host}:{port}", "connection_pool_class": redis_tls.TlsPool}
+        return redis.cluster.RedisCluster(startup_nodes=nodes, **arguments)
 
     def connect_async(self, timeout_ms: int) -> Any:
-        """Return an asyncio client. Nothing is sent yet."""
+        """Return an asyncio client. Nothing is sent yet. Raises ConfigError for files of TLS that cannot be used."""
+        self.check_tls()
         retry = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
         arguments = self._arguments(timeout_ms) | {"retry": retry}
         if self.kind == "cluster":
             nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in self.nodes]
-            return redis.asyncio.cluster.RedisCluster(startup_nodes=nodes, **arguments)
+            cluster = redis.asyncio.cluster.RedisCluster(startup_nodes=nodes, **arguments)
+            if self.tls is not None:
+                cluster.connection_kwargs["connection_class"] = redis_tls.AsyncTlsConnection
+                for node in cluster.nodes_manager.startup_nodes.values():
+                    node.connection_class = redis_tls.AsyncTlsConnection
+            return cluster
         if self.kind == "sentinel":
-            sentinel = redis.asyncio.sentinel.Sentinel(self.nodes, sentinel_kwargs=self._sentinel_arguments(timeout_ms))
+            asked = self._sentinel_arguments(timeout_ms, retry)
+            sentinel = redis.asyncio.sentinel.Sentinel(self.nodes, sentinel_kwargs=asked)
+            if self.tls is not None:
+                arguments["connection_class"] = redis_tls.AsyncSentinelTlsConnection
+                for each in sentinel.sentinels:
+                    each.connection_pool.connection_class = redis_tls.AsyncTlsConnection
             return sentinel.master_for(self.service, **arguments)
         host, port = self.nodes[0]
-        return redis.asyncio.Redis(host=host, port=port, **arguments)
+        client = redis.asyncio.Redis(host=host, port=port, **arguments)
+        if self.tls is not None:
+            client.connection_pool.connection_class = redis_tls.AsyncTlsConnection
+        return client
 
 
 def close(client: Any) -> None:
-    """Close a client, and behind Sentinel its connections to the sentinels, which it would leave open."""
+    """Close a client and what it would leave open: connections to the sentinels, pools of ours in a cluster client."""
+    if isinstance(client, redis.cluster.RedisCluster):
+        for node in client.get_nodes():
+            if node.redis_connection is not None:
+                node.redis_connection.connection_pool.disconnect()
     client.close()
     for sentinel in _sentinels_of(client):
         sentinel.close()
@@ -205,18 +286,3 @@ async def aclose(client: Any) -> None:
 def _sentinels_of(client: Any) -> list[Any]:
     manager = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
     return [] if manager is None else list(manager.sentinels)
-
-
-def _node(text: str, default_port: int) -> tuple[str, int]:
-    host, separator, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if not separator:
-        host, port = text, str(default_port)
-    if not host:
-        raise ConfigError("a Redis URL lacks its host", hint="redis://host:6379/0")
-    return host.strip("[]"), _number(port, "port")
-
-
-def _number(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"{what} in a Redis URL is no number: {text[:20]!r}")
-    return int(text)

@@ -28,8 +28,8 @@ _UNFINISHED: Final = object()
 class Pipeline:
     """Belongs to one event loop. ``ask`` sends nothing by itself: connecting and writing follow in the same turn."""
 
-    def __init__(self, pool: Any, address: str, timeout_ms: int) -> None:
-        self.border = Border(address)
+    def __init__(self, pool: Any, border: Border, timeout_ms: int) -> None:
+        self.border = border
         self.timeout_s = timeout_ms / 1000
         self._pool = pool
         self._asked: dict[bytes, list[Future]] = {}
@@ -40,7 +40,11 @@ class Pipeline:
         self._lost: list[_Link] = []
 
     def ask(self, command: bytes) -> Future:
-        """Return the future reply to a packed command; it may raise BackendError. May be cancelled at any time."""
+        """Return the future reply to a packed command; it may raise BackendError. May be cancelled at any time.
+
+        Raises LoginRefusedError.
+        """
+        self.border.knock()
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         sharing = self._asked.get(command)

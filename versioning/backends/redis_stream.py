@@ -145,6 +145,8 @@ class RedisStream:
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[AsyncIterator[Entry]]:
         with translated(str(self.address)):
+            if self.address.kind == "cluster":
+                await self._client.initialize()  # its subscriptions do not by themselves ask who has the slot
             async with self._client.pubsub() as pubsub:
                 await pubsub.subscribe(self._channel)
                 await pubsub.get_message(timeout=self._timeout_ms / 1000)

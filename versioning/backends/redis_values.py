@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from hiredis import pack_command
 
 from versioning.backends.base import Fill
-from versioning.backends.redis_connect import Border, RedisAddress, aclose, close, translated
+from versioning.backends.redis_connect import Border, RedisAddress, aclose, close
 from versioning.backends.redis_lanes import Lanes
 from versioning.backends.redis_pipeline import Pipeline
 
@@ -109,11 +109,11 @@ class AsyncRedisValues:
     """An ``AsyncValueBackend``: belongs to one event loop."""
 
     def __init__(self, address: RedisAddress, *, prefix: str = "", timeout_ms: int = TIMEOUT_MS) -> None:
-        self._address = str(address)
+        self._border = Border(str(address))
         self._names = _Names(prefix)
         self._is_cluster = address.kind == "cluster"
         self._client = address.connect_async(timeout_ms)
-        self._pipeline = None if self._is_cluster else Pipeline(self._client.connection_pool, self._address, timeout_ms)
+        self._pipeline = None if self._is_cluster else Pipeline(self._client.connection_pool, self._border, timeout_ms)
         self._fill = self._client.register_script(_FILL)
         self._release = self._client.register_script(_RELEASE)
 
@@ -125,18 +125,18 @@ class AsyncRedisValues:
         name = self._names.value(key)
         if self._pipeline is not None:
             return await self._pipeline.ask(_packed("GET", name))  # type: ignore[no-any-return]
-        with translated(self._address):
+        with self._border.translated():
             return await self._client.get(name)  # type: ignore[no-any-return]
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         names = self._names.values(keys)
         if self._pipeline is not None:
             return await self._pipeline.ask(_packed("MGET", *names))  # type: ignore[no-any-return]
-        with translated(self._address):
+        with self._border.translated():
             return await self._client.mget_nonatomic(names)  # type: ignore[no-any-return]
 
     async def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
-        with translated(self._address):
+        with self._border.translated():
             if len(keys) == 1:
                 return [bool(await self._client.set(self._names.lease(keys[0]), token, nx=True, px=ttl_ms))]
             async with self._client.pipeline(transaction=False) as pipe:
@@ -145,7 +145,7 @@ class AsyncRedisValues:
                 return [bool(granted) for granted in await pipe.execute()]
 
     async def fill(self, fills: Sequence[Fill]) -> list[bool]:
-        with translated(self._address):
+        with self._border.translated():
             if len(fills) == 1 or self._is_cluster:
                 return [bool(await self._fill(*self._fill_arguments(fill))) for fill in fills]
             async with self._client.pipeline(transaction=False) as pipe:
@@ -154,7 +154,7 @@ class AsyncRedisValues:
                 return [bool(stored) for stored in await pipe.execute()]
 
     async def release(self, keys: Sequence[str], token: str) -> None:
-        with translated(self._address):
+        with self._border.translated():
             for key in keys:
                 await self._release([self._names.lease(key)], [token])
 

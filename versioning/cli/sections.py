@@ -1,12 +1,15 @@
 """Sections that several packages read: the stamp stream, cached values, logs, and how to name a MySQL server."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from versioning.backends.redis_connect import RedisAddress
+from versioning.backends.tls import TlsFiles
 from versioning.cli.settings import Section
 from versioning.errors import ConfigError
 from versioning.limits import WINDOW_MS
@@ -39,18 +42,54 @@ def url_with_password(url: str, password: str) -> str:
     return parts._replace(netloc=f"{name}:{quote(password, safe='')}@{hosts}").geturl()
 
 
-def full_url(url: str, password_file: Path | None, *, key: str) -> str:
-    return url if password_file is None else url_with_password(url, read_secret(password_file, key=key))
+def url_with_tls(url: str, **files: Path | None) -> str:
+    """Write ``ssl_ca``, ``ssl_cert`` and ``ssl_key`` into a Redis URL, over what it says itself."""
+    given = {name: str(path) for name, path in files.items() if path is not None}
+    if not given:
+        return url
+    parts = urlsplit(url)
+    return parts._replace(query=urlencode(dict(parse_qsl(parts.query)) | given)).geturl()
+
+
+def full_url(url: str, password_file: Path | None, *, keys: str) -> str:
+    """Read the password, and look at the files of TLS. Raises ConfigError, about keys that begin with ``keys``."""
+    if password_file is not None:
+        url = url_with_password(url, read_secret(password_file, key=f"{keys}password_file"))
+    with named(f"{keys}url"):
+        RedisAddress.parse(url).check_tls()
+    return url
+
+
+@contextmanager
+def named(key: str) -> Iterator[None]:
+    """A ConfigError from inside says which section it is about."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {str(error).removesuffix(f' ({error.hint})')}", hint=error.hint) from None
 
 
 class RedisSection(Section):
     url: str = Field(repr=False)
     password_file: Path | None = None
+    ssl_ca: Path | None = None
+    """Verify the server by this CA; none: by those of the system. For rediss://, sentinels:// and clusters://."""
+    ssl_cert: Path | None = None
+    """Our own certificate, where the server asks for one."""
+    ssl_key: Path | None = None
 
     _url_is_redis = field_validator("url")(check_redis_url)
 
+    @model_validator(mode="after")
+    def _tls_fits_the_url(self) -> Self:
+        check_redis_url(self._with_tls())
+        return self
+
+    def _with_tls(self) -> str:
+        return url_with_tls(self.url, ssl_ca=self.ssl_ca, ssl_cert=self.ssl_cert, ssl_key=self.ssl_key)
+
     def full_url(self) -> str:
-        return full_url(self.url, self.password_file, key=f"{self.section}.password_file")
+        return full_url(self._with_tls(), self.password_file, keys=f"{self.section}.")
 
 
 class StreamSection(RedisSection):
@@ -130,10 +169,17 @@ class MySqlSection(Section):
             raise ValueError("names no server: give host or url")
         if not (self.user or parts.username):
             raise ValueError("names no user: give user, or url = mysql://user@host")
+        if self.ssl_disabled and (self.ssl_ca or self.ssl_cert or self.ssl_key):
+            raise ValueError("ssl_disabled, and files for TLS: take one of them out")
+        if self.ssl_cert and not self.ssl_ca:
+            raise ValueError("ssl_cert without ssl_ca: the server would not be verified")
         return self
 
     def target(self) -> MySqlTarget:
-        """Read the secrets; raises ConfigError."""
+        """Read the secrets, and look at the files of TLS; raises ConfigError."""
+        if self.ssl_ca or self.ssl_key:
+            with named("mysql"):
+                TlsFiles(_path(self.ssl_ca), _path(self.ssl_cert), _path(self.ssl_key)).check()
         parts = urlsplit(self.url)
         password = self.password.get_secret_value() or unquote(parts.password or "")
         if self.password_file is not None:

@@ -10,6 +10,7 @@ from versioning.backends.base import AsyncValueBackend, BackendError, Fill, Stre
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import AsyncRedisValues
+from versioning.backends.tls import TlsFiles
 from versioning.client import forks
 from versioning.client.backend import LEFT_BEHIND, Opened
 from versioning.client.clock import system_clock
@@ -80,15 +81,23 @@ class AsyncVersionedCache:
         *,
         stream_name: str = "stampline",
         values_timeout_ms: int = 50,
+        ssl_ca: str | None = None,
+        ssl_cert: str | None = None,
+        ssl_key: str | None = None,
         serializer: Serializer | None = None,
         **options: Any,
     ) -> Self:
         """Connect by ``redis://``, ``sentinel://`` or ``cluster://`` URLs; ``options`` are those of CacheOptions.
 
-        Nothing is sent yet. Raises ConfigError.
+        With TLS (``rediss://``) the server is verified by ``ssl_ca``, or the CAs of the system; the URLs may name the
+        same files, each for itself. Files that are replaced count from the next connect on. Nothing is sent yet.
+        Raises ConfigError.
         """
         checked = CacheOptions(**options)
-        stream, values = RedisAddress.parse(stream_url), RedisAddress.parse(values_url or stream_url)
+        tls = TlsFiles(ssl_ca, ssl_cert, ssl_key) if ssl_ca or ssl_cert or ssl_key else None
+        stream, values = (RedisAddress.parse(url, tls=tls) for url in (stream_url, values_url or stream_url))
+        stream.check_tls()
+        values.check_tls()
         return cls(
             stream=lambda: RedisStream(stream, name=stream_name, window_ms=checked.window_ms),
             values=lambda: AsyncRedisValues(values, prefix=checked.prefix, timeout_ms=values_timeout_ms),

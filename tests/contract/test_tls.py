@@ -1,0 +1,156 @@
+"""Files of TLS: what is wrong with them is one line before anything connects, and replaced ones count at once."""
+
+import os
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy.simulation.certificates import Authority, Certificate
+from versioning.backends.redis_connect import RedisAddress
+from versioning.backends.tls import Reloaded, TlsFiles, client_context, refusal_in, server_context
+from versioning.client.async_cache import AsyncVersionedCache
+from versioning.client.sync_cache import VersionedCache
+from versioning.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def issued(authority: Authority) -> Certificate:
+    return authority.issue("one")
+
+
+def files(certificate: Certificate) -> TlsFiles:
+    return TlsFiles(str(certificate.ca), str(certificate.cert), str(certificate.key))
+
+
+def refused(given: TlsFiles) -> str:
+    with pytest.raises(ConfigError) as caught:
+        given.check()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert caught.value.hint
+    return message
+
+
+def test_a_client_verifies_by_its_own_ca_alone(issued: Certificate) -> None:
+    context = client_context(files(issued))
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert len(context.get_ca_certs()) == 1
+
+
+def test_a_server_asks_for_certificates_only_where_it_has_a_ca_for_them(issued: Certificate) -> None:
+    assert server_context(files(issued)).verify_mode is ssl.CERT_REQUIRED
+    assert server_context(TlsFiles(None, str(issued.cert), str(issued.key))).verify_mode is ssl.CERT_NONE
+
+
+def test_files_that_cannot_be_used_are_named(authority: Authority, issued: Certificate, tmp_path: Path) -> None:
+    ca, cert, key = str(issued.ca), str(issued.cert), str(issued.key)
+    absent, empty = str(tmp_path / "absent.pem"), tmp_path / "empty.pem"
+    empty.touch()
+    assert f"cannot read {absent}: No such file" in refused(TlsFiles(absent))
+    assert f"cannot read {tmp_path}" in refused(TlsFiles(str(tmp_path)))
+    assert f"{empty} holds no CA certificate" in refused(TlsFiles(str(empty)))
+    assert f"cannot read {absent}" in refused(TlsFiles(ca, cert, absent))
+    assert f"cannot read {absent}" in refused(TlsFiles(ca, absent, key))
+    assert "no certificate and key" in refused(TlsFiles(ca, cert))
+    assert f"a key without its certificate: {key}" in refused(TlsFiles(ca, None, key))
+    other = str(authority.issue("two").key)
+    assert f"{other} is not the key of {cert}" in refused(TlsFiles(ca, cert, other))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_key_that_may_not_be_read_is_named(issued: Certificate, tmp_path: Path) -> None:
+    locked = tmp_path / "locked.key"
+    locked.touch(mode=0)
+    assert f"cannot read {locked}: Permission denied" in refused(
+        TlsFiles(str(issued.ca), str(issued.cert), str(locked))
+    )
+
+
+def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(issued: Certificate, tmp_path: Path) -> None:
+    locked = tmp_path / "locked.key"
+    command = ["openssl", "pkey", "-in", str(issued.key), "-aes256", "-passout", "pass:x", "-out", str(locked)]
+    subprocess.run(command, check=True, timeout=60)
+    assert "needs a passphrase" in refused(TlsFiles(str(issued.ca), str(issued.cert), str(locked)))
+
+
+def test_replaced_files_are_taken_up_once_they_belong_together(authority: Authority, tmp_path: Path) -> None:
+    old, new = authority.issue("old"), authority.issue("new")
+    used = Certificate(*(tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem")))
+    used.replace_by(old)
+    current = Reloaded(files(used))
+    first = current.get()
+    assert current.get() is first
+    used.cert.write_bytes(new.cert.read_bytes())  # half of a rotation
+    assert current.get() is first
+    used.key.write_bytes(new.key.read_bytes())
+    second = current.get()
+    assert second is not first
+    assert current.get() is second
+    used.ca.unlink()
+    assert current.get() is second
+
+
+def test_only_refusals_are_refusals() -> None:
+    def of(kind: type[ssl.SSLError], reason: str) -> Exception:
+        found = kind(1, "text")
+        found.reason = reason
+        outer = ConnectionError("the driver's")
+        outer.__context__ = found
+        return outer
+
+    assert refusal_in(of(ssl.SSLError, "TLSV13_ALERT_CERTIFICATE_REQUIRED")) == "tlsv13 alert certificate required"
+    assert refusal_in(of(ssl.SSLError, "WRONG_VERSION_NUMBER"))
+    assert not refusal_in(of(ssl.SSLEOFError, "UNEXPECTED_EOF_WHILE_READING"))
+    assert not refusal_in(ConnectionResetError())
+
+
+def test_a_url_names_the_files_and_arguments_go_over_it() -> None:
+    address = RedisAddress.parse("rediss://h?ssl_ca=/a&ssl_cert=/b&ssl_keyfile=/c")
+    assert address.tls == TlsFiles("/a", "/b", "/c")
+    assert RedisAddress.parse("sentinels://h/s", tls=TlsFiles("/z")).tls == TlsFiles("/z")
+    assert RedisAddress.parse("redis://h").tls is None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("rediss://h?ssl_cert_reqs=none", TlsFiles(is_verified=False)),
+        ("rediss://h?ssl_check_hostname=False", TlsFiles(is_name_checked=False)),
+        ("rediss://h?ssl_cert_reqs=required", TlsFiles()),
+    ],
+)
+def test_only_plain_words_switch_verification_off(url: str, expected: TlsFiles) -> None:
+    assert RedisAddress.parse(url).tls == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("redis://h?ssl_ca=/a", "write rediss://"),
+        ("rediss://h?ssl_cert_reqs=nope", "cannot tell whether to verify"),
+        ("redis://h?socket_timeuot=3", "unknown option 'socket_timeuot'"),
+        ("redis://:hunter2@[::1/0", "cannot be read"),
+        ("redis://h/twelve", "database"),
+        ("redis://h:port", "port"),
+    ],
+)
+def test_a_url_that_makes_no_sense_is_refused_without_its_password(url: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        RedisAddress.parse(url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cache", [VersionedCache, AsyncVersionedCache])
+def test_an_embedder_hears_of_a_missing_file_before_anything_connects(
+    cache: type[VersionedCache] | type[AsyncVersionedCache],
+) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read /absent/ca\.pem"):
+        cache.from_url("rediss://127.0.0.1:1/0", ssl_ca="/absent/ca.pem")

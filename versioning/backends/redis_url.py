@@ -1,0 +1,74 @@
+"""The parts of a Redis URL, each checked. Whatever is wrong is a ConfigError that never shows the password."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from versioning.backends.tls import TlsFiles
+from versioning.errors import ConfigError
+
+DEFAULT_PORTS: Final = {"redis": 6379, "cluster": 6379, "sentinel": 26379}
+
+TLS_OPTIONS: Final = {
+    "ssl_ca": "ca", "ssl_ca_certs": "ca", "ssl_cert": "cert", "ssl_certfile": "cert", "ssl_key": "key",
+    "ssl_keyfile": "key", "ssl_cert_reqs": "is_verified", "ssl_check_hostname": "is_name_checked",
+}  # fmt: skip
+OTHER_OPTIONS: Final = frozenset({"db", "client_name", "sentinel_password"})
+_WORDS: Final = {"required": True, "true": True, "1": True, "none": False, "false": False, "0": False}
+
+
+def split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # as for a bracket that does not close; its message may repeat the password
+        raise ConfigError("a Redis URL cannot be read", hint="redis://user:password@host:6379/0") from None
+
+
+def options(given: Mapping[str, str]) -> dict[str, Any]:
+    unknown = sorted(name for name in given if name not in TLS_OPTIONS and name not in OTHER_OPTIONS)
+    if unknown:
+        hint = f"known: {', '.join(sorted(OTHER_OPTIONS | TLS_OPTIONS.keys()))}"
+        raise ConfigError(f"unknown option {unknown[0][:40]!r} in a Redis URL", hint=hint)
+    options: dict[str, Any] = {name: value for name, value in given.items() if name in OTHER_OPTIONS}
+    if "db" in options:
+        options["db"] = _number(options["db"], "database")
+    return options
+
+
+def tls_files(scheme: str, given: Mapping[str, str], over: TlsFiles | None) -> TlsFiles | None:
+    """Return what the URL says of TLS, None where it has none. ``over`` wins. Raises ConfigError."""
+    if scheme in DEFAULT_PORTS:
+        if over is not None or given.keys() & TLS_OPTIONS.keys():
+            raise ConfigError(f"files for TLS, and a URL without it: {scheme}://", hint=f"write {scheme}s://")
+        return None
+    fields: dict[str, Any] = {TLS_OPTIONS[name]: value for name, value in given.items() if name in TLS_OPTIONS}
+    for name in {"is_verified", "is_name_checked"} & fields.keys():
+        fields[name] = _choice(fields[name])
+    if over is not None:
+        fields |= {name: getattr(over, name) for name in ("ca", "cert", "key") if getattr(over, name) is not None}
+    return TlsFiles(**fields)
+
+
+def _choice(text: str) -> bool:
+    try:
+        return _WORDS[text.lower()]
+    except KeyError:
+        raise ConfigError(
+            f"cannot tell whether to verify, by {text[:20]!r} in a Redis URL",
+            hint="ssl_cert_reqs=none and ssl_check_hostname=false switch it off; leave them out",
+        ) from None
+
+
+def node(text: str, default_port: int) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if not separator:
+        host, port = text, str(default_port)
+    if not host:
+        raise ConfigError("a Redis URL lacks its host", hint="redis://host:6379/0")
+    return host.strip("[]"), _number(port, "port")
+
+
+def _number(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5):
+        raise ConfigError(f"{what} in a Redis URL is no number: {text[:20]!r}")
+    return int(text)
