@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from app import service
 from app import tob as tob_service
 from app import toc as toc_service
-from app.http import bind
+from app.http import bind, tls_of
 from app.http import serve as serve_app
 from app.metrics import registry
 from app.mysql_pool import MySqlPool
@@ -41,11 +41,12 @@ def serve(*, config: ConfigOption = None, host: HostOption = None, port: PortOpt
     _announce(section, at)
 
     async def role(stop: asyncio.Event) -> None:
+        tls = tls_of(section)
         listener = bind(section)
         stream = open_stream(at, version_keys=True)
         app = service.create_app(section, stream, dc=at.dc, window_ms=at.window_ms)
         try:
-            await serve_app(app, listener, stop, before_stop=app.state.knowledge.fanout.close)
+            await serve_app(app, listener, stop, tls=tls, before_stop=app.state.knowledge.fanout.close)
         finally:
             await stream.aclose()
 
@@ -66,6 +67,7 @@ def toc(
     _announce(section, at, values)
 
     async def role(stop: asyncio.Event) -> None:
+        tls = tls_of(section)
         listener = bind(section)
         pool = MySqlPool(section.mysql.target(), section.mysql_connections)
         cache = toc_cache(section, at, values)
@@ -76,7 +78,7 @@ def toc(
             readiness=toc_service.readiness(cache),
             registry=registry(*collectors) if section.metrics else None,
         )
-        await serve_app(app, listener, stop)
+        await serve_app(app, listener, stop, tls=tls)
 
     run_role(role)
 
@@ -88,9 +90,10 @@ def tob(*, config: ConfigOption = None, host: HostOption = None, port: PortOptio
     _announce(section)
 
     async def role(stop: asyncio.Event) -> None:
+        tls = tls_of(section)
         listener = bind(section)
         pool = MySqlPool(section.mysql.target(), section.mysql_connections)
-        await serve_app(tob_service.create_app(pool), listener, stop)
+        await serve_app(tob_service.create_app(pool), listener, stop, tls=tls)
 
     run_role(role)
 

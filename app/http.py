@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors
 from app.settings import HttpSection
+from versioning.backends.tls import TlsFiles, reloading_server
+from versioning.cli.sections import named
 from versioning.errors import ConfigError, StamplineError
 
 BODY_BYTES_MAX: Final = 1 << 20
@@ -98,12 +101,31 @@ def bind(section: HttpSection) -> socket.socket:
         ) from None
 
 
+def tls_of(section: HttpSection) -> ssl.SSLContext | None:
+    """Return what ``serve`` needs for HTTPS, None for HTTP. Raises ConfigError for files that cannot be used."""
+    if section.ssl_cert is None:
+        return None
+    with named(section.section):
+        return reloading_server(TlsFiles.of(section.ssl_client_ca, section.ssl_cert, section.ssl_key))
+
+
 async def serve(
-    app: FastAPI, listener: socket.socket, stop: asyncio.Event, before_stop: Callable[[], None] | None = None
+    app: FastAPI,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    *,
+    tls: ssl.SSLContext | None = None,
+    before_stop: Callable[[], None] | None = None,
 ) -> None:
     """Serve until ``stop``; ``before_stop`` ends what would keep connections open for ever."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=SHUTDOWN_S, server_header=False, workers=1
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        server_header=False,
+        workers=1,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
     server = _Server(config)
 

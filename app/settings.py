@@ -1,10 +1,10 @@
 """Sections of the services: ``[serve]`` the version service, ``[toc]`` and ``[tob]`` the reference services."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from versioning.cli.sections import MySqlSection
 from versioning.cli.settings import Section
@@ -15,6 +15,17 @@ class HttpSection(Section):
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65_535)
     metrics: bool = True
+    ssl_cert: Path | None = None
+    """Serve HTTPS with this certificate; replaced files count from the next connection on."""
+    ssl_key: Path | None = None
+    ssl_client_ca: Path | None = None
+    """Turn away clients without a certificate of this CA."""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.ssl_cert is None and (self.ssl_key or self.ssl_client_ca):
+            raise ValueError("ssl_key and ssl_client_ca need ssl_cert")
+        return self
 
 
 COMPONENTS_MAX = 64
@@ -49,9 +60,14 @@ class ServeSection(HttpSection):
     token: SecretStr = SecretStr("")
     """One bearer token for bumps."""
     token_file: Path | None = None
-    """More of them, one per line, each after an optional name and a space."""
+    """More of them, one per line, each after an optional name and a space. Read again when it changes."""
+    read_only: bool = False
+    """Refuse every bump, whatever the token."""
+    bumps_per_min: int = Field(default=60, ge=1, le=100_000)
+    """Of one token."""
+    bumps_total_per_min: int = Field(default=300, ge=1, le=100_000)
     audit_log: Path | None = None
-    """File that bumps are appended to; none: the log on stderr."""
+    """File that bumps, refused ones too, are appended to; none: the log on stderr."""
     max_lag_ms: int = Field(default=MAX_LAG_MS, ge=1)
     component: tuple[ComponentSection, ...] = Field(default=(), max_length=COMPONENTS_MAX)
     """What the dashboard shows, beside this service itself."""

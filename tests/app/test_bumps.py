@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
+from app.bumps import REFUSALS_PER_MIN
 from app.service import create_app
 from app.settings import ServeSection
 from app.tokens import Tokens
@@ -15,6 +17,8 @@ from versioning.backends.base import Append, UnavailableError
 from versioning.backends.memory import MemoryStream
 from versioning.entries import Change, Generation
 from versioning.errors import ConfigError
+
+OTHER = "token-of-bob-9876543210"
 
 
 async def test_a_bump_of_keys_stamps_them() -> None:
@@ -84,6 +88,108 @@ async def test_another_scheme_is_no_token() -> None:
 async def test_a_service_without_tokens_takes_no_bumps() -> None:
     async with service(ServeSection()) as world:
         assert code_of(await world.bump(keys=["a:1"], reason="why")) == (403, "bumps_disabled")
+
+
+async def test_a_service_that_only_reads_takes_no_bump_of_anybody() -> None:
+    async with service(ServeSection.model_validate({"token": TOKEN, "read_only": True})) as world:
+        assert code_of(await world.bump(keys=["a:1"], reason="why")) == (403, "read_only")
+        assert await world.stream.read_before(None, count=1) == []
+        assert (await world.get("/v1/versions/a:1"))["stamp"] is None
+
+
+async def test_one_token_may_bump_so_often_and_all_together_so_often(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(f"alice {TOKEN}\nbob {OTHER}\n")
+    section = ServeSection(token_file=tmp_path / "tokens", bumps_per_min=2, bumps_total_per_min=3)
+    async with service(section) as world:
+
+        async def bump(token: str) -> httpx2.Response:
+            return await world.bump(token, keys=["a:1"], reason="why")
+
+        assert [(await bump(TOKEN)).status_code for _ in range(2)] == [200, 200]
+        limited = await bump(TOKEN)
+        assert code_of(limited) == (429, "too_many_bumps")
+        assert limited.headers["retry-after"] == "30"
+        assert (await bump(OTHER)).status_code == 200
+        assert (await bump(OTHER)).headers["retry-after"] == "20"  # three a minute for all
+        world.clock.ms += 30_000
+        assert (await bump(TOKEN)).status_code == 200
+
+
+async def test_tokens_are_rotated_without_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"old {TOKEN}\n")
+    async with service(ServeSection(token_file=file)) as world:
+
+        async def status(token: str) -> int:
+            return (await world.bump(token, keys=["a:1"], reason="why")).status_code
+
+        assert (await status(TOKEN), await status(OTHER)) == (200, 403)
+        file.write_text(f"old {TOKEN}\nnew {OTHER}\n")
+        assert (await status(TOKEN), await status(OTHER)) == (200, 200)
+        file.write_text(f"new {OTHER}\n")
+        assert (await status(TOKEN), await status(OTHER)) == (403, 200)
+        file.write_text("short\n")  # a mistake must lock nobody out
+        assert (await status(TOKEN), await status(OTHER)) == (403, 200)
+        file.unlink()
+        assert (await status(TOKEN), await status(OTHER)) == (403, 200)
+
+
+async def test_refused_bumps_are_audited_by_name_and_never_by_token(tmp_path: Path) -> None:
+    audit, tokens = tmp_path / "audit.jsonl", tmp_path / "tokens"
+    tokens.write_text(f"alice {TOKEN}\n")
+    section = ServeSection(token_file=tokens, audit_log=audit, bumps_per_min=1)
+    async with service(section) as world:
+        await world.bump(None, keys=["a:1"], reason="why")
+        await world.bump(OTHER, keys=["a:1"], reason="why")
+        await world.bump(keys=["a:1"])
+        await world.bump(keys=["a:1"], reason="why")
+        await world.bump(keys=["a:1", "a:2"], reason="why")
+    records = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [(record["who"], record.get("refused", "done")) for record in records] == [
+        ("", "token_missing"),
+        ("", "token_wrong"),
+        ("alice", "reason_needed"),
+        ("alice", "done"),
+        ("alice", "too_many_bumps"),
+    ]
+    assert records[-1]["keys"] == 2
+    assert TOKEN not in audit.read_text()
+    assert OTHER not in audit.read_text()
+
+
+async def test_who_has_no_token_cannot_fill_the_disk(tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    async with service(ServeSection.model_validate({"token": TOKEN, "audit_log": audit})) as world:
+        for _ in range(REFUSALS_PER_MIN + 7):
+            await world.bump(None, keys=["a:1"], reason="why")
+        assert len(audit.read_text().splitlines()) == REFUSALS_PER_MIN
+        world.clock.ms += 60_000
+        await world.bump(None, keys=["a:1"], reason="why")
+        assert json.loads(audit.read_text().splitlines()[-1])["left_out"] == 7
+
+
+async def test_no_page_of_the_service_shows_a_token() -> None:
+    async with service() as world:
+        for path in ("/docs", "/openapi.json", "/v1/status", "/metrics", "/"):
+            answer = await world.client.get(path)
+            assert answer.status_code == 200
+            assert TOKEN not in answer.text
+
+
+def test_every_token_is_compared_and_in_constant_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    compared = 0
+
+    def count(left: bytes, right: bytes) -> bool:
+        nonlocal compared
+        compared += 1
+        assert len(left) == len(right) == 32
+        return left == right
+
+    (tmp_path / "tokens").write_text(f"alice {TOKEN}\nbob {OTHER}\n")
+    tokens = Tokens.from_section(ServeSection(token_file=tmp_path / "tokens"))
+    monkeypatch.setattr("app.tokens.hmac.compare_digest", count)
+    assert tokens.owner(f"Bearer {TOKEN}") == "alice"
+    assert compared == 2
 
 
 def test_several_tokens_have_names_or_hashes_but_never_themselves(tmp_path: Path) -> None:

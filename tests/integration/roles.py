@@ -72,7 +72,7 @@ class Role:
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=DEADLINE_S)
+        connection = self._connection()
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(method, path, payload, {"Content-Type": "application/json", **(headers or {})})
@@ -80,6 +80,9 @@ class Role:
             return answer.status, answer.read().decode()
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(LOOPBACK, self.port, timeout=DEADLINE_S)
 
     def get(self, path: str) -> Any:
         return json.loads(self.request("GET", path)[1])

@@ -41,6 +41,11 @@ class TlsFiles:
     """False: a client takes any certificate. ``stampline doctor`` warns of it."""
     is_name_checked: bool = True
 
+    @classmethod
+    def of(cls, ca: Path | str | None, cert: Path | str | None, key: Path | str | None) -> "TlsFiles":
+        text = [None if path is None else str(path) for path in (ca, cert, key)]
+        return cls(text[0], text[1], text[2])
+
     @property
     def paths(self) -> tuple[str, ...]:
         return tuple(path for path in (self.ca, self.cert, self.key) if path is not None)
@@ -128,10 +133,11 @@ def reloading_server(files: TlsFiles) -> ssl.SSLContext:
 
 
 def _marks(files: TlsFiles) -> list[tuple[int, int, int] | None]:
-    return [_mark(path) for path in files.paths]
+    return [mark_of(path) for path in files.paths]
 
 
-def _mark(path: str) -> tuple[int, int, int] | None:
+def mark_of(path: str) -> tuple[int, int, int] | None:
+    """Return what changes when the file does; None while it is not there."""
     try:
         found = os.stat(path)  # noqa: PTH116  the cheapest way, at every connect
     except OSError:

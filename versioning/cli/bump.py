@@ -13,6 +13,7 @@ import typer
 
 from versioning import stamp as stamps
 from versioning.backends.base import Append, StreamBackend
+from versioning.backends.tls import TlsFiles, client_context, refusal_in
 from versioning.bump import Bump, RequestError
 from versioning.cli.backends import open_stream
 from versioning.cli.options import ConfigOption, JsonOption
@@ -36,6 +37,9 @@ def bump(
     spread_ms: Annotated[int | None, typer.Option(metavar="MS", help="Spread a namespace over this long.")] = None,
     url: Annotated[str, typer.Option(metavar="URL", help="Ask this version service; default: write to [stream].")] = "",
     token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Bearer token for --url.")] = None,
+    ssl_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Verify an https --url by this CA.")] = None,
+    ssl_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Our certificate, where it asks.")] = None,
+    ssl_key: Annotated[Path | None, typer.Option(metavar="FILE", help="And its key.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +49,8 @@ def bump(
         wanted.check()
     except RequestError as error:
         raise ConfigError(error.message, hint=error.hint) from None
-    stamped = _through_service(wanted, url, token_file) if url else asyncio.run(_through_stream(wanted, config))
+    tls = TlsFiles.of(ssl_ca, ssl_cert, ssl_key)
+    stamped = _through_service(wanted, url, token_file, tls) if url else asyncio.run(_through_stream(wanted, config))
     typer.echo(json.dumps({"stamps": stamped}) if as_json else "\n".join(stamped))
 
 
@@ -64,7 +69,7 @@ async def append(stream: StreamBackend, wanted: Bump, *, now_ms: int, above: int
     return [stamps.text(stamp) for stamp in await stream.append(batch)]
 
 
-def _through_service(wanted: Bump, url: str, token_file: Path | None) -> list[str]:
+def _through_service(wanted: Bump, url: str, token_file: Path | None, tls: TlsFiles) -> list[str]:
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"--url {url} is no HTTP address", hint="as http://127.0.0.1:8700")
     token = read_secret(token_file, key="--token-file") if token_file else ""
@@ -72,18 +77,29 @@ def _through_service(wanted: Bump, url: str, token_file: Path | None) -> list[st
     body |= {"namespace": wanted.namespace} if wanted.namespace else {"keys": list(wanted.keys)}
     body |= {} if wanted.spread_ms is None else {"spread_ms": wanted.spread_ms}
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    context = client_context(tls) if url.startswith("https://") else None
     request = urllib.request.Request(  # noqa: S310 - the scheme is checked above
         f"{url.rstrip('/')}/v1/bump", json.dumps(body).encode(), headers
     )
     try:
-        with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=HTTP_TIMEOUT_S, context=context) as answer:  # noqa: S310
             return [str(stamp) for stamp in json.load(answer)["stamps"]]
     except urllib.error.HTTPError as error:
         raise _refusal(url, error) from None
     except (OSError, ValueError) as error:
+        refusal = _tls_refusal(error)
+        if refusal:
+            raise ConfigError(
+                f"no TLS with {url}: {refusal}", hint="check --ssl-ca, and the certificate there"
+            ) from None
         raise BumpFailedError(
             f"{url} did not answer: {error}", hint="it may have bumped; bumping again costs one load per key"
         ) from None
+
+
+def _tls_refusal(error: Exception) -> str:
+    reason = getattr(error, "reason", None)  # urllib puts what happened in here
+    return refusal_in(reason if isinstance(reason, OSError) else error)
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> StamplineError:

@@ -179,7 +179,7 @@ class MySqlSection(Section):
         """Read the secrets, and look at the files of TLS; raises ConfigError."""
         if self.ssl_ca or self.ssl_key:
             with named("mysql"):
-                TlsFiles(_path(self.ssl_ca), _path(self.ssl_cert), _path(self.ssl_key)).check()
+                TlsFiles.of(self.ssl_ca, self.ssl_cert, self.ssl_key).check()
         parts = urlsplit(self.url)
         password = self.password.get_secret_value() or unquote(parts.password or "")
         if self.password_file is not None:
