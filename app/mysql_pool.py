@@ -14,11 +14,15 @@ from typing import Any, Final, TypeAlias, TypeVar
 import pymysql
 from pymysql.cursors import DictCursor
 
+from versioning.backends.tls import refusal_in
 from versioning.cli.sections import MySqlTarget
 from versioning.errors import StamplineError
 
 CONNECT_TIMEOUT_S: Final = 3
 ANSWER_TIMEOUT_S: Final = 10
+REFUSED_S: Final = 5.0
+"""How long a refused login is not tried again."""
+REFUSED_CODES: Final = frozenset({1044, 1045, 1130, 1251, 1698, 2026, 3118, 3159, 4151})
 IDLE_S: Final = 1.0
 """A connection used less than this ago is not asked whether it is alive: a round trip saved on every load."""
 
@@ -32,8 +36,11 @@ class DatabaseUnavailableError(StamplineError):
 
 
 class MySqlPool:
-    def __init__(self, target: MySqlTarget, connections: int) -> None:
+    def __init__(self, target: MySqlTarget, connections: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._target = target
+        self._clock = clock
+        self._refused = ""
+        self._shut_until_s = 0.0
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="mysql")
         self._held = threading.local()
         self._open: list[Connection] = []
@@ -78,6 +85,18 @@ class MySqlPool:
         return connection
 
     def _connect(self) -> Connection:
+        """Behind a refused login nobody tries for a while: a web process asks as often as it misses."""
+        if self._refused and self._clock() < self._shut_until_s:
+            raise pymysql.err.OperationalError(self._refused)
+        try:
+            self._refused, connection = "", self._log_in()
+        except pymysql.err.OperationalError as error:
+            if error.args[0] in REFUSED_CODES or refusal_in(error):
+                self._refused, self._shut_until_s = str(error), self._clock() + REFUSED_S
+            raise
+        return connection
+
+    def _log_in(self) -> Connection:
         target = self._target
         return pymysql.connect(
             host=target.host,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Two datacenters on this machine: write in A, watch every web process in B serve the new value a WAN delay later.
-#   deploy/demo.sh [--seconds N] [--wan-ms N] [--report FILE] [--keep]
+#   deploy/demo.sh [--seconds N] [--wan-ms N] [--report FILE] [--secure] [--keep]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 

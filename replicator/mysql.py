@@ -1,5 +1,6 @@
 """Connections to MySQL and MariaDB for questions, and the border where their errors become ours."""
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,10 +17,13 @@ from replicator.errors import (
     UnsupportedEventError,
 )
 from replicator.position import Flavor, Position, parse
+from versioning.backends.tls import TLS_HINT, TlsFiles, dates_problem, refusal_in
 
 CONNECT_TIMEOUT_S = 5
 
-_DENIED = frozenset({1044, 1045, 1130, 1142, 1143, 1227, 1251, 1698, 3118, 3159, 4151})
+_DENIED = frozenset({1044, 1045, 1130, 1142, 1143, 1227, 1251, 1698, 3118, 4151})
+_NO_TLS = frozenset({2026, 3159})
+"""Asked for on one side, and not to be had on the other. MariaDB spells the second 4151, as it does other refusals."""
 _BINLOG_FATAL = 1236
 # Error 1236 stands for many things. These two are not about the position.
 _SAME_SERVER_ID = ("same server_uuid", "same server_id", "same server-id")
@@ -78,10 +82,37 @@ def translated(address: MySqlAddress) -> Iterator[None]:
         raise _translate(address, error) from error
 
 
+@contextmanager
+def _login(address: MySqlAddress) -> Iterator[None]:
+    """The same for a login: a server that does not accept our certificate hangs up, and the reason may be lost."""
+    try:
+        yield
+    except (pymysql.err.MySQLError, OSError) as error:
+        found = _translate(address, error)
+        if address.ssl_cert is None or not isinstance(found, MySqlUnavailableError) or not _is_hang_up(error):
+            raise found from error
+        files = TlsFiles(cert=address.ssl_cert, key=address.ssl_key)
+        why = dates_problem(files) or f"the server hung up: it may not know the CA of {address.ssl_cert}"
+        raise MySqlAuthenticationError(
+            f"no TLS with MySQL {address} as {address.user}: {why}", hint=TLS_HINT
+        ) from error
+
+
+def _is_hang_up(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, (ssl.SSLEOFError, ConnectionResetError, BrokenPipeError)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _translate(address: MySqlAddress, error: Exception) -> SourceError:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
     where = f"MySQL {address}"
+    refusal = refusal_in(error) or (text if code in _NO_TLS else "")
+    if refusal:
+        return MySqlAuthenticationError(f"no TLS with {where} as {address.user}: {refusal}", hint=TLS_HINT)
     if code in _DENIED:
         return MySqlAuthenticationError(f"{where} refused {address.user}: {text}", hint=_ACCESS_HINT)
     if code == _BINLOG_FATAL and _PACKET_TOO_BIG in text:
@@ -109,7 +140,7 @@ class MySqlClient:
     def _ask(self, sql: str, arguments: Sequence[object]) -> tuple[list[str], list[tuple[Any, ...]]]:
         with translated(self.address):
             if self._connection is None:
-                self._connection = pymysql.connect(**self.address.settings(read_timeout_s=self._read_timeout_s))
+                self._connection = self._log_in()
             try:
                 with self._connection.cursor() as cursor:
                     cursor.execute(sql, arguments)
@@ -117,6 +148,10 @@ class MySqlClient:
             except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError):
                 self.close()
                 raise
+
+    def _log_in(self) -> "pymysql.Connection[Any]":
+        with _login(self.address):
+            return pymysql.connect(**self.address.settings(read_timeout_s=self._read_timeout_s))
 
     def variables(self, *names: str) -> dict[str, str]:
         """Global variables in lower case; those the server does not know are absent."""

@@ -33,12 +33,27 @@ class Certificate:
     @property
     def query(self) -> str:
         """The end of a Redis URL that uses these files."""
-        return f"?ssl_ca={self.ca}&ssl_cert={self.cert}&ssl_key={self.key}"
+        return "?" + "&".join(f"ssl_{name}={path}" for name, path in self._named.items())
+
+    @property
+    def settings(self) -> str:
+        """Lines of a settings file that uses these files."""
+        return "".join(f'ssl_{name} = "{path}"\n' for name, path in self._named.items())
+
+    @property
+    def _named(self) -> dict[str, Path]:
+        return {"ca": self.ca, "cert": self.cert, "key": self.key}
 
     def replace_by(self, other: "Certificate") -> None:
         """Rotate, as an operator does: the same names, other contents."""
         for old, new in ((self.ca, other.ca), (self.cert, other.cert), (self.key, other.key)):
             shutil.copyfile(new, old)
+
+
+def write_secret(path: Path, secret: str) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(secret + "\n")
+    return path
 
 
 class Authority:

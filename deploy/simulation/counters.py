@@ -37,7 +37,7 @@ async def cache_counts(world: World) -> CacheCounts:
 
 
 async def _cache_info(world: World, name: str) -> dict[str, Any]:
-    async with Client(world.http_ports[name]) as client:
+    async with Client(world.http_ports[name], world.client_context) as client:
         answer: dict[str, Any] = (await client.get("/status")).json()
     return answer
 
@@ -46,7 +46,7 @@ async def redis_commands_per_read(world: World) -> float:
     """Start one more ToC, whose memory is empty, and count what its reads cost Redis B while nothing is written."""
     await asyncio.to_thread(world.start_toc, PROBE)
     with _Monitor(world) as monitor:
-        async with Client(world.http_ports[PROBE]) as client:
+        async with Client(world.http_ports[PROBE], world.client_context) as client:
             answers = [await client.get(f"/trackers/{number}") for number in range(1, TRACKERS + 1)]
     served = sum(answer.headers.get("x-stampline-tier") == "redis" for answer in answers)
     return monitor.commands / served if served else float("inf")

@@ -42,6 +42,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--kill", choices=KILLABLE, action="append", default=[], help="kill -9 after a third of the run"
     )
+    parser.add_argument("--secure", action="store_true", help="TLS on every link, and accounts with the least rights")
     parser.add_argument("--keep", action="store_true", help="leave everything running afterwards, until Ctrl-C")
     return parser.parse_args(argv)
 
@@ -64,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(arguments: argparse.Namespace, folder: Path) -> int:
     started_s = time.monotonic()
-    with World(folder, wan_ms=arguments.wan_ms, jitter_ms=arguments.jitter_ms) as world:
+    with World(folder, wan_ms=arguments.wan_ms, jitter_ms=arguments.jitter_ms, is_secure=arguments.secure) as world:
         say(f"two datacenters in {folder}")
         world.start(say)
         say(f"all ready after {time.monotonic() - started_s:.0f} s")
@@ -123,12 +124,17 @@ async def _show_progress(load: Load, seconds: float) -> None:
 def _keep(world: World) -> None:
     ports = world.http_ports
     python = f"PYTHONPATH={Path(__file__).parents[2]} {sys.executable}"
+    at, curl = "http://127.0.0.1", "curl -s"
+    if world.certificate is not None:
+        held = world.certificate
+        at, curl = "https://127.0.0.1", f"curl --cacert {held.ca} --cert {held.cert} --key {held.key} -s"
     hints = {
-        "dashboard": f"http://127.0.0.1:{ports['service-1']}/      API: /docs",
-        "a web process": f"http://127.0.0.1:{ports['toc-1']}/trackers/1      its cache: /status",
-        "update a row": f"curl -sX PATCH 127.0.0.1:{ports['tob']}/trackers/1 {_JSON} -d '{_UPDATE}'",
-        "see it": f"curl -si 127.0.0.1:{ports['toc-1']}/trackers/1",
-        "bump": f"curl -sX POST 127.0.0.1:{ports['service-1']}/v1/bump {_BEARER} {_JSON} -d '{_BUMP}'",
+        "dashboard": f"{at}:{ports['service-1']}/      API: /docs",
+        "a web process": f"{at}:{ports['toc-1']}/trackers/1      its cache: /status",
+        "update a row": f"{curl}X PATCH {at}:{ports['tob']}/trackers/1 {_JSON} -d '{_UPDATE}'",
+        "see it": f"{curl}i {at}:{ports['toc-1']}/trackers/1",
+        "bump": f"{curl}X POST {at}:{ports['service-1']}/v1/bump {_BEARER} {_JSON} -d '{_BUMP}'",
+        "check all": f"{Path(sys.executable).parent}/stampline doctor --config {world.write_doctor()}",
         "cut the WAN": f"{python} -m deploy.simulation wan {world.ports.relay_control} cut",
         "mend it": f"{python} -m deploy.simulation wan {world.ports.relay_control} heal",
         "kill a mirror": f"kill -9 {world.processes['mirror-1'].pid}",

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import ssl
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,10 +24,11 @@ class Answer:
 
 
 class Client:
-    """For one server and one task. A connection that broke is opened again by the next request."""
+    """For one server and one task, by TLS with a context. A connection that broke is opened by the next request."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, context: ssl.SSLContext | None = None) -> None:
         self._port = port
+        self._context = context
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def __aenter__(self) -> Self:
@@ -59,7 +61,7 @@ class Client:
         if self._streams is not None and self._streams[0].at_eof():
             self._hang_up()  # The server has closed an idle connection.
         if self._streams is None:
-            self._streams = await asyncio.open_connection(LOOPBACK, self._port)
+            self._streams = await asyncio.open_connection(LOOPBACK, self._port, ssl=self._context)
         return self._streams
 
     def _hang_up(self) -> None:
@@ -79,10 +81,16 @@ def _header(line: str) -> tuple[str, str]:
     return name.lower(), value.strip()
 
 
-def is_answering(port: int, path: str) -> bool:
+def connect(port: int, context: ssl.SSLContext | None, timeout_s: float) -> http.client.HTTPConnection:
+    if context is None:
+        return http.client.HTTPConnection(LOOPBACK, port, timeout=timeout_s)
+    return http.client.HTTPSConnection(LOOPBACK, port, timeout=timeout_s, context=context)
+
+
+def is_answering(port: int, path: str, context: ssl.SSLContext | None = None) -> bool:
     """Tell whether a GET answers 200."""
     with contextlib.suppress(OSError, http.client.HTTPException):
-        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2)
+        connection = connect(port, context, 2)
         try:
             connection.request("GET", path)
             return connection.getresponse().status == http.client.OK

@@ -133,7 +133,7 @@ class Load:
     @asynccontextmanager
     async def _client(self, name: str) -> AsyncIterator[Client]:
         idle = self._idle_clients.setdefault(name, [])
-        client = idle.pop() if idle else Client(self.world.http_ports[name])
+        client = idle.pop() if idle else Client(self.world.http_ports[name], self.world.client_context)
         yield client
         idle.append(client)
 

@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from deploy.simulation.certificates import Certificate
 from deploy.simulation.ports import LOOPBACK
 from deploy.simulation.server import READY_DEADLINE_S, MissingServerError
 from deploy.simulation.sql_server import PASSWORD, SQL_FOLDER, SqlServer
@@ -59,9 +60,18 @@ SMALL: dict[str, Any] = {
 class MariaDb(SqlServer):
     """`options` override lines of my.cnf; None removes a line."""
 
-    def __init__(self, name: str, folder: Path, port: int | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        port: int | None = None,
+        *,
+        certificate: Certificate | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(name, folder, port)
-        self.options = {**DEFAULTS, **SMALL, **options}
+        self.certificate = certificate
+        self.options = {**DEFAULTS, **SMALL, **_tls_options(certificate), **options}
 
     @property
     def data_folder(self) -> Path:
@@ -71,6 +81,8 @@ class MariaDb(SqlServer):
         """Make the accounts of grants.sql on this server only, with this simulation's password."""
         script = (SQL_FOLDER / "grants.sql").read_text()
         script = script.replace("<database>", databases).replace("<password>", PASSWORD)
+        if self.certificate is not None:
+            script = script.replace(f"IDENTIFIED BY '{PASSWORD}'", f"IDENTIFIED BY '{PASSWORD}' REQUIRE X509")
         self.run_script(f"SET SESSION sql_log_bin = 0;\n{script}")
 
     def gtid_position(self) -> str:
@@ -94,10 +106,17 @@ class MariaDb(SqlServer):
         self.stop_replication()
         self.execute(
             "CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %s, MASTER_USER = %s, MASTER_PASSWORD = %s,"
-            " MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 1",
+            f" MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 1{self._replica_tls()}",
             (host, port, user, password),
         )
         self.start_replication()
+
+    def _replica_tls(self) -> str:
+        if self.certificate is None:
+            return ""
+        files = {"CA": self.certificate.ca, "CERT": self.certificate.cert, "KEY": self.certificate.key}
+        named = "".join(f", MASTER_SSL_{name} = '{path}'" for name, path in files.items())
+        return f", MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 1{named}"
 
     def start_replication(self) -> None:
         self.execute("START SLAVE")
@@ -138,6 +157,13 @@ class MariaDb(SqlServer):
     @property
     def _config_path(self) -> Path:
         return self.folder / "my.cnf"
+
+
+def _tls_options(certificate: Certificate | None) -> dict[str, Any]:
+    if certificate is None:
+        return {}
+    files = {"ssl_ca": certificate.ca, "ssl_cert": certificate.cert, "ssl_key": certificate.key}
+    return {**files, "require_secure_transport": "ON"}
 
 
 def missing() -> str | None:

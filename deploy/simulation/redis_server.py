@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from deploy.simulation.certificates import Certificate
+from deploy.simulation.certificates import Certificate, write_secret
 from deploy.simulation.redis_users import ADMIN, RedisUsers
 from deploy.simulation.server import MissingServerError, Server
 
@@ -57,6 +57,11 @@ class RedisServer(Server):
     def url(self) -> str:
         login = f":{self.password}@" if self.password else ""
         return f"redis://{login}{self.address}/0"
+
+    def password_file(self, account: str) -> Path:
+        """Write the password of an account where only we may read it."""
+        assert self.users is not None  # noqa: S101
+        return write_secret(self.folder / f"{account}.password", self.users.passwords[account])
 
     def client(self, **options: Any) -> redis.Redis:
         """Open a client whose replies are bytes; close it (or use it in a with block)."""

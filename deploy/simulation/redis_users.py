@@ -8,6 +8,7 @@ from typing import Self
 
 FOLDER = Path(__file__).resolve().parent.parent / "redis"
 ADMIN = "admin"
+TTL_ONLY = "toc_ttl"
 VALUES_PREFIX = "cache:"
 _ACCOUNT = re.compile(r"^user (\w+) on", re.MULTILINE)
 
@@ -21,7 +22,7 @@ class RedisUsers:
     @classmethod
     def of(cls, side: str) -> Self:
         """`side` is a or b."""
-        template = (FOLDER / f"users-{side}.acl").read_text()
+        template = (FOLDER / f"users-{side}.acl").read_text() + _of_the_toc_without_stampline(side)
         return cls(template, {name: secrets.token_hex(16) for name in _ACCOUNT.findall(template)})
 
     def aclfile(self) -> str:
@@ -30,3 +31,10 @@ class RedisUsers:
         for name, password in self.passwords.items():
             text = text.replace(f"<{name}>", password)
         return text + "\n"
+
+
+def _of_the_toc_without_stampline(side: str) -> str:
+    """It caches under a prefix of its own, so that the two never read each other's values."""
+    lines = (FOLDER / f"users-{side}.acl").read_text().splitlines()
+    mine = [line for line in lines if line.startswith("user stampline_toc ")]
+    return "".join(line.replace("stampline_toc", TTL_ONLY).replace("<values>", "ttl:<values>") + "\n" for line in mine)

@@ -11,6 +11,7 @@ import pymysql
 import pymysql.cursors
 from pymysql.constants import CR, ER
 
+from deploy.simulation.certificates import Certificate
 from deploy.simulation.server import Server
 
 PASSWORD = "stampline-simulation"  # noqa: S105  private loopback servers only
@@ -26,6 +27,8 @@ class SqlServer(Server):
     """Statements run as root, each in a connection of its own: a restarted server is simply asked again."""
 
     password = PASSWORD
+    certificate: Certificate | None = None
+    """With one, the server takes no connection without TLS."""
 
     def url(self, user: str = "root", database: str = "") -> str:
         return f"mysql://{user}:{self.password}@{self.address}/{database}"
@@ -41,8 +44,15 @@ class SqlServer(Server):
             "charset": "utf8mb4",
             "connect_timeout": CONNECT_TIMEOUT_S,
             "cursorclass": pymysql.cursors.DictCursor,
+            **self._tls(),
         }
         return pymysql.connect(**{**settings, **options})
+
+    def _tls(self) -> dict[str, Any]:
+        if self.certificate is None:
+            return {}
+        files = {"ssl_cert": str(self.certificate.cert), "ssl_key": str(self.certificate.key)}
+        return {"ssl_ca": str(self.certificate.ca), "ssl_verify_identity": True, **files}
 
     def execute(self, sql: str, args: Args = None, *, database: str | None = None) -> int:
         """Run one statement; return the number of rows it touched."""

@@ -9,7 +9,9 @@ Everything listens on free ports of 127.0.0.1 and lives in one folder; `stop` le
 """
 
 import concurrent.futures
+import functools
 import os
+import ssl
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,13 +19,16 @@ from pathlib import Path
 from typing import Self
 
 from deploy.simulation import configs
+from deploy.simulation.certificates import Authority, Certificate
 from deploy.simulation.configs import DATABASE, TTL_ONLY, Role, Sites
 from deploy.simulation.http import is_answering
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.ports import free_port
 from deploy.simulation.processes import ManagedProcess, ProcessGroup
 from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.redis_users import RedisUsers
 from deploy.simulation.relay import RelayControl
+from versioning.backends.tls import TlsFiles, client_context
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 READY_DEADLINE_S = 60.0
@@ -40,14 +45,18 @@ class Ports:
 
 
 class World:
-    def __init__(self, folder: Path, *, wan_ms: float = 100.0, jitter_ms: float = 0.0) -> None:
+    def __init__(self, folder: Path, *, wan_ms: float = 100.0, jitter_ms: float = 0.0, is_secure: bool = False) -> None:
+        """`is_secure`: TLS on every link, both sides verified, and accounts that may do what their role does."""
         self.folder = folder
         self.wan_ms = wan_ms
         self.jitter_ms = jitter_ms
-        self.mysql_a = MariaDb("mysql-a", folder / "mysql-a", server_id=1)
-        self.mysql_b = MariaDb("mysql-b", folder / "mysql-b", server_id=2, read_only="ON")
-        self.redis_a = RedisServer("redis-a", folder / "redis-a")
-        self.redis_b = RedisServer("redis-b", folder / "redis-b")
+        self.authority = Authority(folder / "ca") if is_secure else None
+        self.certificate = self._issue("role")
+        self.mysql_a = MariaDb("mysql-a", folder / "mysql-a", certificate=self._issue("mysql-a"), server_id=1)
+        self.mysql_b = MariaDb(
+            "mysql-b", folder / "mysql-b", certificate=self._issue("mysql-b"), server_id=2, read_only="ON"
+        )
+        self.redis_a, self.redis_b = self._redis("a"), self._redis("b")
         self.ports = Ports(free_port(), free_port(), free_port())
         self.wan = RelayControl(self.ports.relay_control)
         self.processes: dict[str, ManagedProcess] = {}
@@ -85,7 +94,26 @@ class World:
 
     @property
     def sites(self) -> Sites:
-        return Sites(self.mysql_a, self.mysql_b, self.redis_a, self.redis_b, self.ports.wan_redis)
+        servers = (self.mysql_a, self.mysql_b, self.redis_a, self.redis_b)
+        return Sites(*servers, self.ports.wan_redis, self.certificate)
+
+    @functools.cached_property
+    def client_context(self) -> ssl.SSLContext | None:
+        """How to talk to the services; None: plain HTTP."""
+        held = self.certificate
+        return None if held is None else client_context(TlsFiles.of(held.ca, held.cert, held.key))
+
+    def _issue(self, name: str) -> Certificate | None:
+        return None if self.authority is None else self.authority.issue(name)
+
+    def _redis(self, side: str) -> RedisServer:
+        name = f"redis-{side}"
+        users = None if self.authority is None else RedisUsers.of(side)
+        return RedisServer(name, self.folder / name, certificate=self._issue(name), users=users)
+
+    def write_doctor(self) -> Path:
+        """Write settings for `stampline doctor`, which then checks everything here."""
+        return self._write(configs.doctor(self.sites))
 
     def kill(self, name: str) -> None:
         """Kill -9; nobody starts it again."""
@@ -117,7 +145,7 @@ class World:
         port = self.http_ports[name]
         # A ToC answers whatever is down; asked for a limit, it says whether it can vouch.
         path = "/readyz" if name in {TTL_ONLY, "tob"} else f"/readyz?max_lag={LAG_MAX_S}"
-        self.processes[name].wait_until(lambda: is_answering(port, path), READY_DEADLINE_S)
+        self.processes[name].wait_until(lambda: is_answering(port, path, self.client_context), READY_DEADLINE_S)
 
     def _start_relay(self) -> None:
         command = [sys.executable, "-m", "deploy.simulation.relay", "--control", str(self.ports.relay_control)]
@@ -128,13 +156,17 @@ class World:
         relay.wait_until(lambda: self.wan.is_ready, READY_DEADLINE_S)
 
     def _start_role(self, role: Role) -> None:
-        path = self.folder / f"{role.name}.toml"
-        path.write_text(role.settings)
+        path = self._write(role)
         if role.http_port is not None:
             self.http_ports[role.name] = role.http_port
         stampline = Path(sys.executable).parent / "stampline"
         command = [str(stampline), role.command, "--config", str(path), *role.arguments]
         self.start_process(role.name, command, self._environment(role))
+
+    def _write(self, role: Role) -> Path:
+        path = self.folder / f"{role.name}.toml"
+        path.write_text(role.settings)
+        return path
 
 
 def _at_once(calls: Iterable[Callable[[], object]]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.simulation.certificates import Authority, Certificate
 from versioning.backends.redis_connect import RedisAddress
-from versioning.backends.tls import Reloaded, TlsFiles, client_context, refusal_in, server_context
+from versioning.backends.tls import Reloaded, TlsFiles, client_context, dates_problem, refusal_in, server_context
 from versioning.client.async_cache import AsyncVersionedCache
 from versioning.client.sync_cache import VersionedCache
 from versioning.errors import ConfigError
@@ -96,6 +96,16 @@ def test_replaced_files_are_taken_up_once_they_belong_together(authority: Author
     assert current.get() is second
     used.ca.unlink()
     assert current.get() is second
+
+
+def test_the_dates_of_our_own_certificate_are_judged_without_a_server(
+    authority: Authority, issued: Certificate, tmp_path: Path
+) -> None:
+    expired = files(authority.issue("expired", days=-1))
+    assert dates_problem(expired) == f"{expired.cert}: certificate has expired"
+    assert not dates_problem(files(issued))
+    assert not dates_problem(TlsFiles())
+    assert not dates_problem(TlsFiles(cert=str(tmp_path / "absent")))
 
 
 def test_only_refusals_are_refusals() -> None:
