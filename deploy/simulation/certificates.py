@@ -11,9 +11,8 @@ from pathlib import Path
 from deploy.simulation.processes import ProcessError
 
 DAYS = 2
-_NAMES = "subjectAltName = IP:127.0.0.1, DNS:localhost"
-_LEAF = f"""
-{_NAMES}
+NAMES = "IP:127.0.0.1, DNS:localhost"
+_LEAF = """
 basicConstraints = CA:FALSE
 extendedKeyUsage = serverAuth, clientAuth
 subjectKeyIdentifier = hash
@@ -57,6 +56,8 @@ def write_secret(path: Path, secret: str) -> Path:
 
 
 class Authority:
+    """Issues certificates; its own is what they are verified by."""
+
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -65,11 +66,11 @@ class Authority:
         made = ("-keyout", self._key, "-out", self.ca)
         _openssl("req", "-x509", *_NEW_KEY, "-days", DAYS, "-subj", "/CN=stampline simulation", *usage, *made)
 
-    def issue(self, name: str, days: int = DAYS) -> Certificate:
-        """Issue one for this name, on 127.0.0.1; with `days` below zero it has expired."""
+    def issue(self, name: str, days: int = DAYS, names: str = NAMES) -> Certificate:
+        """Issue one for this machine, or other `names`; with `days` below zero it has expired."""
         key, request, cert = (self.folder / f"{name}.{kind}" for kind in ("key", "csr", "pem"))
         leaf = self.folder / "leaf.cnf"
-        leaf.write_text(_LEAF)
+        leaf.write_text(f"subjectAltName = {names}{_LEAF}")
         _openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         signer = ("-CA", self.ca, "-CAkey", self._key, "-CAcreateserial")
         _openssl("x509", "-req", "-in", request, *signer, "-days", days, "-extfile", leaf, "-out", cert)

@@ -125,3 +125,19 @@ async def test_a_client_without_a_certificate_hears_why(
     with pytest.raises(LoginRefusedError, match="certificate required"):
         await stream.state()
     await stream.aclose()
+
+
+async def test_a_certificate_of_another_machine_is_not_taken(
+    authority: Authority, used: Certificate, new_redis: Callable[..., RedisServer]
+) -> None:
+    redis = new_redis(certificate=authority.issue("redis"))
+    replace(redis, authority.issue("elsewhere", names="IP:127.0.0.9, DNS:redis.elsewhere.example"))
+    url = f"rediss://{redis.address}/0{used.query}"
+    stream = RedisStream.from_url(url)
+    with pytest.raises(LoginRefusedError, match="IP address mismatch"):
+        await stream.state()
+    await stream.aclose()
+    blocking = RedisValues.from_url(url, timeout_ms=PATIENT_MS)
+    with pytest.raises(LoginRefusedError, match="IP address mismatch"):
+        blocking.get("a:1")
+    blocking.close()

@@ -1,0 +1,207 @@
+"""The accounts of deploy/redis: each role can do its work with its own, and nothing else."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import redis
+import redis.exceptions
+
+from deploy.simulation.processes import ProcessGroup
+from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.redis_users import VALUES_PREFIX, RedisUsers
+from versioning import stamp as stamps
+from versioning.backends.base import Append, Fill
+from versioning.backends.redis_connect import RedisAddress
+from versioning.backends.redis_facts import redis_facts
+from versioning.backends.redis_stream import RedisStream
+from versioning.backends.redis_values import AsyncRedisValues, RedisValues
+from versioning.checkpoint import Checkpoint
+from versioning.client.follower import Follower
+from versioning.entries import Body, Change, Generation, Heartbeat, NewEntry
+from versioning.index import Index
+
+PATIENT_MS = 5_000
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RedisServer]]:
+    folder = tmp_path_factory.mktemp("rights")
+    with ProcessGroup() as group:
+        started = {}
+        for side in ("a", "b"):
+            started[side] = group.add(RedisServer(side, folder / side, users=RedisUsers.of(side)))
+            started[side].start()
+        yield started
+
+
+def url(server: RedisServer, account: str) -> str:
+    assert server.users is not None
+    return f"redis://{account}:{server.users.passwords[account]}@{server.address}/0"
+
+
+@asynccontextmanager
+async def stream_of(at: str, **options: Any) -> AsyncIterator[RedisStream]:
+    stream = RedisStream.from_url(at, **options)
+    try:
+        yield stream
+    finally:
+        await stream.aclose()
+
+
+async def append(stream: RedisStream, writer: str | None) -> list[int]:
+    state = await stream.state()
+    expected = await stream.checkpoint(writer) if writer else None
+    bodies: list[Body] = [Change(("tracker_web:1",)), Generation(("tracker_web",), 0, 0, ""), Heartbeat(1)]
+    entries = tuple(NewEntry(f"{number:016x}", body) for number, body in enumerate(bodies, 1))
+    checkpoint = Checkpoint("0-1-1", 1, "a" * 16) if writer else None
+    batch = Append(entries, 1, writer, expected, checkpoint, above=state.last, digest="d" if writer else "")
+    return await stream.append(batch)
+
+
+async def follow(stream: RedisStream) -> None:
+    follower = Follower(stream, Index())
+    await follower.start(wait_s=0)
+    async with asyncio.timeout(20):
+        while not (follower.stats.is_connected or follower.stats.last_error):
+            await asyncio.sleep(0.01)
+    await follower.aclose()
+    assert not follower.stats.last_error
+    last = (await stream.read_before(None, count=1))[0]
+    assert await stream.read_one(last.stamp) is not None
+
+
+async def source(at: str) -> None:
+    async with stream_of(at) as stream:
+        await append(stream, "source:a")
+
+
+async def mirror_at_origin(at: str) -> None:
+    async with stream_of(at) as stream, stream.subscribe():
+        await stream.state()
+        await stream.checkpoint("source:a")
+        assert await stream.read_after(stamps.ZERO, count=10)
+        assert await stream.server_ms()
+
+
+async def mirror(at: str) -> None:
+    async with stream_of(at, version_keys=True) as stream:
+        await append(stream, "mirror:a")
+
+
+async def serve(at: str) -> None:
+    async with stream_of(at, version_keys=True) as stream:
+        await append(stream, None)
+        await follow(stream)
+
+
+async def toc(at: str) -> None:
+    async with stream_of(at) as stream:
+        await follow(stream)
+    values = AsyncRedisValues.from_url(at, prefix=VALUES_PREFIX, timeout_ms=PATIENT_MS)
+    assert await values.try_lease(["a:1"], "t", PATIENT_MS) == [True]
+    assert await values.try_lease(["a:2", "a:3"], "t", PATIENT_MS) == [True, True]
+    assert await values.fill([Fill("a:1", b"x", PATIENT_MS, "t")]) == [True]
+    assert await values.fill([Fill(key, b"x", PATIENT_MS) for key in ("a:4", "a:5")]) == [True, True]
+    await values.release(["a:2"], "t")
+    assert await values.get("a:1") == b"x"
+    assert await values.get_many(["a:1", "a:9"]) == [b"x", None]
+    await values.aclose()
+    blocking = RedisValues.from_url(at, prefix=VALUES_PREFIX, timeout_ms=PATIENT_MS)
+    assert blocking.fill([Fill(key, b"x", PATIENT_MS) for key in ("a:6", "a:7")]) == [True, True]
+    blocking.close()
+
+
+async def audit(at: str) -> None:
+    async with stream_of(at) as stream:
+        await stream.state()
+        await follow(stream)
+    values = AsyncRedisValues.from_url(at, prefix=VALUES_PREFIX, timeout_ms=PATIENT_MS)
+    await values.get("a:1")
+    await values.get_many(["a:1"])
+    await values.aclose()
+
+
+async def doctor(at: str) -> None:
+    (facts,) = await redis_facts(RedisAddress.parse(at))
+    assert facts.save is None
+    async with stream_of(at) as stream:
+        await stream.state()
+        await stream.read_after(stamps.ZERO, count=1)
+        await stream.read_before(None, count=1)
+
+
+async def reader(at: str) -> None:
+    client = RedisAddress.parse(at).connect_async(PATIENT_MS)
+    names = ("v:tracker_web:1", "g:tracker_web", "since", "beat")
+    assert None not in await client.mget([f"{{stampline}}:{name}" for name in names])
+    await client.aclose()
+
+
+Work = Callable[[str], Awaitable[None]]
+STREAM, STATE = "{stampline}:stream", "{stampline}:state"
+LOAD = "return redis.call('DEL', KEYS[1])"
+
+ACCOUNTS: list[tuple[str, str, Work, list[tuple[str, ...]]]] = [
+    ("a", "stampline_source", source, [("GET", "other"), ("SET", STATE, "x"), ("XADD", "other", "*", "a", "b")]),
+    ("a", "stampline_mirror", mirror_at_origin, [("XADD", STREAM, "*", "a", "b"), ("HSET", STATE, "a", "b")]),
+    ("a", "stampline_doctor", doctor, [("DEL", STREAM), ("SUBSCRIBE", "{stampline}:push")]),
+    ("b", "stampline_mirror", mirror, [("GET", "cache:a:1"), ("XADD", "other", "*", "a", "b")]),
+    ("b", "stampline_serve", serve, [("GET", "cache:a:1"), ("DEL", "cache:a:1")]),
+    ("b", "stampline_toc", toc, [
+        ("XADD", STREAM, "*", "a", "b"), ("DEL", STREAM), ("SET", STATE, "x"), ("DEL", "cache:a:1"),
+        ("GET", "{stampline}:v:tracker_web:1"), ("SET", "other", "x"), ("PUBLISH", "{stampline}:push", "x"),
+    ]),
+    ("b", "stampline_audit", audit, [("SET", "cache:a:1", "x"), ("XADD", STREAM, "*", "a", "b"), ("DEL", "cache:a:1")]),
+    ("b", "stampline_doctor", doctor, [("GET", "cache:a:1"), ("XTRIM", STREAM, "MAXLEN", "0")]),
+    ("b", "stampline_reader", reader, [("XRANGE", STREAM, "-", "+"), ("SET", "{stampline}:v:a:1", "x")]),
+]  # fmt: skip
+"""Side, account, its work, and what is forbidden to it besides what is forbidden to all."""
+
+FORBIDDEN_TO_ALL: list[tuple[str, ...]] = [
+    ("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "maxmemory", "1"), ("KEYS", "*"),
+    ("SCAN", "0"),
+    ("ACL", "LIST"), ("ACL", "SETUSER", "me"), ("SCRIPT", "FLUSH"), ("CLIENT", "LIST"), ("CLIENT", "KILL", "ID", "0"),
+    ("MONITOR",), ("SAVE",), ("REPLICAOF", "NO", "ONE"), ("EVAL", "return 1", "0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("side", "account", "work", "forbidden"), ACCOUNTS, ids=[f"{account} on {side}" for side, account, *_ in ACCOUNTS]
+)
+async def test_an_account_of_redis_does_its_work_and_nothing_else(
+    servers: dict[str, RedisServer], side: str, account: str, work: Work, forbidden: list[tuple[str, ...]]
+) -> None:
+    server = servers[side]
+    await (source if side == "a" else mirror)(url(server, "stampline_source" if side == "a" else "stampline_mirror"))
+    with server.client(decode_responses=True) as admin:
+        admin.acl_log_reset()
+        await work(url(server, account))
+        # A right that is missing but tolerated would be here; the doctor asks for `save` where it may.
+        refused = {(entry["username"], entry["object"]) for entry in admin.acl_log()}
+        assert refused <= {("stampline_doctor", "config|get"), ("stampline_doctor", "acl|getuser")}
+    assert server.users is not None
+    login = {"username": account, "password": server.users.passwords[account]}
+    with server.client(**login) as client:
+        for command in (*FORBIDDEN_TO_ALL, *forbidden):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*command)
+
+
+def test_a_script_may_do_no_more_than_its_caller(servers: dict[str, RedisServer]) -> None:
+    server = servers["b"]
+    assert server.users is not None
+    with server.client(username="stampline_toc", password=server.users.passwords["stampline_toc"]) as client:
+        script = client.register_script(LOAD)
+        for key in ("cache:a:1", STREAM):
+            with pytest.raises(redis.ResponseError, match=r"can't access|no permissions to access"):
+                script(keys=[key])
+
+
+def test_nobody_is_anonymous(servers: dict[str, RedisServer]) -> None:
+    with socket.create_connection((servers["b"].host, servers["b"].port), timeout=20) as anonymous:
+        anonymous.sendall(b"PING\r\n")
+        assert anonymous.recv(100).startswith(b"-NOAUTH")
