@@ -19,8 +19,7 @@ from versioning.backends.base import LoginRefusedError
 from versioning.backends.redis_values import RedisValues
 from versioning.cli import program
 
-# A loop that ends leaves the transports of TLS connections, closed ones too, to the collector, which warns.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [pytest.mark.usefixtures("tls_leftovers"), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 FOR_SPEED = {"sync_binlog", "innodb_flush_log_at_trx_commit", "persistence"}
 """What the simulation's servers leave off, since nothing here outlives a run."""
@@ -36,6 +35,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with World(tmp_path_factory.mktemp("secure"), wan_ms=5, is_secure=True) as started:
         started.start()
         yield started
+        for process in started.processes.values():
+            process.kill()  # nothing here needs a clean end, and one after the other takes its time
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """TLS with real Redis, both sides verified: all kinds of clients, and certificates that are replaced while they run."""
 
 import asyncio
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import AsyncRedisValues, RedisValues
 from versioning.client.sync_cache import VersionedCache
 from versioning.entries import Heartbeat, NewEntry
+
+pytestmark = [pytest.mark.usefixtures("tls_leftovers"), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 PATIENT_MS = 5_000
 DEADLINE_S = 20.0
@@ -33,12 +34,6 @@ def used(authority: Authority, tmp_path: Path) -> Certificate:
     mine = Certificate(*(tmp_path / name for name in ("ca.pem", "client.pem", "client.key")))
     mine.replace_by(authority.issue("client"))
     return mine
-
-
-@pytest.fixture(autouse=True)
-def _failed_handshakes() -> Iterator[None]:
-    yield
-    gc.collect()  # asyncio leaves the transports of failed TLS handshakes to the collector, which warns.
 
 
 async def assert_usable(url: str) -> None:
@@ -84,7 +79,6 @@ async def test_an_embedder_gives_the_files_as_arguments(
             assert client.exists("a:1")
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_all_certificates_are_replaced_without_a_restart(
     authority: Authority, used: Certificate, new_redis: Callable[..., RedisServer], tmp_path: Path
 ) -> None:
