@@ -53,6 +53,8 @@ def ask_server(role: str, address: MySqlAddress) -> MySqlFacts:
             replication=_replication(client),
             clock_offset_ms=offset_ms,
             clock_error_ms=error_ms,
+            is_tls=_is_tls(client),
+            is_verified=address.ssl_ca is not None,
         )
     finally:
         client.close()
@@ -79,6 +81,10 @@ def _clock(client: MySqlClient) -> tuple[int, int]:
     after_ns = time.time_ns()
     offset_ms = int(seconds * 1000) - (before_ns + after_ns) // 2_000_000
     return offset_ms, (after_ns - before_ns) // 2_000_000 + 1
+
+
+def _is_tls(client: MySqlClient) -> bool:
+    return any(value for _, value in client.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'"))
 
 
 def _binlog_filters(client: MySqlClient) -> tuple[str, ...] | None:

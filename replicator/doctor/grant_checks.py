@@ -8,7 +8,7 @@ from replicator.doctor.findings import Findings
 from replicator.doctor.mysql_facts import MySqlFacts
 from replicator.tables import TableName
 
-_GRANT: Final = re.compile(r"GRANT (?P<what>.+?) ON (?:TABLE )?(?P<database>\S+?)\.(?P<table>\S+) TO ", re.IGNORECASE)
+GRANT: Final = re.compile(r"GRANT (?P<what>.+?) ON (?:TABLE )?(?P<database>\S+?)\.(?P<table>\S+) TO ", re.IGNORECASE)
 _COLUMNS: Final = re.compile(r"\([^)]*\)")
 _ALL: Final = "ALL PRIVILEGES"
 
@@ -16,11 +16,10 @@ _ALL: Final = "ALL PRIVILEGES"
 def may(grants: Iterable[str], privilege: str, on: TableName | None = None) -> bool:
     """Whether some grant gives the privilege globally or, with ``on``, for that table."""
     for line in grants:
-        found = _GRANT.match(line)
+        found = GRANT.match(line)
         if found is None or not _covers(_bare(found["database"]), _bare(found["table"]), on):
             continue
-        names = {name.strip().upper() for name in _COLUMNS.sub("", found["what"]).split(",")}
-        if names & {privilege, _ALL}:
+        if privileges(found["what"]) & {privilege, _ALL}:
             return True
     return False
 
@@ -39,6 +38,11 @@ def gate_may_ask(facts: MySqlFacts) -> Findings:
         needed = "SLAVE MONITOR" if facts.is_mariadb else "REPLICATION CLIENT"
         fix = f"GRANT {needed} ON *.* TO {facts.account};"
         yield facts.subject.error("grant_monitor", f"{facts.account} may not ask what has been applied", fix)
+
+
+def privileges(what: str) -> set[str]:
+    """Return the names in ``SELECT (id), INSERT``, without columns."""
+    return {name.strip().upper() for name in _COLUMNS.sub("", what).split(",")}
 
 
 def _covers(database: str, table: str, on: TableName | None) -> bool:

@@ -27,6 +27,9 @@ class MySqlFacts:
     clock_offset_ms: int = 0
     """How far its clock is ahead of ours."""
     clock_error_ms: int = 0
+    is_tls: bool = True
+    """Our own connection."""
+    is_verified: bool = True
 
     @property
     def subject(self) -> Subject:

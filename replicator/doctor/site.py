@@ -10,6 +10,7 @@ from replicator.doctor.grant_checks import gate_may_ask, source_may_read
 from replicator.doctor.mysql_facts import MySqlFacts, SchemaFacts
 from replicator.doctor.redis_checks import StreamFacts, check_server, check_stream
 from replicator.doctor.replica_checks import GateContext, check_gate
+from replicator.doctor.security_checks import mysql_access, redis_access
 from replicator.doctor.table_checks import check_tables, check_time_zones
 from replicator.tables import WatchedTables
 from versioning.backends.redis_facts import RedisFacts
@@ -53,7 +54,7 @@ class Site:
 
 def judge(site: Site) -> list[Finding]:
     """All findings, errors first."""
-    found = [*site.unreached, *_of_source(site), *_of_gates(site), *_of_redis(site), *_of_all(site)]
+    found = [*site.unreached, *_of_source(site), *_of_gates(site), *_of_redis(site), *_of_access(site), *_of_all(site)]
     return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
 
 
@@ -79,6 +80,16 @@ def _of_redis(site: Site) -> Findings:
         yield from check_stream(stream)
     for facts in site.values:
         yield from check_server(Subject(f"values {facts.address}"), facts)
+
+
+def _of_access(site: Site) -> Findings:
+    for mysql in _servers(site):
+        yield from mysql_access(mysql)
+    for stream in site.streams:
+        for facts in stream.servers:
+            yield from redis_access(stream.subject, facts)
+    for facts in site.values:
+        yield from redis_access(Subject(f"values {facts.address}"), facts)
 
 
 def _of_all(site: Site) -> Findings:

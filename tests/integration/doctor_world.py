@@ -29,7 +29,7 @@ CREATE TABLE item (id BIGINT UNSIGNED NOT NULL PRIMARY KEY, shelf INT NOT NULL D
 PROPER_KEYS = ["item:{id}", "item:code:{code|lower|trim}"]
 # What the simulation's servers leave off for speed, and a real primary must not.
 DURABLE = {"sync_binlog": "1", "innodb_flush_log_at_trx_commit": "1"}
-_STATEMENTS = re.compile(r"(?:SET GLOBAL|GRANT|ALTER TABLE|START|STOP|CHANGE)\b[^;]*;")
+_STATEMENTS = re.compile(r"(?:SET GLOBAL|GRANT|REVOKE|ALTER TABLE|START|STOP|CHANGE)\b[^;]*;")
 
 
 @dataclass(frozen=True)

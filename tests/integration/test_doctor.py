@@ -110,6 +110,20 @@ def without_right_to_read_the_binlog(world: DoctorWorld) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def with_more_rights_than_its_work_needs(world: DoctorWorld) -> Iterator[None]:
+    user = "shop_rich"
+    world.a.execute(f"CREATE USER '{user}'@'%' IDENTIFIED BY '{PASSWORD}'")
+    world.a.execute(f"GRANT REPLICATION SLAVE, REPLICATION CLIENT, SLAVE MONITOR ON *.* TO '{user}'@'%'")
+    rights = "SELECT, REFERENCES, INSERT, DELETE, DROP"
+    world.a.execute(f"GRANT {rights} ON `{world.database}`.* TO '{user}'@'%' WITH GRANT OPTION")
+    world.source_user = user
+    try:
+        yield
+    finally:
+        world.a.execute(f"DROP USER '{user}'@'%'")
+
+
+@contextlib.contextmanager
 def without_right_to_see_replication(world: DoctorWorld) -> Iterator[None]:
     world.gate_user = "toc"
     yield
@@ -169,6 +183,7 @@ def test_every_variable_that_is_set_wrongly_is_mended_by_its_own_fix(world: Doct
     ("breaking", "check", "severity", "where"),
     [
         (without_right_to_read_the_binlog, "grant_replication", "error", "a"),
+        (with_more_rights_than_its_work_needs, "grant_broad", "warning", "a"),
         (without_primary_key, "primary_key", "error", "a"),
         (with_a_cascade, "cascade", "warning", "a"),
         (replica_stopped, "replication_stopped", "error", "b"),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from versioning.backends.base import AuthenticationError, BackendError
@@ -33,19 +33,28 @@ class RedisFacts:
     """How far its clock is ahead of ours."""
     clock_error_ms: int
     """How wrong that may be: half of the round trip."""
+    user: str = ""
+    """Whom it takes us for; empty where we may not ask."""
+    may_administer: bool = False
+    """We may read, and so most likely change, who may do what."""
+    is_tls: bool = True
+    is_verified: bool = True
+    """Its certificate and the name in it."""
 
 
 async def redis_facts(address: RedisAddress, *, timeout_ms: int = TIMEOUT_MS) -> tuple[RedisFacts, ...]:
     """Ask one Redis (behind Sentinel: the present primary), or every primary of a Cluster. Raises BackendError."""
+    tls = address.tls
+    is_verified = tls is not None and tls.is_verified and tls.is_name_checked
     with translated(str(address)):
         client = address.connect_async(timeout_ms)
         try:
             if address.kind != "cluster":
-                return (await _ask(client, str(address), {}),)
+                return (replace(await _ask(client, str(address), {}), is_tls=tls is not None, is_verified=is_verified),)
             await client.initialize()
-            return tuple(
-                [await _ask(client, str(node.name), {"target_nodes": node}) for node in client.get_primaries()]
-            )
+            primaries = [(str(node.name), {"target_nodes": node}) for node in client.get_primaries()]
+            found = [await _ask(client, name, target) for name, target in primaries]
+            return tuple(replace(facts, is_tls=tls is not None, is_verified=is_verified) for facts in found)
         finally:
             await aclose(client)
 
@@ -55,6 +64,7 @@ async def _ask(client: Any, address: str, target: Mapping[str, Any]) -> RedisFac
     before_ns = time.time_ns()
     seconds, microseconds = _only(await client.time(**target))
     after_ns = time.time_ns()
+    user = await _allowed(client, address, target, "ACL WHOAMI")
     server_ns = int(seconds) * 1_000_000_000 + int(microseconds) * 1_000
     return RedisFacts(
         address=address,
@@ -69,7 +79,18 @@ async def _ask(client: Any, address: str, target: Mapping[str, Any]) -> RedisFac
         replicas=_online_replicas(info),
         clock_offset_ms=(server_ns - (before_ns + after_ns) // 2) // 1_000_000,
         clock_error_ms=(after_ns - before_ns) // 2_000_000 + 1,
+        user=_text(user or ""),
+        may_administer=bool(user) and bool(await _allowed(client, address, target, "ACL GETUSER", user)),
     )
+
+
+async def _allowed(client: Any, address: str, target: Mapping[str, Any], *command: Any) -> Any:
+    """Return the answer, None where we may not ask or it does not know the words."""
+    try:
+        with translated(address):
+            return _only(await client.execute_command(*command, **target))
+    except BackendError:
+        return None
 
 
 async def _save(client: Any, address: str, target: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,79 @@
+"""Who may listen, and who may do more than its work? Warnings: it all runs, until somebody makes use of that.
+
+What does not leave this machine needs neither TLS nor accounts.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Final
+
+from replicator.doctor.findings import Findings, Subject
+from replicator.doctor.grant_checks import GRANT, privileges
+from replicator.doctor.mysql_facts import MySqlFacts
+from versioning.backends.redis_facts import RedisFacts
+
+HARMLESS: Final = frozenset({
+    "USAGE", "SELECT", "REFERENCES", "SHOW VIEW", "SHOW DATABASES", "REPLICATION SLAVE", "REPLICATION CLIENT",
+    "BINLOG MONITOR", "SLAVE MONITOR", "REPLICA MONITOR",
+})  # fmt: skip
+"""Whoever has only these changes nothing."""
+
+_ANONYMOUS: Final = "default"
+
+
+def is_local(address: str) -> bool:
+    """Whether ``host:port``, or the first of several, is this machine."""
+    host = address.partition(",")[0].rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def redis_access(subject: Subject, facts: RedisFacts) -> Findings:
+    if not facts.is_tls and not is_local(facts.address):
+        fix = "give it a certificate, write rediss:// for redis:// in its url, and ssl_ca beside it"
+        yield subject.warning("tls", "passwords, keys and values cross the network in clear text", fix)
+    if facts.is_tls and not facts.is_verified:
+        fix = "take ssl_cert_reqs and ssl_check_hostname out of its url, and write ssl_ca"
+        yield subject.warning("tls_unverified", "its certificate is not verified: anybody may answer for it", fix)
+    if facts.may_administer and not (facts.user == _ANONYMOUS and is_local(facts.address)):
+        what = f"account {facts.user} may do everything here, far more than its work"
+        fix = "load deploy/redis/users-*.acl (redis-cli ACL LOAD), and name the role's own account in its url"
+        yield subject.warning("acl", what, fix)
+
+
+def mysql_access(facts: MySqlFacts) -> Findings:
+    yield from _mysql_tls(facts)
+    for on, more in _superfluous(facts.grants):
+        what = f"{facts.account} may {', '.join(more)} on {on}, and needs none of it"
+        if "ALL PRIVILEGES" in more:
+            fix = f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {facts.account}; and grant it what deploy/mysql/grants.sql does"
+        else:
+            fix = f"REVOKE {', '.join(more)} ON {on} FROM {facts.account};"
+        yield facts.subject.warning("grant_broad", what, fix)
+
+
+def _mysql_tls(facts: MySqlFacts) -> Findings:
+    if is_local(facts.address):
+        return
+    if not facts.is_tls:
+        fix = "set ssl_cert and ssl_key in its my.cnf, and write ssl_ca into its section here"
+        yield facts.subject.warning("tls", "rows and statements cross the network in clear text", fix)
+    elif not facts.is_verified:
+        what = "its certificate is not verified: anybody may answer for it"
+        yield facts.subject.warning(
+            "tls_unverified", what, "write ssl_ca = <the CA of its certificate> into its section"
+        )
+
+
+def _superfluous(grants: Iterable[str]) -> Iterable[tuple[str, list[str]]]:
+    for line in grants:
+        found = GRANT.match(line)
+        if found is None:
+            continue
+        more = sorted(privileges(found["what"]) - HARMLESS)
+        if "WITH GRANT OPTION" in line.upper():
+            more.append("GRANT OPTION")
+        if more:
+            yield f"{found['database']}.{found['table']}", more
