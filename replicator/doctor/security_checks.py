@@ -48,7 +48,9 @@ def mysql_access(facts: MySqlFacts) -> Findings:
     for on, more in _superfluous(facts.grants):
         what = f"{facts.account} may {', '.join(more)} on {on}, and needs none of it"
         if "ALL PRIVILEGES" in more:
-            fix = f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {facts.account}; and grant it what deploy/mysql/grants.sql does"
+            fix = (
+                f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {facts.account}; then its grants of deploy/mysql/grants.sql"
+            )
         else:
             fix = f"REVOKE {', '.join(more)} ON {on} FROM {facts.account};"
         yield facts.subject.warning("grant_broad", what, fix)

@@ -47,7 +47,7 @@ def test_a_mysql_in_clear_text_or_unverified_is_named_where_others_can_reach_it(
 @pytest.mark.parametrize(
     ("grant", "fix"),
     [
-        ("GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION", "REVOKE ALL PRIVILEGES, GRANT OPTION ON *.*"),
+        ("GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION", "REVOKE ALL PRIVILEGES, GRANT OPTION"),
         ("GRANT SELECT, INSERT (id), UPDATE ON `shop`.* TO `me`@`%`", "REVOKE INSERT, UPDATE ON `shop`.*"),
         ("GRANT SELECT ON `shop`.* TO `me`@`%` WITH GRANT OPTION", "REVOKE GRANT OPTION ON `shop`.*"),
         ("GRANT SUPER ON *.* TO `me`@`%`", "REVOKE SUPER ON *.*"),
@@ -59,4 +59,4 @@ def test_rights_beyond_the_work_are_named_with_the_statement(grant: str, fix: st
     )
     (found,) = mysql_access(gate)
     assert found.check == "grant_broad"
-    assert found.fix == f"{fix} FROM 'me'@'%';"
+    assert found.fix.startswith(f"{fix} FROM 'me'@'%';")
