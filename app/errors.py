@@ -1,15 +1,35 @@
 """Errors of the HTTP interfaces, one JSON shape: ``{"error": {"code", "message", "hint"}}``; programs read ``code``."""
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from versioning.bump import RequestError
 
-CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "wrong_media_type"}
+CODES: Final = {
+    400: "malformed_body",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "wrong_media_type",
+}
+
+
+class ErrorDetail(BaseModel):
+    code: str = Field(description="For programs; never changes its meaning.")
+    message: str
+    hint: str = Field(description="What to do about it; may be empty.")
+
+
+class ErrorAnswer(BaseModel):
+    error: ErrorDetail
+
+
+DOCUMENTED: Final[dict[str, Any]] = {"model": ErrorAnswer, "description": "Refused, or failed, with its reason."}
 
 
 class ApiError(Exception):

@@ -42,6 +42,7 @@ def new_app(title: str, description: str, lifespan: Callable[[], AsyncIterator[N
         description=description,
         lifespan=run,
         telemetry=NO_TELEMETRY,  # type: ignore[arg-type]
+        responses={"4XX": errors.DOCUMENTED, "5XX": errors.DOCUMENTED},
         redoc_url=None,
     )
     errors.install(app)

@@ -1,12 +1,15 @@
 """What an orchestrator asks: alive, ready, and the metrics. The same three for every service."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from app.errors import ApiError
+
+LAG_MAX_S: Final = 365 * 24 * 3600
+"""More is a mistake, and infinity is no number of milliseconds."""
 
 Readiness = Callable[[int | None], str | None]
 """Given the largest lag wanted in ms (None: the configured one), why the service is not ready, or None."""
@@ -22,7 +25,7 @@ def router(readiness: Readiness, registry: CollectorRegistry | None) -> APIRoute
 
     @routes.get("/readyz")
     async def readyz(
-        max_lag: Annotated[float | None, Query(ge=0, description="Seconds of lag tolerated.")] = None,
+        max_lag: Annotated[float | None, Query(ge=0, le=LAG_MAX_S, description="Seconds of lag tolerated.")] = None,
     ) -> dict[str, str]:
         """Whether to send traffic here; else 503 and the reason."""
         reason = readiness(None if max_lag is None else int(max_lag * 1000))
