@@ -29,7 +29,7 @@ _NUMBER = r"(0|[1-9][0-9]{0,19})"
 _MARIADB_GTID = re.compile(rf"{_NUMBER}-{_NUMBER}-{_NUMBER}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _INTERVAL = re.compile(rf"{_NUMBER}(?:-{_NUMBER})?")
-_FILE_GTID = re.compile(rf"([^/]+\.([0-9]+))/{_NUMBER}")
+_FILE_GTID = re.compile(rf"([^/]+\.([0-9]{{1,19}}))/{_NUMBER}")
 _FILE_POSITION = re.compile(rf"{_NUMBER}:(.+)")
 
 

@@ -28,7 +28,7 @@ class Checkpoint:
         try:
             fields = json.loads(text)
             position, read_ms, nonce = fields["position"], fields["read_ms"], fields["nonce"]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CheckpointFormatError(f"not a checkpoint: {text[:200]!r}") from error
         if not (isinstance(position, str) and type(read_ms) is int and isinstance(nonce, str)):
             raise CheckpointFormatError(f"a checkpoint with wrong types: {text[:200]!r}")

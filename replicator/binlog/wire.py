@@ -49,6 +49,8 @@ class PacketRewriter:
         if not packet or packet[0] != 0:  # end of stream
             yield packet
             return
+        if len(packet) < _BODY:
+            raise ChecksumError(f"a binlog packet of {len(packet)} bytes is shorter than the header of an event")
         kind = packet[5]
         if kind == FORMAT_DESCRIPTION:
             self._file_has_checksums = packet[-_CHECKSUM_BYTES - 1] == 1
@@ -101,7 +103,7 @@ def _verify(packet: bytes) -> None:
 def _unpacked(kind: int, packet: bytes) -> Iterator[tuple[int, bytes]]:
     try:
         yield from _UNPACKERS.get(kind, _rows)(kind, packet[_BODY:])
-    except (zlib.error, struct.error, IndexError, ValueError) as error:
+    except (zlib.error, struct.error, LookupError, ValueError) as error:
         raise UnsupportedEventError(
             f"compressed binlog event of type {kind} cannot be read: {error}", hint="switch binlog compression off"
         ) from error

@@ -1,6 +1,7 @@
 """Whatever the OpenAPI document allows, and what it does not: an answer as documented, no server error, no hang."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from schemathesis import checks
 
 from app.service import create_app
 from app.settings import ServeSection
+from app.versions import parse_stamp
 from tests.app.worlds import CHANGE, START_MS, TOKEN, Clock
+from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
+from versioning.bump import RequestError
 from versioning.entries import Body, Heartbeat, NewEntry, Replayed
 
 EXAMPLES_MAX = 20
@@ -32,7 +36,7 @@ OPERATIONS = [
     ("GET", "/metrics"),
 ]
 STREAMS = [("GET", "/v1/stream")]
-"""Without end: what a client may send there is fuzzed where it is parsed."""
+"""Without end: what a client may send there, the id of the last event it saw, is fuzzed by itself."""
 
 CHECKS = [
     checks.status_code_conformance,
@@ -77,3 +81,10 @@ def test_an_operation_answers_as_documented(api: schemathesis.BaseSchema, method
         case.validate_response(answer, checks=CHECKS)
 
     answers()
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.text(max_size=40) | st.from_regex(r"[0-9]{1,25}-[0-9]{1,25}", fullmatch=True))
+def test_the_id_of_a_last_event_is_a_stamp_or_refused(last_event_id: str) -> None:
+    with suppress(RequestError):
+        assert stamps.text(parse_stamp(last_event_id)) == last_event_id
