@@ -1,9 +1,12 @@
 """The program: exit codes, one line for what was expected to go wrong, and commands of packages that may be missing."""
 
 import importlib
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from versioning.backends.base import AuthenticationError, DigestRefusedError, UnavailableError
 from versioning.cli import entry, program, status
@@ -104,3 +107,10 @@ def test_a_bump_without_a_reason_is_bad_use(config: str, capsys: pytest.CaptureF
 def test_a_bump_of_a_service_that_is_not_there_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.run(["bump", "a:1", "--reason", "test", "--url", "http://127.0.0.1:1"]) == 1
     assert "127.0.0.1:1" in the_line(capsys)
+
+
+def test_no_option_takes_a_secret_since_everybody_sees_the_list_of_processes() -> None:
+    commands: Any = get_command(program.build([]))
+    options = {(name, text) for name, each in commands.commands.items() for one in each.params for text in one.opts}
+    secret = {(name, text) for name, text in options if re.search("password|secret|token", text)}
+    assert secret == {("bump", "--token-file")}

@@ -6,7 +6,7 @@ import pytest
 
 from app.settings import ServeSection, TocSection
 from replicator.settings import MirrorSection, SourceSection, TableSection, watched_tables
-from versioning.cli.masked import MASK, masked
+from versioning.cli.masked import MASK, mask_url, masked
 from versioning.cli.sections import StreamSection, ValuesSection
 from versioning.cli.settings import Settings
 from versioning.errors import ConfigError
@@ -159,3 +159,8 @@ def test_the_example_file_is_valid() -> None:
     example = Path(__file__).parents[2] / "deploy" / "stampline.example.toml"
     settings = Settings.load(example)
     assert settings.one(MirrorSection).gate[0].name == "replica-b1"
+
+
+def test_a_password_in_the_query_of_a_url_is_masked_too() -> None:
+    shown = mask_url("sentinel://me:hunter2@h:1/s?sentinel_password=hunter2&db=1")
+    assert shown == f"sentinel://me:{MASK}@h:1/s?sentinel_password={MASK}&db=1"

@@ -8,10 +8,11 @@ from pydantic import BaseModel, SecretStr
 
 MASK: Final = "***"
 _PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^/@\s]*):([^@\s]*)@")
+_PASSWORD_IN_QUERY: Final = re.compile(r"(password=)[^&\s]*")
 
 
 def mask_url(text: str) -> str:
-    return _PASSWORD_IN_URL.sub(rf"\1:{MASK}@", text)
+    return _PASSWORD_IN_QUERY.sub(rf"\1{MASK}", _PASSWORD_IN_URL.sub(rf"\1:{MASK}@", text))
 
 
 def masked(value: Any) -> Any:  # noqa: PLR0911 - one line per type
