@@ -10,7 +10,6 @@ import functools
 import logging
 import os
 import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,21 +86,20 @@ class Reloaded:
         """Raises ConfigError."""
         self._files = files
         self._build = build
-        self._lock = threading.Lock()
         # Marked before they are read: files that change in between are read again.
         self._marks = _marks(files)
         self._context = build(files)
 
     def get(self) -> ssl.SSLContext:
+        # No lock: a fork must not find it taken, and two threads that both read the files do no harm.
         marks = _marks(self._files)
-        with self._lock:
-            if marks != self._marks:
-                self._marks = marks
-                try:
-                    self._context = self._build(self._files)
-                except ConfigError as error:
-                    _log.warning("the former certificates stay in use: %s", error)
-            return self._context
+        if marks != self._marks:
+            self._marks = marks
+            try:
+                self._context = self._build(self._files)
+            except ConfigError as error:
+                _log.warning("the former certificates stay in use: %s", error)
+        return self._context
 
 
 def refusal_in(error: BaseException | None) -> str:
