@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import errors
 from app.settings import HttpSection
-from versioning.backends.tls import TlsFiles, reloading_server
+from versioning.backends.tls import reloading_server
 from versioning.cli.sections import named
 from versioning.errors import ConfigError, StamplineError
 
@@ -107,7 +107,7 @@ def tls_of(section: HttpSection) -> ssl.SSLContext | None:
     if section.ssl_cert is None:
         return None
     with named(section.section):
-        return reloading_server(TlsFiles.of(section.ssl_client_ca, section.ssl_cert, section.ssl_key))
+        return reloading_server(section.tls_files)
 
 
 async def serve(

@@ -37,7 +37,7 @@ def create_app(
     tokens, audit = Tokens.from_section(section), AuditLog(section.audit_log)
     knowledge = Knowledge(stream, Index(window_ms=window_ms, max_lag_ms=section.max_lag_ms), clock=clock)
 
-    watch = SiteWatch(knowledge, section.component)
+    watch = SiteWatch(knowledge, section.component, section.tls_files)
 
     async def lifespan() -> AsyncIterator[None]:
         watching = asyncio.create_task(watch.run(), name="stampline-site-watch")

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from versioning.backends.tls import TlsFiles
 from versioning.cli.sections import MySqlSection
 from versioning.cli.settings import Section
 from versioning.limits import DEGRADED_TTL_MS, LOCAL_TTL_MS, MAX_LAG_MS, PROVISIONAL_TTL_MS, REDIS_TTL_MS
@@ -20,6 +21,11 @@ class HttpSection(Section):
     ssl_key: Path | None = None
     ssl_client_ca: Path | None = None
     """Turn away clients without a certificate of this CA."""
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """For the listener, and for asking other processes, which belong to the same CA."""
+        return TlsFiles.of(self.ssl_client_ca, self.ssl_cert, self.ssl_key)
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

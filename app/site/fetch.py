@@ -1,19 +1,20 @@
 """One GET of one JSON document, bounded in time and size. A connection each: none is kept that could go half-open."""
 
 import asyncio
-import functools
 import json
 import socket
 import ssl
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from versioning.backends.tls import TlsFiles, reloaded_client
 from versioning.errors import StamplineError
 
 TIMEOUT_S: Final = 0.5
 BODY_BYTES_MAX: Final = 256 * 1024
 """A mirror with a hundred gates needs a tenth of this."""
 
+SYSTEM_CAS: Final = TlsFiles()
 PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -21,11 +22,11 @@ class FetchError(StamplineError):
     """No document. The message says why, as the end of "it does not answer: ..."."""
 
 
-async def get_json(url: str) -> Any:
-    """Raises FetchError."""
+async def get_json(url: str, tls: TlsFiles = SYSTEM_CAS) -> Any:
+    """``tls``: what an ``https://`` process is verified by, and shown where it asks. Raises FetchError."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            answer = await _ask(url)
+            answer = await _ask(url, tls)
     except TimeoutError:
         raise FetchError(f"silent for {TIMEOUT_S * 1000:.0f} ms") from None
     except ConnectionRefusedError:
@@ -39,11 +40,11 @@ async def get_json(url: str) -> Any:
     return _document(answer)
 
 
-async def _ask(url: str) -> bytes:
+async def _ask(url: str, tls: TlsFiles) -> bytes:
     parts = urlsplit(url)
     port = parts.port or PORTS[parts.scheme]
-    tls = _tls() if parts.scheme == "https" else None
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=tls)
+    context = reloaded_client(tls).get() if parts.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
     try:
         # HTTP/1.0: the answer ends with the connection and is never chunked.
         head = f"GET {parts.path} HTTP/1.0\r\nhost: {parts.netloc}\r\naccept: application/json\r\n\r\n"
@@ -73,8 +74,3 @@ def _document(answer: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise FetchError("it does not answer with JSON") from None
-
-
-@functools.cache
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()

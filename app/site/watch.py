@@ -3,13 +3,16 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from app.knowledge import Knowledge
 from app.settings import ComponentSection
 from app.site.board import Board
+from app.site.fetch import SYSTEM_CAS, get_json
 from app.site.history import History, Sample
 from app.site.rates import Rates
+from versioning.backends.tls import TlsFiles
 from versioning.entries import Change, Entry, Heartbeat
 
 POLL_S: Final = 1.0
@@ -18,8 +21,10 @@ RECENT_MAX: Final = 100
 
 
 class SiteWatch:
-    def __init__(self, knowledge: Knowledge, components: Sequence[ComponentSection]) -> None:
-        self.board = Board(components, knowledge.clock)
+    def __init__(
+        self, knowledge: Knowledge, components: Sequence[ComponentSection], tls: TlsFiles = SYSTEM_CAS
+    ) -> None:
+        self.board = Board(components, knowledge.clock, fetch=partial(get_json, tls=tls))
         self.history = History()
         self.recent: deque[Entry] = deque(maxlen=RECENT_MAX)
         """The newest entries that are no heartbeats, oldest first."""

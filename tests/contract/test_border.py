@@ -8,7 +8,7 @@ import pytest
 import redis.exceptions
 
 from versioning.backends.base import AuthenticationError, BackendError, LoginRefusedError, UnavailableError
-from versioning.backends.redis_connect import REFUSED_S, Door, translated
+from versioning.backends.redis_connect import REFUSED_S, Border, translated
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_behind_a_refused_login_the_door_stays_shut_for_a_while() -> None:
             logins += 1
             raise redis.exceptions.AuthenticationError("WRONGPASS")
 
-    door = Door("b:6379", clock=lambda: now_s)
+    door = Border("b:6379", clock=lambda: now_s)
     for _ in range(1_000):
         with pytest.raises(LoginRefusedError, match="WRONGPASS"):
             log_in()
@@ -81,7 +81,7 @@ def test_behind_a_refused_login_the_door_stays_shut_for_a_while() -> None:
 
 
 def test_a_right_that_is_missing_shuts_no_door() -> None:
-    door = Door("b:6379")
+    door = Border("b:6379")
     for _ in range(2):
         with pytest.raises(AuthenticationError, match="NOPERM"), door.translated():
             raise redis.exceptions.NoPermissionError("NOPERM")

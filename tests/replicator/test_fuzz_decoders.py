@@ -126,7 +126,7 @@ def test_whoever_asks_a_probe_is_answered_or_let_go(request: bytes, is_ended: bo
         reader, writer = asyncio.StreamReader(limit=REQUEST_BYTES_MAX), _Answer()
         reader.feed_data(request + (b"\r\n\r\n" if is_ended else b""))
         reader.feed_eof()
-        await Probes(CollectorRegistry(), lambda: None)._answer(reader, cast("asyncio.StreamWriter", writer))
+        await Probes(CollectorRegistry(), lambda: None, dict)._answer(reader, cast("asyncio.StreamWriter", writer))
         return writer
 
     answer = asyncio.run(ask())
