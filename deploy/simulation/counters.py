@@ -8,6 +8,7 @@ from typing import Any, Self
 from deploy.simulation.configs import TOCS
 from deploy.simulation.http import Client
 from deploy.simulation.load import TRACKERS
+from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.world import World
 
 PROBE = "toc-probe"
@@ -45,20 +46,21 @@ async def _cache_info(world: World, name: str) -> dict[str, Any]:
 async def redis_commands_per_read(world: World) -> float:
     """Start one more ToC, whose memory is empty, and count what its reads cost Redis B while nothing is written."""
     await asyncio.to_thread(world.start_toc, PROBE)
-    with _Monitor(world) as monitor:
+    with Monitor(world.redis_b, "tracker_web:") as monitor:
         async with Client(world.http_ports[PROBE], world.client_context) as client:
             answers = [await client.get(f"/trackers/{number}") for number in range(1, TRACKERS + 1)]
     served = sum(answer.headers.get("x-stampline-tier") == "redis" for answer in answers)
     return monitor.commands / served if served else float("inf")
 
 
-class _Monitor:
-    """Counts the commands that clients send to Redis B about trackers; those a script runs inside do not count."""
+class Monitor:
+    """Counts commands that clients send to a Redis and that hold one of the texts, and not what a script runs."""
 
-    END = "stampline-demo-end"
+    END = "stampline-monitor-end"
 
-    def __init__(self, world: World) -> None:
-        self._server = world.redis_b
+    def __init__(self, server: RedisServer, *texts: str) -> None:
+        self._server = server
+        self._texts = texts
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._count, daemon=True)
         self.commands = 0
@@ -79,4 +81,4 @@ class _Monitor:
             for seen in monitor.listen():
                 if self.END in seen["command"]:
                     return
-                self.commands += seen["client_type"] != "lua" and "tracker_web:" in seen["command"]
+                self.commands += seen["client_type"] != "lua" and any(text in seen["command"] for text in self._texts)

@@ -80,9 +80,11 @@ class World:
         self._start_relay()
         self.mysql_b.replicate_from(self.ports.wan_mysql)
         self.mysql_a.create_database(DATABASE)
+        self._prepare_data()
         self.mysql_b.catch_up_with(self.mysql_a)
-        say("2 sources, 2 mirrors, 2 version services, 3 ToC, 1 ToC without stampline, 1 ToB, 1 audit")
-        for role in self._roles():
+        roles = list(self._roles())
+        say(", ".join(role.name for role in roles))
+        for role in roles:
             self._start_role(role)
         for name in self.http_ports:
             self._wait_ready(name)
@@ -141,6 +143,13 @@ class World:
     def _environment(self, role: Role) -> Mapping[str, str]:  # noqa: ARG002  for worlds with settings of their own
         return {}
 
+    def _command(self, role: Role, settings: Path) -> list[str]:
+        stampline = Path(sys.executable).parent / "stampline"
+        return [str(stampline), role.command, "--config", str(settings), *role.arguments]
+
+    def _prepare_data(self) -> None:
+        """For worlds whose tables are full before anybody follows."""
+
     def _wait_ready(self, name: str) -> None:
         port = self.http_ports[name]
         # A ToC answers whatever is down; asked for a limit, it says whether it can vouch.
@@ -159,9 +168,7 @@ class World:
         path = self._write(role)
         if role.http_port is not None:
             self.http_ports[role.name] = role.http_port
-        stampline = Path(sys.executable).parent / "stampline"
-        command = [str(stampline), role.command, "--config", str(path), *role.arguments]
-        self.start_process(role.name, command, self._environment(role))
+        self.start_process(role.name, self._command(role, path), self._environment(role))
 
     def _write(self, role: Role) -> Path:
         path = self.folder / f"{role.name}.toml"
