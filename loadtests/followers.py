@@ -15,7 +15,8 @@ from pathlib import Path
 from deploy.simulation.staleness import percentile
 from versioning import stamp
 from versioning.backends.redis_stream import RedisStream
-from versioning.client.follower import Follower, system_clock
+from versioning.client.clock import system_clock
+from versioning.client.follower import Follower
 from versioning.entries import Change, Entry
 from versioning.index import Index
 
