@@ -30,7 +30,7 @@ def _flags(command: Any, name: str) -> Iterator[tuple[str, set[str]]]:
         yield from _flags(child, f"{name} {inner}".strip())
 
 
-@pytest.mark.parametrize("page", FILES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", FILES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist_with_their_flags(page, flags) -> None:
     for found in COMMAND.finditer(page.read_text()):
         name, rest = found.groups()

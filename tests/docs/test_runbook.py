@@ -45,7 +45,7 @@ def test_every_finding_of_the_doctor_is_explained() -> None:
     assert listed == findings()
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page) -> None:
     for link in links(page):
         if "://" in link:
