@@ -12,6 +12,7 @@ from app import tob as tob_service
 from app import toc as toc_service
 from app.http import bind, tls_of
 from app.http import serve as serve_app
+from app.knowledge import Knowledge
 from app.metrics import registry
 from app.mysql_pool import MySqlPool
 from app.settings import HttpSection, ServeSection, TobSection, TocSection
@@ -19,6 +20,7 @@ from app.toc import ReadingCache
 from app.ttl_only import PREFIX, TtlOnlyCache
 from versioning.cli import log
 from versioning.cli.backends import open_stream, open_values
+from versioning.cli.help import ROLE_EXITS, explained
 from versioning.cli.masked import masked
 from versioning.cli.options import ConfigOption
 from versioning.cli.running import run_role
@@ -26,6 +28,7 @@ from versioning.cli.sections import LogSection, StreamSection, ValuesSection
 from versioning.cli.settings import Settings
 from versioning.client.async_cache import AsyncVersionedCache
 from versioning.client.metrics import CacheCollector
+from versioning.client.pulse import Pulse
 from versioning.options import CacheOptions
 
 HostOption = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Listen here; over the file.")]
@@ -34,25 +37,29 @@ PortOption = Annotated[int | None, typer.Option(min=0, max=65_535, help="Listen 
 _log = structlog.get_logger()
 
 
+@explained("stampline serve --config stampline.toml", "stampline serve --host 0.0.0.0 --port 8700", exits=ROLE_EXITS)
 def serve(*, config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
     """Run the version service: lookups, checks, bumps, events, dashboard."""
     settings = _load(config, {"serve": {"host": host, "port": port}})
     section, at = settings.one(ServeSection), settings.one(StreamSection)
     _announce(section, at)
 
+    stream = open_stream(at, version_keys=True)
+    app = service.create_app(section, stream, dc=at.dc, window_ms=at.window_ms)
+    knowledge: Knowledge = app.state.knowledge
+
     async def role(stop: asyncio.Event) -> None:
         tls = tls_of(section)
         listener = bind(section)
-        stream = open_stream(at, version_keys=True)
-        app = service.create_app(section, stream, dc=at.dc, window_ms=at.window_ms)
         try:
-            await serve_app(app, listener, stop, tls=tls, before_stop=app.state.knowledge.fanout.close)
+            await serve_app(app, listener, stop, tls=tls, before_stop=knowledge.fanout.close)
         finally:
             await stream.aclose()
 
-    run_role(role)
+    run_role(role, pulse=knowledge.follower.pulse, readiness=lambda: service.readiness(knowledge, None))
 
 
+@explained("stampline toc --config stampline.toml --port 8710", exits=ROLE_EXITS)
 def toc(
     *,
     config: ConfigOption = None,
@@ -63,7 +70,7 @@ def toc(
     """Run the reference ToC: reads trackers through the cache."""
     settings = _load(config, {"toc": {"host": host, "port": port, "ttl_only": ttl_only}})
     section, at = settings.one(TocSection), settings.one(StreamSection)
-    values = settings.one(ValuesSection)
+    values, pulse = settings.one(ValuesSection), Pulse()
     _announce(section, at, values)
 
     async def role(stop: asyncio.Event) -> None:
@@ -78,24 +85,25 @@ def toc(
             readiness=toc_service.readiness(cache),
             registry=registry(*collectors) if section.metrics else None,
         )
-        await serve_app(app, listener, stop, tls=tls)
+        await serve_app(app, listener, stop, tls=tls, pulse=pulse)
 
-    run_role(role)
+    run_role(role, pulse=pulse)
 
 
+@explained("stampline tob --config stampline.toml --port 8720", exits=ROLE_EXITS)
 def tob(*, config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
     """Run the reference ToB: writes trackers in datacenter A."""
     settings = _load(config, {"tob": {"host": host, "port": port}})
-    section = settings.one(TobSection)
+    section, pulse = settings.one(TobSection), Pulse()
     _announce(section)
 
     async def role(stop: asyncio.Event) -> None:
         tls = tls_of(section)
         listener = bind(section)
         pool = MySqlPool(section.mysql.target(), section.mysql_connections)
-        await serve_app(tob_service.create_app(pool), listener, stop, tls=tls)
+        await serve_app(tob_service.create_app(pool), listener, stop, tls=tls, pulse=pulse)
 
-    run_role(role)
+    run_role(role, pulse=pulse)
 
 
 def _load(config: Any, flags: dict[str, dict[str, Any]]) -> Settings:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from app import errors
 from app.settings import HttpSection
 from versioning.backends.tls import reloading_server
 from versioning.cli.sections import named
+from versioning.client.pulse import Pulse
 from versioning.errors import ConfigError, StamplineError
 
 BODY_BYTES_MAX: Final = 1 << 20
@@ -90,6 +91,13 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _beating(pulse: Pulse) -> Callable[[], Awaitable[None]]:
+    async def beat() -> None:
+        pulse.beat()
+
+    return beat
+
+
 def bind(section: HttpSection) -> socket.socket:
     """Raises ConfigError where the address cannot be had."""
     try:
@@ -117,8 +125,12 @@ async def serve(
     *,
     tls: ssl.SSLContext | None = None,
     before_stop: Callable[[], None] | None = None,
+    pulse: Pulse | None = None,
 ) -> None:
-    """Serve until ``stop``; ``before_stop`` ends what would keep connections open for ever."""
+    """Serve until ``stop``; ``before_stop`` ends what would keep connections open for ever.
+
+    ``pulse`` beats as long as the server turns: of a service that has no other loop.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -128,6 +140,8 @@ async def serve(
         workers=1,
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
+    if pulse is not None:
+        config.callback_notify, config.timeout_notify = _beating(pulse), 1
     server = _Server(config)
 
     async def watch() -> None:

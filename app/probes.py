@@ -14,13 +14,19 @@ LAG_MAX_S: Final = 365 * 24 * 3600
 Readiness = Callable[[int | None], str | None]
 """Given the largest lag wanted in ms (None: the configured one), why the service is not ready, or None."""
 
+Liveness = Callable[[], str | None]
+"""Why the service's working loop does not count as alive, or None."""
 
-def router(readiness: Readiness, registry: CollectorRegistry | None) -> APIRouter:
+
+def router(readiness: Readiness, registry: CollectorRegistry | None, liveness: Liveness = lambda: None) -> APIRouter:
     routes = APIRouter(tags=["probes"])
 
     @routes.get("/livez")
     async def livez() -> dict[str, str]:
-        """The process answers. Says nothing about what it knows."""
+        """The process answers, and its working loop turns; else 503. Says nothing about what it knows."""
+        complaint = liveness()
+        if complaint is not None:
+            raise ApiError(503, "not_alive", complaint, hint="restart it: nothing is lost")
         return {"status": "alive"}
 
     @routes.get("/readyz")

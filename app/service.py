@@ -57,7 +57,8 @@ def create_app(
     app.include_router(_status(knowledge, dc))
     app.include_router(api.router(knowledge, watch, dc))
     metrics = registry(KnowledgeCollector(knowledge, dc)) if section.metrics else None
-    app.include_router(probes.router(lambda max_lag_ms: readiness(knowledge, max_lag_ms), metrics))
+    liveness = knowledge.follower.pulse.complaint
+    app.include_router(probes.router(lambda max_lag_ms: readiness(knowledge, max_lag_ms), metrics, liveness))
     page.install(app)
     return app
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,18 +18,24 @@ from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.run import run_mirror
 from replicator.mysql import MySqlAddress
 from replicator.probes import Probes
-from replicator.settings import GateSection, MirrorSection, SourceSection, TableSection, watched_tables
+from replicator.settings import MirrorSection, SourceSection, TableSection, watched_tables
 from replicator.source.options import SourceOptions
+from replicator.source.preflight import check_mysql
 from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
+from replicator.source.templates import Templates
+from replicator.tables import WatchedTables
 from versioning.backends.redis_stream import RedisStream
 from versioning.cli import log
 from versioning.cli.backends import open_stream
+from versioning.cli.duration import ForOption
+from versioning.cli.help import ROLE_EXITS, explained
 from versioning.cli.masked import masked
 from versioning.cli.options import ConfigOption
-from versioning.cli.running import run_role
+from versioning.cli.running import Role, run_role
 from versioning.cli.sections import LogSection, MySqlSection, StreamSection
 from versioning.cli.settings import Section, Settings
+from versioning.client.pulse import Pulse
 from versioning.errors import ConfigError
 from versioning.limits import MAX_LAG_MS
 
@@ -43,12 +49,19 @@ MetricsHostOption = Annotated[
 _log = structlog.get_logger()
 
 
+@explained(
+    "stampline source --config stampline.toml --metrics-port 9101   # until told to stop",
+    "stampline source --config stampline.toml --for 55s             # a scheduled function; runs may overlap",
+    "kill -HUP PID                                                  # read the key templates again",
+    exits=ROLE_EXITS,
+)
 def source(
     *,
     config: ConfigOption = None,
     adopt_templates: Annotated[
         bool, typer.Option("--adopt-templates", help="Take over a stream written with other key templates.")
     ] = False,
+    for_s: ForOption = None,
     metrics_port: MetricsPortOption = None,
     metrics_host: MetricsHostOption = "127.0.0.1",
 ) -> None:
@@ -56,31 +69,35 @@ def source(
     settings = _load(config)
     section, at = settings.one(SourceSection), settings.one(StreamSection)
     tables = settings.many(TableSection)
+    pulse, stats = Pulse(), SourceStats()
+    templates = Templates(
+        watched_tables(tables), lambda: _read_tables(config, address(section.mysql)), may_adopt=adopt_templates
+    )
     options = SourceOptions(
         name=section.name,
         mysql=address(section.mysql),
-        tables=watched_tables(tables),
+        tables=templates.current.tables,
         heartbeat_ms=section.heartbeat_ms,
         window_ms=at.window_ms,
         keys_max=section.keys_max,
         generation_spread_ms=section.generation_spread_ms,
         keys_per_entry=section.keys_per_entry,
         server_id=section.server_id,
-        adopt_digest=adopt_templates,
     )
     _announce("source", section, at, tables=masked(tables))
-    stats = SourceStats()
 
     async def role(stop: asyncio.Event) -> None:
-        async with _probes("source", stats, at.dc, metrics_host, metrics_port), _opened(at) as stream:
-            await run_source(options, stream, stop=stop, stats=stats)
+        async with _probes("source", stats, at.dc, metrics_host, metrics_port, pulse=pulse), _opened(at) as stream:
+            await run_source(options, stream, stop=stop, stats=stats, templates=templates, pulse=pulse)
 
-    _run(role)
+    _run(role, stats, pulse, for_s, on_reload=templates.ask)
 
 
+@explained("stampline mirror --config stampline.toml --metrics-port 9102", exits=ROLE_EXITS)
 def mirror(
     *,
     config: ConfigOption = None,
+    for_s: ForOption = None,
     metrics_port: MetricsPortOption = None,
     metrics_host: MetricsHostOption = "127.0.0.1",
 ) -> None:
@@ -94,20 +111,20 @@ def mirror(
         heartbeat_ms=section.heartbeat_ms,
         window_ms=at.window_ms,
     )
-    gates = [MySqlGate(gate.name, address(gate)) for gate in _distinct(section.gate)]
+    gates = [MySqlGate(gate.name, address(gate)) for gate in section.gate]
     _announce("mirror", section, at)
-    stats = MirrorStats()
+    pulse, stats = Pulse(), MirrorStats()
 
     async def role(stop: asyncio.Event) -> None:
         async with (
-            _probes("mirror", stats, at.dc, metrics_host, metrics_port),
+            _probes("mirror", stats, at.dc, metrics_host, metrics_port, pulse=pulse),
             _opened(origin_at) as origin,
             _opened(at, version_keys=True) as target,
         ):
             await check_gates(gates)
-            await run_mirror(options, origin, target, gates, stop=stop, stats=stats)
+            await run_mirror(options, origin, target, gates, stop=stop, stats=stats, pulse=pulse)
 
-    _run(role)
+    _run(role, stats, pulse, for_s)
 
 
 def address(section: MySqlSection) -> MySqlAddress:
@@ -124,20 +141,19 @@ def address(section: MySqlSection) -> MySqlAddress:
     )
 
 
+def _read_tables(config: Path | None, server: MySqlAddress) -> WatchedTables:
+    """Read the key templates again, and look whether the server has what they need."""
+    tables = watched_tables(Settings.load(config).many(TableSection))
+    check_mysql(server, tables)
+    return tables
+
+
 def readiness(stats: SourceStats | MirrorStats) -> str | None:
     """Ready: connected, and no further behind than followers tolerate."""
     if not stats.is_connected:
         return stats.last_error or "starting: not connected yet"
     behind_ms = time.time_ns() // 1_000_000 - stats.read_ms
     return None if behind_ms <= MAX_LAG_MS else f"behind: the last proof of life is {behind_ms} ms old"
-
-
-def _distinct(gates: Sequence[GateSection]) -> Sequence[GateSection]:
-    names = [gate.name for gate in gates]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"two [[mirror.gate]] are named {twice}", hint="give each database a name of its own")
-    return gates
 
 
 @contextlib.asynccontextmanager
@@ -151,22 +167,31 @@ async def _opened(section: StreamSection, *, version_keys: bool = False) -> Asyn
 
 @contextlib.asynccontextmanager
 async def _probes(
-    role: str, stats: SourceStats | MirrorStats, dc: str, host: str, port: int | None
+    role: str, stats: SourceStats | MirrorStats, dc: str, host: str, port: int | None, *, pulse: Pulse
 ) -> AsyncIterator[None]:
     if port is None:
         yield
         return
     probes = Probes(
-        registry(role, stats, dc), lambda: readiness(stats), lambda: {"role": role, "dc": dc, **asdict(stats)}
+        registry(role, stats, dc),
+        lambda: readiness(stats),
+        lambda: {"role": role, "dc": dc, **asdict(stats)},
+        liveness=pulse.complaint,
     )
     async with probes.serve(host, port) as bound:
         _log.info("probes_served", host=host, port=bound)
         yield
 
 
-def _run(role: Any) -> None:
+def _run(
+    role: Role,
+    stats: SourceStats | MirrorStats,
+    pulse: Pulse,
+    for_s: float | None,
+    on_reload: Callable[[], None] | None = None,
+) -> None:
     try:
-        run_role(role)
+        run_role(role, pulse=pulse, readiness=lambda: readiness(stats), on_reload=on_reload, for_s=for_s)
     except MySqlAuthenticationError as error:
         raise ConfigError(str(error)) from None
     _log.info("role_stopped")

@@ -1,7 +1,7 @@
 """``/metrics``, ``/livez``, ``/readyz`` and ``/status`` of a replicator.
 
-Served by the loop that does the work, so that a loop that hangs fails its liveness probe. As much HTTP as probes and
-scrapers speak: GET, one answer per connection.
+Served by the loop that does the work, so that a loop that hangs fails its liveness probe; and so does a role whose work
+stands still while the loop turns (`liveness`). As much HTTP as probes and scrapers speak: GET, one answer each.
 """
 
 import asyncio
@@ -20,17 +20,25 @@ TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
 
 Readiness = Callable[[], str | None]
-"""Why the role is not ready, or None."""
+"""Why the role is not ready (or not alive), or None."""
 
 Status = Callable[[], Mapping[str, Any]]
 """What the role says of itself, as plain JSON types."""
 
 
 class Probes:
-    def __init__(self, registry: CollectorRegistry, readiness: Readiness, status: Status) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        readiness: Readiness,
+        status: Status,
+        *,
+        liveness: Readiness = lambda: None,
+    ) -> None:
         self._registry = registry
         self._readiness = readiness
         self._status = status
+        self._liveness = liveness
 
     @contextlib.asynccontextmanager
     async def serve(self, host: str, port: int) -> AsyncIterator[int]:
@@ -50,12 +58,9 @@ class Probes:
             case "GET", "/metrics":
                 return "200 OK", CONTENT_TYPE_LATEST, generate_latest(self._registry)
             case "GET", "/livez":
-                return "200 OK", TEXT, b"alive\n"
+                return _verdict("alive", self._liveness())
             case "GET", "/readyz":
-                reason = self._readiness()
-                return (
-                    ("200 OK", TEXT, b"ready\n") if reason is None else ("503 Not Ready", TEXT, f"{reason}\n".encode())
-                )
+                return _verdict("ready", self._readiness())
             case "GET", "/status":
                 status = {"not_ready": self._readiness(), **self._status()}
                 return "200 OK", JSON, json.dumps(status).encode() + b"\n"
@@ -76,3 +81,9 @@ class Probes:
                 )
                 await writer.drain()
         writer.close()
+
+
+def _verdict(word: str, complaint: str | None) -> tuple[str, str, bytes]:
+    if complaint is None:
+        return "200 OK", TEXT, f"{word}\n".encode()
+    return f"503 Not {word.capitalize()}", TEXT, f"{complaint}\n".encode()

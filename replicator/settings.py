@@ -1,5 +1,6 @@
 """Sections of the replicator's roles: ``[source]``, ``[[table]]``, ``[mirror]`` and its ``[[mirror.gate]]``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -54,6 +55,11 @@ class TableSection(Section):
                 raise ValueError(str(error)) from None
         return keys
 
+    @classmethod
+    def check_together(cls, sections: Sequence[Self]) -> None:
+        if sections:
+            watched_tables(tuple(sections))
+
     def spec(self) -> TableSpec:
         database, _, table = self.name.partition(".")
         return TableSpec(database, table, tuple(KeyTemplate.parse(text) for text in self.keys))
@@ -81,6 +87,15 @@ class MirrorSection(Section):
     gate: tuple[GateSection, ...] = ()
 
     _url_is_redis = field_validator("origin_url")(check_redis_url)
+
+    @field_validator("gate")
+    @classmethod
+    def _has_names_of_its_own(cls, gates: tuple[GateSection, ...]) -> tuple[GateSection, ...]:
+        names = [gate.name for gate in gates]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two of them are named {twice}: give each database a name of its own")
+        return gates
 
     @model_validator(mode="after")
     def _tls_fits_the_url(self) -> Self:

@@ -28,13 +28,15 @@ from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import AsyncRedisValues
 from versioning.cli import log
 from versioning.cli.backends import open_stream, open_values
+from versioning.cli.duration import parse_duration_s
+from versioning.cli.help import explained
 from versioning.cli.options import ConfigOption, JsonOption
 from versioning.cli.running import run_role
 from versioning.cli.sections import LogSection, StreamSection, ValuesSection
 from versioning.cli.settings import Settings
 from versioning.client.clock import system_clock
 from versioning.client.follower import Follower
-from versioning.errors import ConfigError
+from versioning.errors import ConfigError, FormatError
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.limits import DEGRADED_TTL_MS
@@ -42,25 +44,36 @@ from versioning.limits import DEGRADED_TTL_MS
 _log = structlog.get_logger()
 
 
+@explained(
+    "stampline audit --config stampline.toml --for 10m --json",
+    "stampline audit --config stampline.toml --metrics-port 9103   # until told to stop",
+    "stampline audit --config stampline.toml --key tracker_web:42  # why does this key look as it does?",
+    exits={0: "no wrong value was seen", 1: "a wrong value was seen, or it failed"},
+)
 def audit(
     *,
     config: ConfigOption = None,
     key: Annotated[str, typer.Option(metavar="KEY", help="Explain this key, once, instead of observing.")] = "",
     for_s: Annotated[
-        float | None, typer.Option("--for-s", metavar="SECONDS", min=0, help="Stop then; default: when told to.")
+        float | None,
+        typer.Option(
+            "--for", "--for-s", metavar="DURATION", parser=parse_duration_s, help="Stop then; default: when told to."
+        ),
     ] = None,
     as_json: JsonOption = False,
     metrics_port: MetricsPortOption = None,
     metrics_host: MetricsHostOption = "127.0.0.1",
 ) -> None:
     """Look at changed keys some time later: is what readers are served what the database says?"""
+    if key:
+        _check(key)
     settings = Settings.load(config)
     log.configure(settings.one(LogSection).level)
     has_audit = getattr(settings.values, "audit", None) is not None
     section = settings.one(AuditSection) if has_audit or not key else None
     try:
         if key:
-            trace = asyncio.run(_trace(settings, section, check_key(key)))
+            trace = asyncio.run(_trace(settings, section, key))
             typer.echo(json.dumps(trace.as_json()) if as_json else "\n".join(lines(trace)))
             is_wrong = trace.sight.outcome.result is Result.WRONG
         else:
@@ -71,6 +84,13 @@ def audit(
         raise ConfigError(str(error)) from None
     if is_wrong:
         raise typer.Exit(1)
+
+
+def _check(key: str) -> None:
+    try:
+        check_key(key)
+    except FormatError as error:
+        raise ConfigError(str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +150,6 @@ def _observe(
     found: list[Tally] = []
 
     async def role(stop: asyncio.Event) -> None:
-        if for_s is not None:
-            asyncio.get_running_loop().call_later(for_s, stop.set)
         async with _opened(settings, section) as world:
             schedule = Schedule(section.after_s, section.samples_per_s, random.choice)
             observer = Observer(
@@ -148,7 +166,7 @@ def _observe(
                 finally:
                     await follower.aclose()
 
-    run_role(role)
+    run_role(role, for_s=for_s)
     return found[0]
 
 

@@ -10,6 +10,7 @@ from replicator.doctor.findings import Severity, count
 from replicator.doctor.report import as_json as report_object
 from replicator.doctor.report import lines, summary
 from replicator.doctor.site import Site, judge
+from versioning.cli.help import explained
 from versioning.cli.options import ConfigOption
 from versioning.cli.settings import Settings
 
@@ -17,6 +18,11 @@ OUTAGE_H: Final = 24.0
 """Somebody notices, and mends it, within a day."""
 
 
+@explained(
+    "stampline doctor --config stampline.toml",
+    "stampline doctor --config stampline.toml --json | jq '.findings[] | select(.severity == \"error\")'",
+    exits={0: "no error found; there may be warnings", 1: "an error was found"},
+)
 def doctor(
     *,
     config: ConfigOption = None,

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -26,8 +27,11 @@ from replicator.mirror.writer import MirrorWriter, RacedError, TargetLostError
 from replicator.retry import Backoff
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
 from versioning.client.clock import system_clock
+from versioning.client.pulse import Pulse
 from versioning.entries import Entry
 from versioning.liveness import Now
+
+FLUSH_MAX_S: Final = 5.0
 
 log = structlog.get_logger()
 
@@ -41,17 +45,24 @@ async def run_mirror(
     stop: asyncio.Event,
     stats: MirrorStats | None = None,
     clock: Callable[[], Now] = system_clock,
+    pulse: Pulse | None = None,
 ) -> None:
-    """Mirror until ``stop`` is set. Closes the gates, not the streams. No fault of a server or a link ends it."""
-    mirror = Mirror(options, origin, target, gates, stats=stats or MirrorStats(), clock=clock)
+    """Mirror until ``stop`` is set. Closes the gates, not the streams. No fault of a server or a link ends it.
+
+    What has passed the gate by then is written first, if the target takes it in time; the rest stays in the origin's
+    stream, for whoever mirrors next.
+    """
+    mirror = Mirror(options, origin, target, gates, stats=stats or MirrorStats(), clock=clock, pulse=pulse)
     try:
-        await first_of(mirror.run(), _stopped(stop))
+        await first_of(mirror.run(), _finished(mirror, stop))
     finally:
         await mirror.aclose()
 
 
-async def _stopped(stop: asyncio.Event) -> None:
+async def _finished(mirror: "Mirror", stop: asyncio.Event) -> None:
     await stop.wait()
+    mirror.finish()
+    await asyncio.sleep(FLUSH_MAX_S)
 
 
 class Mirror:
@@ -64,6 +75,7 @@ class Mirror:
         *,
         stats: MirrorStats,
         clock: Callable[[], Now],
+        pulse: Pulse | None = None,
     ) -> None:
         self._options = options
         self._origin = origin
@@ -74,7 +86,8 @@ class Mirror:
         self._board = GateBoard(
             gates, stats, self._next_target, self._progressed, self._rewound, monotonic_ms=lambda: clock().monotonic_ms
         )
-        self._writer = MirrorWriter(options, self._target, self._board, stats, clock)
+        self._pulse = pulse or Pulse()
+        self._writer = MirrorWriter(options, self._target, self._board, stats, clock, pulse=self._pulse)
 
     async def run(self) -> None:
         await self._agree()
@@ -83,6 +96,11 @@ class Mirror:
         if self._board:
             works.append(self._board.run())
         await first_of(*works)
+
+    def finish(self) -> None:
+        """Take nothing in any more, write what has passed the gate, and let ``run`` return."""
+        self._writer.is_finishing = True
+        self._writer.wake()
 
     async def aclose(self) -> None:
         await self._board.aclose()
@@ -97,11 +115,14 @@ class Mirror:
                 self._stats.count_break(error.name)
                 self._stats.last_error = str(error)
                 log.warning("mirror_broken", name=error.name, error=str(error))
+            if self._writer.is_finishing:
+                return
             await asyncio.sleep(self._backoff.next_s())
             await self._agree()
 
     async def _agree(self) -> None:
         while True:
+            self._pulse.beat()
             try:
                 await self._target.sync()
             except BackendError as error:
@@ -118,6 +139,7 @@ class Mirror:
         self._stats.last_error = str(error)
         self._stats.count_reconnect("access_denied" if denied else event)
         log.warning(event, error=str(error), retry_s=round(pause_s, 2))
+        self._pulse.beat(pause_s)
         await asyncio.sleep(pause_s)
 
     async def _read(self) -> None:
@@ -171,6 +193,8 @@ class Mirror:
         writer.wake()
 
     def _take(self, entry: Entry) -> None:
+        if self._writer.is_finishing:
+            return
         self._writer.queue.put(entry, self._clock().monotonic_ms)
         self._writer.wake()
         self._board.wake()

@@ -25,6 +25,7 @@ from replicator.retry import Backoff
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, CheckpointRefusedError
 from versioning.checkpoint import Checkpoint
+from versioning.client.pulse import Pulse
 from versioning.entries import Change, Gap, Generation, Heartbeat
 from versioning.errors import FormatError, StamplineError
 from versioning.liveness import Now
@@ -68,15 +69,20 @@ class MirrorWriter:
         board: GateBoard,
         stats: MirrorStats,
         clock: Callable[[], Now],
+        *,
+        pulse: Pulse,
     ) -> None:
         self.queue = MirrorQueue(options.origin_dc, MirrorPosition())
         self.is_ready = False
         self.is_breaking = False
+        self.is_finishing = False
+        """Write what may be written now, then return."""
         self._options = options
         self._target = target
         self._board = board
         self._stats = stats
         self._clock = clock
+        self._pulse = pulse
         self._backoff = Backoff(random.random)
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -116,8 +122,9 @@ class MirrorWriter:
         return Target() if has(gtid) else Target(gtid, PENDING_WAIT_MS)
 
     async def run(self) -> None:
-        """Write until cancelled; raises TargetLostError, RacedError, BrokenOriginError."""
+        """Write until cancelled or finished; raises TargetLostError, RacedError, BrokenOriginError."""
         while True:
+            self._pulse.beat()
             self._wake.clear()
             if self._has_rewound and self.is_ready and not self.is_breaking:
                 await self._say_again()
@@ -127,6 +134,8 @@ class MirrorWriter:
             if plan is not None:
                 await self._append(plan, now)
             self._measure()
+            if plan is None and self.is_finishing:
+                return
             if plan is None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._wait_ms(now) / 1000):
@@ -236,6 +245,7 @@ class MirrorWriter:
         self._stats.count_reconnect("target_denied" if denied else "target_lost")
         self._stats.last_error = str(error)
         log.warning("target_lost", error=str(error), retry_s=round(pause_s, 2))
+        self._pulse.beat(pause_s)
         await asyncio.sleep(pause_s)
 
     async def _look_again(self) -> None:

@@ -7,6 +7,7 @@ another history, or gone: the stream lost what we wrote (RewoundError), and only
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from replicator.position import Flavor, PositionFormatError
 from replicator.source.batch import Batch, Rules, plan
@@ -17,6 +18,9 @@ from versioning.backends.base import Append, BackendError, CheckpointRefusedErro
 from versioning.checkpoint import Checkpoint
 from versioning.entries import NONCE_CHARS, Body, Change, Gap, Generation, Heartbeat, NewEntry, Replayed
 from versioning.errors import StamplineError
+
+OUTRUN_TRIES: Final = 1_000
+"""One is enough but for a source in full career, which appends every few ms."""
 
 
 class RewoundError(StamplineError):
@@ -38,7 +42,8 @@ class Appender:
         self, stream: StreamBackend, identity: Identity, rules: Rules, *, now_ms: Callable[[], int], stats: SourceStats
     ) -> None:
         self._stream = stream
-        self._identity = identity
+        self.identity = identity
+        """Exchanged between two connections, never during one."""
         self._rules = rules
         self._now_ms = now_ms
         self._stats = stats
@@ -48,7 +53,7 @@ class Appender:
         self._above = 0
 
     async def stored(self) -> Checkpoint | None:
-        return await self._stream.checkpoint(self._identity.writer)
+        return await self._stream.checkpoint(self.identity.writer)
 
     def resume(self, stored: Checkpoint, flavor: Flavor) -> Progress:
         """Believe in this checkpoint; returns what it says. Raises PositionFormatError."""
@@ -64,6 +69,26 @@ class Appender:
             await self._append(Batch((Gap(reason, str(progress.position)),), progress, read_ms, 0, 0))
         except CheckpointRefusedError as refusal:
             raise RewoundError(refusal.stored) from refusal
+
+    async def change_templates(self, namespaces: tuple[str, ...], reason: str) -> Progress:
+        """Append the generation that begins new templates, at the stream's checkpoint; returns where to go on.
+
+        The sources with the old ones are still writing: they are outrun, for they need longer than one look. Nothing is
+        appended when another source has changed to the same templates meanwhile. Raises RewoundError, BackendError.
+        """
+        for _ in range(OUTRUN_TRIES):
+            assert self._progress is not None and self._expected is not None, "resume comes first"  # noqa: S101, PT018
+            position, spread_ms = str(self._progress.position), self._rules.generation_spread_ms
+            body = Generation(namespaces, self._now_ms(), spread_ms, reason, gtid=position)
+            try:
+                await self._append(Batch((body,), self._progress, self._expected.read_ms, 0, 0))
+            except CheckpointRefusedError:
+                state = await self._stream.state()
+                self._adopt(state.checkpoints.get(self.identity.writer))
+                if state.digest != self.identity.digest:
+                    continue
+            return self._progress
+        raise RewoundError(self._expected)
 
     async def append(self, items: Sequence[Item]) -> None:
         """Append what these items need. Raises RewoundError, DigestRefusedError, BackendError (then try again)."""
@@ -92,12 +117,12 @@ class Appender:
         request = Append(
             entries,
             clock_ms=self._now_ms(),
-            writer=self._identity.writer,
+            writer=self.identity.writer,
             expected=self._expected,
             checkpoint=checkpoint,
             above=self._above,
-            digest=self._identity.digest,
-            adopt_digest=self._identity.adopt_digest,
+            digest=self.identity.digest,
+            adopt_digest=self.identity.adopt_digest,
         )
         try:
             stamps = await self._stream.append(request)

@@ -3,7 +3,7 @@
 from replicator.binlog.columns import CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
 from replicator.errors import MySqlAuthenticationError, PreflightError
-from replicator.mysql import MySqlClient, ServerFacts
+from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, server_facts
 from replicator.tables import TableSpec, WatchedTables
 
 _CONSTRAINTS = """
@@ -14,6 +14,16 @@ SELECT 1 FROM information_schema.statistics
 WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' LIMIT 1
 """
 _JSON_CHECKS = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
+
+
+def check_mysql(address: MySqlAddress, tables: WatchedTables) -> None:
+    """Raises PreflightError or SourceError: ONE line that names the fix."""
+    client = MySqlClient(address)
+    try:
+        check_server(client, server_facts(client))
+        check_tables(client, tables)
+    finally:
+        client.close()
 
 
 def check_server(client: MySqlClient, facts: ServerFacts) -> None:

@@ -7,13 +7,14 @@ What ends a connection, and the answer:
 - the server no longer has our position, or the stream no longer has a checkpoint: say so with a gap, and replay one
   window (P3);
 - the stream was set back: read again from its checkpoint;
-- an event that cannot be read, or a stream with other key templates: stop with the named error.
+- an event that cannot be read: stop with the named error;
+- a stream with other key templates: stop; but where they changed under a source that could write before, it writes
+  nothing until its own settings give the same (`templates`).
 """
 
 import asyncio
 import contextlib
 import random
-import threading
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -36,12 +37,16 @@ from replicator.source.batch import Rules
 from replicator.source.handover import Item, ReadUpTo
 from replicator.source.history import find_replay_start
 from replicator.source.options import SourceOptions
-from replicator.source.preflight import check_server, check_tables
+from replicator.source.preflight import check_mysql
 from replicator.source.progress import Progress, Replay
 from replicator.source.reader import BinlogReader
 from replicator.source.stats import SourceStats
+from replicator.source.stop import StopFlag
+from replicator.source.templates import LOOK_AGAIN_S, InForce, Templates
+from replicator.tables import WatchedTables
 from versioning.backends.base import AuthenticationError, BackendError, DigestRefusedError, StreamBackend
 from versioning.checkpoint import Checkpoint
+from versioning.client.pulse import Pulse
 from versioning.errors import StamplineError
 
 # One append blocks Redis for its length: a thousand keys take well under a millisecond.
@@ -50,25 +55,39 @@ BATCH_ITEMS_MAX: Final = 500
 # Server ids up here collide neither with servers, which people number from 1, nor (likely) with each other.
 _SERVER_IDS: Final = range(1 << 31, (1 << 32) - 1)
 
+FLUSH_MAX_S: Final = 5.0
+OTHER_TEMPLATES: Final = "other_templates"
+
 log = structlog.get_logger()
 
 
 async def check_source(options: SourceOptions, stream: StreamBackend) -> None:
     """Raises ONE error that names the fix: PreflightError, SourceError or BackendError. Changes nothing."""
-    await asyncio.to_thread(_check_mysql, options)
+    await asyncio.to_thread(check_mysql, options.mysql, options.tables)
     await stream.state()
 
 
 async def run_source(
-    options: SourceOptions, stream: StreamBackend, *, stop: asyncio.Event, stats: SourceStats | None = None
+    options: SourceOptions,
+    stream: StreamBackend,
+    *,
+    stop: asyncio.Event,
+    stats: SourceStats | None = None,
+    templates: Templates | None = None,
+    pulse: Pulse | None = None,
 ) -> None:
-    """Runs until `stop`. Raises what `check_source` raises, later only DigestRefusedError and UnsupportedEventError."""
+    """Runs until `stop`. Raises what `check_source` raises, later only DigestRefusedError and UnsupportedEventError.
+
+    At its end it appends what it has read, if the stream takes it in time; the rest is read again by whoever goes on.
+    """
     await check_source(options, stream)
-    source = _Source(options, stream, stats or SourceStats())
+    source = _Source(options, stream, stats or SourceStats(), templates, pulse)
     work = asyncio.create_task(source.run())
     stopped = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done() and source.finish():
+            await asyncio.wait({work}, timeout=FLUSH_MAX_S)
     finally:
         stopped.cancel()
         # An append that is cut off may or may not have happened: compare-and-append sorts that out next time.
@@ -77,79 +96,124 @@ async def run_source(
             await work
 
 
-def _check_mysql(options: SourceOptions) -> None:
-    client = MySqlClient(options.mysql)
-    try:
-        check_server(client, server_facts(client))
-        check_tables(client, options.tables)
-    finally:
-        client.close()
-
-
 class _Source:
-    def __init__(self, options: SourceOptions, stream: StreamBackend, stats: SourceStats) -> None:
+    def __init__(
+        self,
+        options: SourceOptions,
+        stream: StreamBackend,
+        stats: SourceStats,
+        templates: Templates | None = None,
+        pulse: Pulse | None = None,
+    ) -> None:
         self._options = options
+        self._stream = stream
         self._stats = stats
+        self._templates = templates or Templates(options.tables, may_adopt=options.adopt_digest)
+        self._pulse = pulse or Pulse()
+        self._reading: StopFlag | None = None
+        """Of the binlog connection there is."""
+        self._is_finishing = False
+        self._was_in_step = False
+        """The stream has taken our templates before."""
         self._log = log.bind(source=options.name, mysql=str(options.mysql))
         self._backoff = Backoff(random.random)
-        identity = Identity(options.writer, options.tables.digest(), options.adopt_digest)
         rules = Rules(options.heartbeat_ms, options.keys_per_entry, options.generation_spread_ms, options.window_ms)
-        self._appender = Appender(stream, identity, rules, now_ms=_now_ms, stats=stats)
+        self._appender = Appender(stream, self._identity(options.tables), rules, now_ms=_now_ms, stats=stats)
         self._lost = ""
         """Why the stored position is of no use; empty while it is."""
 
     async def run(self) -> None:
-        while True:
+        """Until `finish`, or what only a person can mend."""
+        while not self._is_finishing:
+            self._pulse.beat()
             try:
-                await self._follow()
-            except (UnsupportedEventError, PreflightError, DigestRefusedError) as error:
-                self._note("source_stopped", error, _reason(error))
+                await self._follow_until_asked()
+            except DigestRefusedError as error:
+                self._note(OTHER_TEMPLATES, error)
+                if not (self._was_in_step and self._templates.can_change):
+                    raise
+                self._pulse.beat(LOOK_AGAIN_S)
+                await self._templates.look_again(error.stored)
+            except (UnsupportedEventError, PreflightError) as error:
+                is_unsupported = isinstance(error, UnsupportedEventError)
+                self._note("source_stopped", error, "unsupported_event" if is_unsupported else "")
                 raise
             except PositionLostError as error:
                 self._note("position_lost", error)
                 self._lost = str(error)
-                await asyncio.sleep(self._backoff.next_s())
+                await self._rest(self._backoff.next_s())
             except RewoundError as error:
                 self._note("stream_rewound", error)
                 self._lost = ""  # of a checkpoint that is gone; the one stored now is judged anew
-                await asyncio.sleep(self._backoff.next_s())
+                await self._rest(self._backoff.next_s())
             except (MySqlAuthenticationError, AuthenticationError) as error:
                 self._note("login_refused", error)
-                await asyncio.sleep(self._backoff.denied_s())
+                await self._rest(self._backoff.denied_s())
             except (SourceError, BackendError) as error:
+                if self._is_finishing:
+                    return
                 self._note("connection_lost", error)
-                await asyncio.sleep(self._backoff.next_s())
+                await self._rest(self._backoff.next_s())
+
+    def finish(self) -> bool:
+        """Read no further, append what was read, and let `run` return. False: nothing is being read."""
+        self._is_finishing = True
+        if self._reading is not None:
+            self._reading.set()
+        return self._reading is not None
+
+    async def _follow_until_asked(self) -> None:
+        """Follow; returns when there are new templates to go on with."""
+        if not self._templates.can_change:
+            await self._follow()
+            return
+        works = [asyncio.create_task(self._follow()), asyncio.create_task(self._templates.asked_for())]
+        try:
+            done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            for work in done:
+                work.result()
+        finally:
+            for work in works:
+                work.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
 
     async def _follow(self) -> None:
         """One binlog connection, from the stream's checkpoint on. Never returns by itself."""
-        link = self._link_options()
-        facts, progress = await self._begin(link)
+        templates, reading = self._templates.current, StopFlag()
+        link = self._link_options(reading)
+        with self._pulse.leaning_on(reading.pulse):
+            facts, progress = await self._begin(link, templates)
+        self._appender.identity = self._identity(templates.tables)
+        self._templates.done(templates)
+        self._was_in_step = True
         reader = BinlogReader(
-            self._options.mysql, self._options.tables, link, keys_max=self._options.keys_max, stats=self._stats
+            self._options.mysql, templates.tables, link, keys_max=self._options.keys_max, stats=self._stats
         )
         reader.start(facts, progress)
         self._stats.connections += 1
         self._log.info("binlog_reading", position=str(progress.position), flavor=facts.flavor)
+        self._reading = reading
         try:
             while True:
-                items = await reader.handover.take()
+                with self._pulse.leaning_on(reading.pulse):
+                    items = await reader.handover.take()
                 self._stats.is_connected = 1
                 self._stats.last_error = ""
                 for part in _parts(items):
                     await self._append(part)
         finally:
-            self._stats.is_connected = 0
+            self._stats.is_connected, self._reading = 0, None
             await reader.stop()
 
-    async def _begin(self, link: LinkOptions) -> tuple[ServerFacts, Progress]:
+    async def _begin(self, link: LinkOptions, templates: InForce) -> tuple[ServerFacts, Progress]:
         """Where to go on from: the checkpoint, or after a gap the start of a replay."""
-        stored = await self._appender.stored()
+        stored, digest = await self._agree(templates)
         client = MySqlClient(self._options.mysql)
         try:
             facts = await asyncio.to_thread(server_facts, client)
             if stored is not None and not self._lost:
                 try:
-                    return facts, self._resume(stored, facts)
+                    return facts, await self._resume(stored, facts, digest, templates)
                 except (PositionFormatError, PositionLostError) as error:
                     self._lost = str(error)
             now_ms = _now_ms()
@@ -165,11 +229,26 @@ class _Source:
         self._lost = ""
         return facts, progress
 
-    def _resume(self, stored: Checkpoint, facts: ServerFacts) -> Progress:
+    async def _agree(self, templates: InForce) -> tuple[Checkpoint | None, str]:
+        """The stream's checkpoint and its digest, at one moment; raises DigestRefusedError where we may not write."""
+        state = await self._stream.state()
+        identity = self._appender.identity = self._identity(templates.tables, may_adopt=templates.may_adopt)
+        if state.digest not in {"", identity.digest} and not identity.adopt_digest:
+            raise DigestRefusedError(state.digest, identity.digest)
+        return state.checkpoints.get(identity.writer), state.digest
+
+    async def _resume(self, stored: Checkpoint, facts: ServerFacts, digest: str, templates: InForce) -> Progress:
         progress = self._appender.resume(stored, facts.flavor)
         if not facts.position.covers(progress.position):
             raise PositionLostError(f"the server's binlog ends at {facts.position}, ours went to {progress.position}")
+        if digest not in {"", self._appender.identity.digest}:
+            change = templates.change_from(digest)
+            progress = await self._appender.change_templates(change.namespaces, change.reason)
+            self._log.warning("templates_changed", reason=change.reason, namespaces=change.namespaces)
         return progress
+
+    def _identity(self, tables: WatchedTables, *, may_adopt: bool = False) -> Identity:
+        return Identity(self._options.writer, tables.digest(), may_adopt)
 
     async def _append(self, items: list[Item]) -> None:
         """Until it is done: what was read is kept while Redis is away."""
@@ -178,32 +257,27 @@ class _Source:
                 await self._appender.append(items)
             except AuthenticationError as error:
                 self._note("redis_login_refused", error)
-                await asyncio.sleep(self._backoff.denied_s())
+                await self._rest(self._backoff.denied_s())
             except BackendError as error:
                 self._note("append_failed", error)
-                await asyncio.sleep(self._backoff.next_s())
+                await self._rest(self._backoff.next_s())
             else:
                 self._backoff.reset()
                 return
 
-    def _link_options(self) -> LinkOptions:
+    def _link_options(self, stop: StopFlag) -> LinkOptions:
         server_id = self._options.server_id or random.choice(_SERVER_IDS)
-        return LinkOptions(server_id, self._options.heartbeat_ms, self._options.read_timeout_ms, threading.Event())
+        return LinkOptions(server_id, self._options.heartbeat_ms, self._options.read_timeout_ms, stop)
+
+    async def _rest(self, pause_s: float) -> None:
+        self._pulse.beat(pause_s)
+        await asyncio.sleep(pause_s)
 
     def _note(self, event: str, error: StamplineError, reason: str = "") -> None:
+        if event != OTHER_TEMPLATES or str(error) != self._stats.last_error:  # It looks again every two seconds.
+            self._log.warning(event, error=str(error))
         self._stats.last_error = str(error)
         self._stats.count_failure(reason or event)
-        self._log.warning(event, error=str(error))
-
-
-def _reason(error: StamplineError) -> str:
-    """Tell apart, in the count of failures, why a source stopped."""
-    match error:
-        case UnsupportedEventError():
-            return "unsupported_event"
-        case DigestRefusedError():
-            return "other_templates"
-    return "source_stopped"
 
 
 def _parts(items: list[Item]) -> Iterator[list[Item]]:

@@ -1,6 +1,10 @@
 """Alive, ready, metrics and status of the version service."""
 
-from tests.app.worlds import CHANGE, START_MS, code_of, service
+import asyncio
+
+import pytest
+
+from tests.app.worlds import CHANGE, DEADLINE_S, START_MS, code_of, service
 
 
 async def test_a_service_is_alive_before_it_is_ready() -> None:
@@ -9,6 +13,24 @@ async def test_a_service_is_alive_before_it_is_ready() -> None:
         assert code_of(await world.client.get("/readyz")) == (503, "not_ready")
         await world.beat()
         assert (await world.client.get("/readyz")).status_code == 200
+
+
+async def test_a_follower_that_hangs_ends_the_liveness_of_a_service_that_still_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with service() as world:
+        await world.beat()
+        hanging = asyncio.Event()
+
+        async def hang(*_: object, **__: object) -> None:
+            hanging.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(world.stream, "read_after", hang)
+        async with asyncio.timeout(DEADLINE_S):
+            await hanging.wait()
+        world.clock.ms += 31_000
+        assert code_of(await world.client.get("/livez")) == (503, "not_alive")
 
 
 async def test_readiness_ends_with_the_lag_configured_or_asked_for() -> None:

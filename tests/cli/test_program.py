@@ -109,8 +109,13 @@ def test_a_bump_of_a_service_that_is_not_there_fails(capsys: pytest.CaptureFixtu
     assert "127.0.0.1:1" in the_line(capsys)
 
 
+def test_a_key_that_is_none_is_bad_use_of_an_audit(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["audit", "--key", "nonsense", "--config", config]) == 2
+    assert "namespace:rest" in the_line(capsys)
+
+
 def test_no_option_takes_a_secret_since_everybody_sees_the_list_of_processes() -> None:
-    commands: Any = get_command(program.build([]))
+    commands: Any = get_command(program.build(""))
     options = {(name, text) for name, each in commands.commands.items() for one in each.params for text in one.opts}
     secret = {(name, text) for name, text in options if re.search("password|secret|token", text)}
     assert secret == {("bump", "--token-file")}

@@ -81,6 +81,10 @@ def test_an_environment_variable_of_no_section_is_named(file: Path, monkeypatch:
         Settings.load(None)
 
 
+def test_a_key_that_a_section_needs_is_missed_by_name(file: Path) -> None:
+    assert "key source.name is missing" in refused(file, '[source]\n[source.mysql]\nurl = "mysql://a@b"\n')
+
+
 def test_a_section_that_a_role_needs_is_missed_by_name(file: Path) -> None:
     file.write_text("[stream]\n".replace("[stream]", "[log]"))
     with pytest.raises(ConfigError, match=r"\[stream\] lacks url .*STAMPLINE_STREAM__URL"):
@@ -133,6 +137,18 @@ def test_tables_and_gates_are_lists(file: Path) -> None:
     settings = Settings.load(file)
     assert [gate.target().port for gate in settings.one(MirrorSection).gate] == [3306, 3307]
     assert watched_tables(settings.many(TableSection)).namespaces == {"a", "b"}
+
+
+def test_two_gates_of_one_name_are_refused(file: Path) -> None:
+    gate = '[[mirror.gate]]\nname = "b1"\nurl = "mysql://g@b1"\n'
+    assert "mirror.gate: two of them are named b1" in refused(file, f'[mirror]\norigin_url = "redis://a"\n{gate}{gate}')
+
+
+def test_a_table_configured_twice_shows_in_the_check(file: Path) -> None:
+    table = '[[table]]\nname = "s.t"\nkeys = ["t:{id}"]\n'
+    file.write_text(STREAM + table + table)
+    with pytest.raises(ConfigError, match=r"table s\.t is configured twice"):
+        Settings.load(file).check_together()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from versioning import stamp as stamps
-from versioning.backends.base import Append
+from versioning.backends.base import Append, UnavailableError
 from versioning.backends.memory import MemoryStream
+from versioning.cli import tail
 from versioning.cli.describe import entry_fields, entry_line
 from versioning.cli.tail import entries, is_wanted
 from versioning.entries import (
@@ -83,3 +84,37 @@ async def test_it_begins_so_many_entries_back_and_follows(count: int, shown: lis
     live = await append(3)
     assert (await anext(following)).stamp == live
     assert [found.stamp async for found in entries(stream, 1, follow=False)] == [live]
+
+
+class Shaky(MemoryStream):
+    """A stream whose next read fails."""
+
+    is_lost = False
+
+    async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
+        if self.is_lost:
+            self.is_lost = False
+            raise UnavailableError("Redis b:1 is not available")
+        return await super().read_after(after, count=count, block_ms=0)
+
+
+async def test_it_outlives_a_lost_connection_and_a_stream_that_was_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "AGAIN_S", 0.001)
+    stream, notes = Shaky(lambda: AT_MS), list[str]()
+
+    async def append(nonce: str) -> int:
+        return (await stream.append(Append((NewEntry(nonce, Change((f"a:{nonce}",))),), clock_ms=AT_MS)))[0]
+
+    await append("1" * 16)
+    early = stream.snapshot()
+    await append("2" * 16)
+    following = entries(stream, 1, follow=True, note=notes.append)
+    await anext(following)
+    stream.is_lost = True
+    third = await append("3" * 16)
+    assert (await anext(following)).stamp == third
+    assert notes == ["Redis b:1 is not available; trying again"]
+    stream.restore(early)
+    again = await anext(following)
+    assert again.nonce == "1" * 16
+    assert "set back" in notes[-1]

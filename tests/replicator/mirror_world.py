@@ -14,6 +14,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import Append, StreamBackend, UnavailableError
 from versioning.backends.memory import MemorySnapshot, MemoryStream
 from versioning.checkpoint import Checkpoint
+from versioning.client.pulse import Pulse
 from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry, Replayed
 
 DEADLINE_S = 20.0
@@ -80,6 +81,7 @@ class RunningMirror:
     task: "asyncio.Task[None]"
     stop: asyncio.Event
     link: Link
+    pulse: Pulse
 
     def is_up(self, gate: str) -> bool:
         return gate in self.stats.gates and bool(self.stats.gates[gate].is_up)
@@ -100,11 +102,12 @@ class MirrorWorld:
     mirrors: list[RunningMirror] = field(default_factory=list)
     written: int = 0
 
-    def start(self, *gates: ScriptedGate, options: MirrorOptions = FAST) -> RunningMirror:
-        stop, stats = asyncio.Event(), MirrorStats()
+    def start(self, *gates: ScriptedGate, options: MirrorOptions = FAST, pulse: Pulse | None = None) -> RunningMirror:
+        stop, stats, pulse = asyncio.Event(), MirrorStats(), pulse or Pulse()
         link = Link(self.target)
-        work = run_mirror(options, self.origin, cast("StreamBackend", link), gates, stop=stop, stats=stats)
-        mirror = RunningMirror(stats, asyncio.ensure_future(work), stop, link)
+        target = cast("StreamBackend", link)
+        work = run_mirror(options, self.origin, target, gates, stop=stop, stats=stats, pulse=pulse)
+        mirror = RunningMirror(stats, asyncio.ensure_future(work), stop, link, pulse)
         self.mirrors.append(mirror)
         return mirror
 

@@ -194,6 +194,43 @@ async def test_other_templates_are_refused(world: World) -> None:
         await odd.append([changed(2)])
 
 
+async def test_new_templates_begin_with_a_generation_at_the_checkpoint_and_shut_the_old_ones_out(world: World) -> None:
+    first, second = await world.source(), await world.source()
+    await first.append([changed(2)])
+    changing = await world.source(digest="new")
+    changing.identity = Identity("source:a", "new", True)
+    await changing.change_templates(("item",), "changed")
+    last = (await world.bodies())[-1]
+    assert isinstance(last, Generation)
+    assert (last.namespaces, last.gtid, last.reason) == (("item",), "0-1-2", "changed")
+    for old in (first, second):
+        with pytest.raises(DigestRefusedError):
+            await old.append([changed(3)])
+    await changing.append([changed(3)])
+    assert await world.keys() == ["item:2", "item:3"]
+
+
+async def test_new_templates_begin_behind_what_a_source_with_the_old_ones_writes_meanwhile(world: World) -> None:
+    other, changing = await world.source(), await world.source(digest="new")
+    changing.identity = Identity("source:a", "new", True)
+    await other.append([changed(2)])
+    await other.append([changed(3)])
+    progress = await changing.change_templates(("item",), "changed")
+    assert str(progress.position) == "0-1-3"
+    assert (await world.bodies())[-1].gtid == "0-1-3"
+
+
+async def test_two_sources_that_change_at_once_say_so_once(world: World) -> None:
+    one, two = await world.source(digest="new"), await world.source(digest="new")
+    for source in (one, two):
+        source.identity = Identity("source:a", "new", True)
+    for source in (one, two):
+        await source.change_templates(("item",), "changed")
+    assert len([body for body in await world.bodies() if isinstance(body, Generation)]) == 1
+    await two.append([changed(2)])
+    assert await world.keys() == ["item:2"]
+
+
 async def test_a_checkpoint_of_another_notation_is_another_history(world: World) -> None:
     source = await world.source()
     foreign = Checkpoint("1:b.000001/4", NOW_MS, "0" * 16)

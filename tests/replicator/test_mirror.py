@@ -1,14 +1,18 @@
 """The mirror between two streams in memory: order, gate, pending, breaks, and any number of mirrors at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from replicator.mirror import run as mirror_run
 from replicator.mirror.queue import POISON, UNAPPLIED
-from tests.replicator.mirror_world import FAST, PATIENT, MirrorView, MirrorWorld, ScriptedGate, now_ms
+from tests.replicator.mirror_world import DEADLINE_S, FAST, PATIENT, MirrorView, MirrorWorld, ScriptedGate, now_ms
 from versioning import stamp as stamps
+from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
+from versioning.client.pulse import Pulse
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 
 
@@ -17,6 +21,33 @@ async def world() -> AsyncIterator[MirrorWorld]:
     world = MirrorWorld()
     yield world
     await world.close()
+
+
+class Slow:
+    """A target that answers an append when the test lets it."""
+
+    def __init__(self, stream: MemoryStream) -> None:
+        self.began, self.may_end = asyncio.Event(), asyncio.Event()
+        self._stream = stream
+
+    async def append(self, batch: Append) -> list[int]:
+        self.began.set()
+        await self.may_end.wait()
+        return await self._stream.append(batch)
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def wait_until(is_true: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + DEADLINE_S
+    while not is_true():
+        assert time.monotonic() < ends_at
+        await asyncio.sleep(0.005)
 
 
 def assert_joined(view: MirrorView) -> None:
@@ -485,3 +516,53 @@ async def test_a_replay_whose_beginning_was_trimmed_is_not_claimed_by_a_mirror_t
     assert 1_000 not in [body.since_ms for body in view.replays]
     await world.write(Gap("the origin replays again"), Replayed(2_000, gtid="0-1-3"))
     await world.until(lambda v: [body.since_ms for body in v.replays][-1:] == [2_000])
+
+
+async def test_at_its_end_a_mirror_writes_what_has_passed_the_gate_and_leaves_the_rest(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate, options=PATIENT)
+    await world.beat("0-1-1")
+    await world.change(1)
+    await world.until(lambda v: v.keys == ["t:1"])
+    await world.change(2)
+    await world.change(3)
+    await wait_until(lambda: mirror.stats.held == 2)
+    slow = Slow(world.target)
+    mirror.link.append = slow.append  # type: ignore[method-assign]
+    gate.apply("0-1-2")
+    await asyncio.wait_for(slow.began.wait(), DEADLINE_S)
+    mirror.stop.set()
+    slow.may_end.set()
+    await asyncio.wait_for(mirror.task, DEADLINE_S)
+    assert (await world.until(lambda _: True)).keys == ["t:1", "t:2"]
+    world.start(gate, options=PATIENT)
+    gate.apply("0-1-3")
+    await world.until(lambda v: v.keys == ["t:1", "t:2", "t:3"])
+
+
+async def test_a_target_that_does_not_answer_holds_up_the_end_for_a_time_only(
+    world: MirrorWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror_run, "FLUSH_MAX_S", 0.05)
+    mirror = world.start(ScriptedGate(applied="0-1-1"), options=PATIENT)
+    slow = Slow(world.target)
+    mirror.link.append = slow.append  # type: ignore[method-assign]
+    await world.beat("0-1-1")
+    await asyncio.wait_for(slow.began.wait(), DEADLINE_S)
+    mirror.stop.set()
+    await asyncio.wait_for(mirror.task, DEADLINE_S)
+
+
+async def test_a_mirror_that_waits_for_a_dead_target_ages(world: MirrorWorld) -> None:
+    clock = Clock()
+    mirror = world.start(ScriptedGate(applied="0-1-1"), options=PATIENT, pulse=Pulse(clock_s=clock))
+    await world.beat("0-1-1")
+    await world.until(lambda v: bool(v.heartbeats))
+    slow = Slow(world.target)
+    mirror.link.append = slow.append  # type: ignore[method-assign]
+    await world.beat("0-1-1")
+    await asyncio.wait_for(slow.began.wait(), DEADLINE_S)
+    clock.now_s += 60
+    assert mirror.pulse.complaint() == "the working loop has not turned for 60 s"
+    slow.may_end.set()
+    await wait_until(lambda: mirror.pulse.complaint() is None)

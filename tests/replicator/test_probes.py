@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import time
 from dataclasses import asdict
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from replicator.commands import readiness
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.probes import Probes
+from replicator.source.stats import SourceStats
 from versioning.errors import ConfigError
 
 STATS = MirrorStats(held=3, gates={"mysql-b": GateStats(is_up=1, applied="0-1-15")})
@@ -35,6 +38,20 @@ def test_each_path_has_its_answer(method: str, path: str, status: str) -> None:
 
 def test_a_role_that_is_not_ready_says_why() -> None:
     assert probes("behind").answer("GET", "/readyz") == ("503 Not Ready", "text/plain; charset=utf-8", b"behind\n")
+
+
+def test_a_role_whose_loop_does_not_turn_is_not_alive_though_its_server_answers() -> None:
+    stuck = Probes(CollectorRegistry(), lambda: None, dict, liveness=lambda: "not turned for 31 s")
+    assert stuck.answer("GET", "/livez") == ("503 Not Alive", "text/plain; charset=utf-8", b"not turned for 31 s\n")
+
+
+@pytest.mark.parametrize("kind", [SourceStats, MirrorStats])
+def test_ready_is_who_is_connected_and_has_caught_up(kind: type[SourceStats] | type[MirrorStats]) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    assert readiness(kind()) == "starting: not connected yet"
+    assert readiness(kind(last_error="Redis a:1 is not available")) == "Redis a:1 is not available"
+    assert (readiness(kind(is_connected=1, read_ms=now_ms - 60_000)) or "").startswith("behind: ")
+    assert readiness(kind(is_connected=1, read_ms=now_ms)) is None
 
 
 def test_the_status_is_all_that_is_counted_gates_included_and_why_it_is_not_ready() -> None:

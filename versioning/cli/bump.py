@@ -1,6 +1,7 @@
 """``stampline bump``: a forced bump, through a version service (audited there) or straight into the stream."""
 
 import asyncio
+import http.client
 import json
 import secrets
 import time
@@ -13,11 +14,13 @@ import typer
 
 from versioning import stamp as stamps
 from versioning.backends.base import Append, StreamBackend
-from versioning.backends.tls import TlsFiles, client_context, refusal_in
+from versioning.backends.tls import TlsFiles, client_context
 from versioning.bump import Bump, RequestError
 from versioning.cli.backends import open_stream
-from versioning.cli.options import ConfigOption, JsonOption
+from versioning.cli.help import explained
+from versioning.cli.options import CaOption, CertOption, ConfigOption, JsonOption, KeyOption
 from versioning.cli.sections import StreamSection, read_secret
+from versioning.cli.service import check_url, tls_refusal
 from versioning.cli.settings import Settings
 from versioning.entries import NONCE_CHARS
 from versioning.errors import ConfigError, StamplineError
@@ -29,6 +32,12 @@ class BumpFailedError(StamplineError):
     """The service did not do it; whether the stream has it is said in the message."""
 
 
+@explained(
+    "stampline bump tracker_web:42 --reason 'row mended by hand' --config stampline.toml",
+    "stampline bump --namespace tracker_web --spread-ms 60000 --reason 'new layout' \\",
+    "    --url http://127.0.0.1:8700 --token-file token",
+    exits={0: "bumped; the stamps are printed", 1: "failed: unreachable; the error says what may have happened"},
+)
 def bump(
     *,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys, as tracker_web:42.", show_default=False)] = None,
@@ -37,9 +46,9 @@ def bump(
     spread_ms: Annotated[int | None, typer.Option(metavar="MS", help="Spread a namespace over this long.")] = None,
     url: Annotated[str, typer.Option(metavar="URL", help="Ask this version service; default: write to [stream].")] = "",
     token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Bearer token for --url.")] = None,
-    ssl_ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Verify an https --url by this CA.")] = None,
-    ssl_cert: Annotated[Path | None, typer.Option(metavar="FILE", help="Our certificate, where it asks.")] = None,
-    ssl_key: Annotated[Path | None, typer.Option(metavar="FILE", help="And its key.")] = None,
+    ssl_ca: CaOption = None,
+    ssl_cert: CertOption = None,
+    ssl_key: KeyOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,8 +79,7 @@ async def append(stream: StreamBackend, wanted: Bump, *, now_ms: int, above: int
 
 
 def _through_service(wanted: Bump, url: str, token_file: Path | None, tls: TlsFiles) -> list[str]:
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"--url {url} is no HTTP address", hint="as http://127.0.0.1:8700")
+    check_url(url)
     token = read_secret(token_file, key="--token-file") if token_file else ""
     body: dict[str, Any] = {"reason": wanted.reason}
     body |= {"namespace": wanted.namespace} if wanted.namespace else {"keys": list(wanted.keys)}
@@ -86,8 +94,8 @@ def _through_service(wanted: Bump, url: str, token_file: Path | None, tls: TlsFi
             return [str(stamp) for stamp in json.load(answer)["stamps"]]
     except urllib.error.HTTPError as error:
         raise _refusal(url, error) from None
-    except (OSError, ValueError) as error:
-        refusal = _tls_refusal(error)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        refusal = tls_refusal(error)
         if refusal:
             raise ConfigError(
                 f"no TLS with {url}: {refusal}", hint="check --ssl-ca, and the certificate there"
@@ -95,11 +103,6 @@ def _through_service(wanted: Bump, url: str, token_file: Path | None, tls: TlsFi
         raise BumpFailedError(
             f"{url} did not answer: {error}", hint="it may have bumped; bumping again costs one load per key"
         ) from None
-
-
-def _tls_refusal(error: Exception) -> str:
-    reason = getattr(error, "reason", None)  # urllib puts what happened in here
-    return refusal_in(reason if isinstance(reason, OSError) else error)
 
 
 def _refusal(url: str, error: urllib.error.HTTPError) -> StamplineError:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from versioning.cli.help import epilog_of, explained
 from versioning.cli.masked import masked
 from versioning.cli.options import ConfigOption
 from versioning.cli.settings import Settings
@@ -13,7 +14,11 @@ commands = typer.Typer(help="Settings: one TOML file, STAMPLINE_... over it.", n
 commands.callback()(lambda: None)
 
 
-@commands.command("check")
+@explained(
+    "stampline config check --config stampline.toml",
+    "STAMPLINE_STREAM__URL=redis://b:6379/0 stampline config check --json",
+    exits={0: "the settings are valid"},
+)
 def check(
     *,
     config: ConfigOption = None,
@@ -21,6 +26,7 @@ def check(
 ) -> None:
     """Validate the settings and print them, masked."""
     settings = Settings.load(config)
+    settings.check_together()
     sections = {name: value for name, value in masked(settings.values).items() if value is not None}
     if as_json:
         typer.echo(json.dumps(sections))
@@ -28,3 +34,6 @@ def check(
     for name, value in sections.items():
         typer.echo(f"{name} = {json.dumps(value)}")
     typer.echo(f"ok: {settings.file or 'no file; environment only'}")
+
+
+commands.command("check", epilog=epilog_of(check))(check)

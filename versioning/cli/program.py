@@ -3,16 +3,19 @@
 0 done, 1 failed, 2 bad use or config. An expected failure is one line on stderr that names the fix, never a traceback.
 """
 
+import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TextIO
 
 import typer
 
 from versioning.backends.base import AuthenticationError, DigestRefusedError
 from versioning.cli import bump, check, demo, status, tail
+from versioning.cli.help import epilog_of
 from versioning.errors import ConfigError, StamplineError
 
 COMMANDS_GROUP: Final = "stampline.commands"
@@ -22,47 +25,78 @@ EXTRAS: Final = {"app": "service", "replicator": "replicator"}
 REFUSED: Final = (ConfigError, AuthenticationError, DigestRefusedError)
 """What only a person can mend: exit 2."""
 
+OWN: Final[Mapping[str, Callable[..., Any]]] = {
+    "status": status.status,
+    "tail": tail.tail,
+    "bump": bump.bump,
+    "demo": demo.demo,
+}
+OUTPUT_LOST: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+COMPLETING: Final = "_STAMPLINE_COMPLETE"
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
+    output = _open_output()
     try:
-        build(arguments)(args=list(arguments), prog_name="stampline")
+        build(_named(arguments))(args=list(arguments), prog_name="stampline")
     except SystemExit as done:
+        if (sys.stdout, sys.stderr) != output:  # typer's way to say that whoever read our output went away (`| head`)
+            sys.stdout, sys.stderr = output
+            return 0
         return done.code if isinstance(done.code, int) else 1
     except StamplineError as error:
         return _fail(str(error), 2 if isinstance(error, REFUSED) else 1)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); what is still buffered has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.errno not in OUTPUT_LOST:
+            raise
+        return _fail(f"cannot write the output: {error.strerror}", 1)
+    finally:
+        _flush()
     return 0
 
 
-def build(arguments: Sequence[str]) -> typer.Typer:
-    """Build the program with as little imported as ``arguments`` need: ``stampline tail`` must not wait for FastAPI."""
+def build(wanted: str) -> typer.Typer:
+    """Build the program with as little imported as command ``wanted`` needs: ``tail`` must not wait for FastAPI.
+
+    For a word that is no command all are imported, since the help lists them; while it is being completed, none.
+    """
     program = typer.Typer(
         name="stampline",
         help="Caches consistent across datacenters, without deleting anything.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     # A callback keeps it a program of commands whatever their number.
     program.callback()(lambda: None)
-    program.command("status")(status.status)
-    program.command("tail")(tail.tail)
-    program.command("bump")(bump.bump)
-    program.command("demo", context_settings=demo.PASS_ON)(demo.demo)
+    for name, command in OWN.items():
+        _add(program, name, command)
     program.add_typer(check.commands, name="config")
-    wanted = arguments[0] if arguments else ""
     registered = {point.name: point for point in entry_points(group=COMMANDS_GROUP)}
-    own = {"status", "tail", "bump", "demo", "config"}
+    is_known = wanted in OWN or wanted in registered or wanted == "config"
     for name, point in sorted(registered.items()):
-        if name == wanted or wanted not in own | registered.keys():
-            program.command(name)(_load(point))
+        if name == wanted or not (is_known or COMPLETING in os.environ):
+            _add(program, name, _load(point))
+        elif COMPLETING in os.environ:
+            program.command(name)(lambda: None)
     return program
+
+
+def _add(program: typer.Typer, name: str, command: Callable[..., Any]) -> None:
+    settings = demo.PASS_ON if name == "demo" else {}
+    program.command(name, epilog=epilog_of(command), context_settings=settings)(command)
+
+
+def _named(arguments: Sequence[str]) -> str:
+    """The command of this line, or of the line that a shell wants completed."""
+    if COMPLETING in os.environ:
+        line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+        arguments = line.split()[1:]
+    return arguments[0] if arguments else ""
 
 
 def _load(point: EntryPoint) -> Callable[..., Any]:
@@ -82,6 +116,27 @@ def _missing(name: str, extra: str, package: str) -> Callable[[], None]:
 
     refuse.__doc__ = f"(not installed: needs stampline[{extra}])"
     return refuse
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+
+
+def _open_output() -> tuple[TextIO, TextIO]:
+    """Python has no stream where the caller closed it (``>&-``), and much expects one."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the process's life
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    return sys.stdout, sys.stderr
+
+
+def _drop_output() -> None:
+    """What is still buffered has nowhere to go, and must not be tried again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _fail(message: str, code: int) -> int:

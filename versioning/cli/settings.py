@@ -6,10 +6,10 @@ whole file is validated each time: a typing error in a section shows at once, no
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, TypeVar, get_origin
+from typing import Any, ClassVar, Final, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -27,6 +27,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     section: ClassVar[str]
+
+    @classmethod
+    def check_together(cls, sections: Sequence[Self]) -> None:
+        """Look at what no single ``[[section]]`` shows by itself; raises ConfigError."""
 
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -76,6 +80,13 @@ class Settings:
         """Return all ``[[section]]`` tables of this type."""
         found = getattr(self.values, kind.section, None) or ()
         return tuple(item for item in found if isinstance(item, kind))
+
+    def check_together(self) -> None:
+        """Look at what the roles look at when they start, as far as the settings alone tell; raises ConfigError."""
+        for kind in _known_sections().values():
+            if get_origin(kind) is list:
+                (section,) = get_args(kind)
+                section.check_together(self.many(section))
 
 
 def _known_sections() -> dict[str, Any]:
@@ -150,6 +161,8 @@ def _first_problem(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         kind = "section" if len(first["loc"]) == 1 else "key"
         return f"unknown {kind} {where}"
+    if first["type"] == "missing":
+        return f"key {where} is missing"
     return f"{where}: {first['msg'].removeprefix('Value error, ')}"
 
 

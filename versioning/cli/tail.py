@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 import typer
 
 from versioning import stamp as stamps
-from versioning.backends.base import StreamBackend
+from versioning.backends.base import StreamBackend, UnavailableError
 from versioning.cli.backends import open_stream
-from versioning.cli.describe import entry_fields, entry_line
+from versioning.cli.describe import entry_fields, entry_line, kind_name
+from versioning.cli.help import explained
 from versioning.cli.options import ConfigOption, JsonOption
 from versioning.cli.sections import StreamSection
 from versioning.cli.settings import Settings
@@ -18,8 +19,15 @@ from versioning.entries import Change, Entry, Generation, Heartbeat
 
 PAGE_ENTRIES = 500
 BLOCK_MS = 1_000
+AGAIN_S = 1.0
+COLOURS = {"gap": typer.colors.RED, "replayed": typer.colors.YELLOW, "generation": typer.colors.YELLOW}
 
 
+@explained(
+    "stampline tail --config stampline.toml                     # the last ten, then what comes, until Ctrl-C",
+    "stampline tail --namespace tracker_web --heartbeats -n 0",
+    "stampline tail --no-follow -n 1000 --json | jq -r 'select(.kind == \"change\") | .keys[]'",
+)
 def tail(
     *,
     config: ConfigOption = None,
@@ -35,9 +43,9 @@ def tail(
     async def run() -> None:
         stream = open_stream(section, version_keys=False)
         try:
-            async for entry in entries(stream, count, follow=follow):
+            async for entry in entries(stream, count, follow=follow, note=_note):
                 if is_wanted(entry, namespace, heartbeats=heartbeats):
-                    typer.echo(json.dumps(entry_fields(entry)) if as_json else entry_line(entry))
+                    typer.echo(json.dumps(entry_fields(entry)) if as_json else _styled(entry))
         finally:
             await stream.aclose()
 
@@ -55,12 +63,39 @@ def is_wanted(entry: Entry, namespace: str, *, heartbeats: bool) -> bool:
     return True
 
 
-async def entries(stream: StreamBackend, count: int, *, follow: bool) -> AsyncIterator[Entry]:
+async def entries(
+    stream: StreamBackend, count: int, *, follow: bool, note: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Entry]:
+    """Yield the last ``count`` entries, then what comes. A lost connection is noted and tried again, not raised."""
     newest = await stream.read_before(None, count=max(count, 1))
     last = newest[0].stamp if newest else stamps.ZERO
     for entry in reversed(newest[:count]):
         yield entry
     while follow:
-        for entry in await stream.read_after(last, count=PAGE_ENTRIES, block_ms=BLOCK_MS):
+        try:
+            page = await stream.read_after(last, count=PAGE_ENTRIES, block_ms=BLOCK_MS)
+            if not page and await _ends_before(stream, last):
+                note("the stream has been set back: what follows may have been shown before")
+                last = stamps.ZERO
+        except UnavailableError as error:
+            note(f"{error}; trying again")
+            await asyncio.sleep(AGAIN_S)
+            continue
+        for entry in page:
             last = entry.stamp
             yield entry
+
+
+async def _ends_before(stream: StreamBackend, stamp: int) -> bool:
+    """A read past the end of a stream that was flushed or failed over stays empty for ever (P2)."""
+    newest = await stream.read_before(None, count=1)
+    return bool(newest) and newest[0].stamp < stamp
+
+
+def _note(text: str) -> None:
+    typer.echo(f"stampline: {text}", err=True)
+
+
+def _styled(entry: Entry) -> str:
+    colour = COLOURS.get(kind_name(entry))
+    return entry_line(entry) if colour is None else typer.style(entry_line(entry), fg=colour)

@@ -14,6 +14,7 @@ from typing import Final
 
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
 from versioning.client.clock import system_clock
+from versioning.client.pulse import Pulse
 from versioning.entries import Entry, Poisoned
 from versioning.follow import ContinuityError, Follow
 from versioning.index import Index
@@ -56,6 +57,7 @@ class Follower:
         self.stream = stream
         self.index = index
         self.stats = FollowerStats()
+        self.pulse = Pulse(clock_s=lambda: clock().monotonic_ms / 1000)
         self.on_entry: list[Callable[[Entry], None]] = [self._measure]
         """Called with every new entry, in order, after the index has it. Must not block nor raise."""
         self._clock = clock
@@ -87,6 +89,7 @@ class Follower:
     async def _run(self) -> None:
         failures = 0
         while True:
+            self.pulse.beat()
             try:
                 await self._step()
                 failures = 0
@@ -102,7 +105,9 @@ class Follower:
                 self.stats.reconnects += 1
                 self.stats.is_connected = False
                 failures += 1
-                await asyncio.sleep(_backoff_s(failures, error))
+                pause_s = _backoff_s(failures, error)
+                self.pulse.beat(pause_s)
+                await asyncio.sleep(pause_s)
 
     async def _step(self) -> None:
         if not self._has_begun:

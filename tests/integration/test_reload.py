@@ -1,0 +1,84 @@
+"""Key templates exchanged under load, one source after the other; and sources that run for a while only."""
+
+import functools
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.redis_server import RedisServer
+from tests.integration.deployment import KEYS, Deployment, until
+from tests.integration.roles import DEADLINE_S, Role
+
+NEW_KEYS = (*KEYS, "by_tracker:{tracker_id}")
+
+
+def reload(role: Role) -> None:
+    assert role.process.pid is not None
+    os.kill(role.process.pid, signal.SIGHUP)
+
+
+def markers(site: Deployment) -> list[dict[str, Any]]:
+    bodies = site.bodies(site.redis_a, "generation")
+    return [body for body in bodies if body["reason"].startswith("key templates")]
+
+
+def has_ended(role: Role) -> bool:
+    return not role.process.is_running
+
+
+def says(role: Role, words: str) -> bool:
+    return words in role.process.log_tail(10_000)
+
+
+@pytest.fixture
+def site(tmp_path: Path, new_mariadb: Callable[..., MariaDb], redis_a: RedisServer, redis_b: RedisServer) -> Deployment:
+    return Deployment(tmp_path, new_mariadb(), redis_a, redis_b)
+
+
+def test_two_sources_change_their_templates_one_after_the_other(site: Deployment) -> None:
+    one, two = site.source("source-1"), site.source("source-2")
+    with one, two, site.load():
+        site.source_config("source-1", "tracker_web:{no_such_column}")
+        reload(one)
+        until(lambda: says(one, "no_such_column"), "the bad file is refused")
+        assert one.is_answering("/readyz")
+        site.source_config("source-1", *NEW_KEYS)
+        reload(one)
+        until(lambda: bool(markers(site)), "the marker")
+        until(lambda: "key templates differ" in two.request("GET", "/readyz")[1], "the odd one does not write")
+        until(lambda: one.is_answering("/readyz"))
+        assert two.is_answering("/livez")
+        site.source_config("source-2", *NEW_KEYS)
+        until(lambda: two.is_answering("/readyz"), "it goes on by itself when its settings say the same")
+        # Every change has stamps by the new templates, or the marker behind it; the first start was the only gap.
+        site.end_load()
+        site.assert_nothing_is_lost(site.redis_a, *NEW_KEYS)
+    (marker,) = markers(site)
+    assert marker["namespaces"] == ["by_tracker"]
+    assert len(site.bodies(site.redis_a, "gap")) == 1
+
+
+def test_overlapping_runs_of_a_while_lose_nothing_and_say_nothing_twice(site: Deployment) -> None:
+    first, second = site.source("run-1", "--for", "4s"), site.source("run-2", "--for", "2s")
+    with site.load():
+        first.process.start()
+        first.process.wait_until(lambda: says(first, "binlog_reading"), DEADLINE_S)
+        second.process.start()
+        second.process.wait_until(lambda: says(second, "binlog_reading"), DEADLINE_S)
+        assert first.process.is_running
+        for role in (first, second):
+            until(functools.partial(has_ended, role))
+            assert role.process.exit_code == 0, role.process.log_tail()
+    last = site.source("run-3", "--for", "1s")
+    last.process.start()
+    until(functools.partial(has_ended, last))
+    site.assert_nothing_is_lost(site.redis_a)
+    said = Counter((body["gtid"], key) for body in site.bodies(site.redis_a, "change") for key in body["keys"])
+    assert set(said.values()) == {1}
+    assert len(site.bodies(site.redis_a, "gap")) == 1

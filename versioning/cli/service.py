@@ -1,0 +1,64 @@
+"""Asking a version service: one GET, its JSON, and every way that can fail as one line."""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from versioning.backends.base import UnavailableError
+from versioning.backends.tls import TlsFiles, client_context, refusal_in
+from versioning.errors import ConfigError, StamplineError
+
+ANSWER_BYTES_MAX: Final = 16 << 20
+
+
+def get_json(url: str, path: str, tls: TlsFiles | None = None, *, timeout_s: float = 10.0) -> dict[str, Any]:
+    """Raises ConfigError for what is no address or is refused, UnavailableError for the rest."""
+    check_url(url)
+    full = url.rstrip("/") + path
+    context = client_context(tls or TlsFiles()) if url.startswith("https://") else None
+    try:
+        with urllib.request.urlopen(full, timeout=timeout_s, context=context) as answer:  # noqa: S310 - checked above
+            found = json.loads(answer.read(ANSWER_BYTES_MAX))
+    except urllib.error.HTTPError as error:
+        raise _refusal(full, error) from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        refusal = tls_refusal(error)
+        if refusal:
+            hint = "check --ssl-ca, and the certificate there"
+            raise ConfigError(f"no TLS with {url}: {refusal}", hint=hint) from None
+        reason = getattr(error, "reason", error)
+        raise UnavailableError(f"{url} did not answer: {reason}", hint="is a version service running there?") from None
+    if not isinstance(found, dict):
+        raise UnavailableError(f"{full} answered something else", hint="is this a version service?")
+    return found
+
+
+def tls_refusal(error: Exception) -> str:
+    """Return what is wrong with a certificate, or nothing when that is not why it failed."""
+    reason = getattr(error, "reason", None)  # urllib puts what happened in here
+    return refusal_in(reason if isinstance(reason, OSError) else error)
+
+
+def check_url(url: str) -> None:
+    """Raises ConfigError for what is no HTTP address."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and url.isprintable()
+    except ValueError:  # a port that is none, a broken IPv6 address
+        is_address = False
+    if not is_address or " " in url:
+        raise ConfigError(f"--url {url} is no HTTP address", hint="as http://127.0.0.1:8700")
+
+
+def _refusal(full: str, error: urllib.error.HTTPError) -> StamplineError:
+    with error:
+        try:
+            problem = json.load(error)["error"]
+            message, hint = str(problem["message"]), str(problem["hint"])
+        except (OSError, ValueError, KeyError, TypeError):
+            message, hint = str(error.reason), "is this a version service, and a current one?"
+    kind = UnavailableError if error.code >= 500 or error.code == 404 else ConfigError
+    return kind(f"{full} answered {error.code}: {message}", hint=hint)
