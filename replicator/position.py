@@ -7,6 +7,7 @@ GTID list, a MySQL GTID set, and a file with an offset where a server has no GTI
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Self
 
 from versioning.errors import FormatError
@@ -75,7 +76,8 @@ class MariaDbPosition:
 
     def covers(self, other: "Position") -> bool:
         return isinstance(other, MariaDbPosition) and all(
-            self.includes(f"{domain}-{server}-{sequence}") for domain, server, sequence in other.domains
+            any(known == domain and sequence <= last for known, _, last in self.domains)
+            for domain, _, sequence in other.domains
         )
 
 
@@ -183,6 +185,7 @@ def parse(text: str, flavor: Flavor) -> Position:
     return _KINDS[flavor].parse(text)
 
 
+@lru_cache(maxsize=64)  # each is asked about several times, shortly after each other
 def _mariadb_gtid(gtid: str) -> tuple[int, int, int]:
     found = _MARIADB_GTID.fullmatch(gtid)
     if found is None:

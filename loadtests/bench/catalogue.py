@@ -14,6 +14,8 @@ MODULES: Final = {
     "r5-get-many": "loadtests.bench.r05_get_many",
     "r13-hot-key": "loadtests.bench.r13_hot_key",
     "r14-write-path": "loadtests.bench.r14_write_path",
+    "r6-one-row-transactions": "loadtests.bench.r06_one_row_transactions",
+    "r7-bulk-rows": "loadtests.bench.r07_bulk_rows",
 }
 """Each has one constant, ``BENCHMARK``."""
 

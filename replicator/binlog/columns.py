@@ -1,16 +1,9 @@
-"""From the library's values to the values a SELECT gives, so that `versioning.keys` makes the same key of both.
+"""Columns: what a key template may use, and everything that is needed to read their values from a row."""
 
-Law: a value that is not surely what SELECT would show is UNSURE, and then the row's namespace is aged out instead.
-The library reads every character column as Latin-1, which keeps all bytes; the charset is applied here.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any, Final
-
-RAW_ENCODING: Final = "latin-1"
+from typing import Final
 
 
 class Unsure(Enum):
@@ -36,40 +29,42 @@ CHARSETS: Final[Mapping[str, str | None]] = {
     "cp932": "cp932", "tis620": "tis_620",
 }  # fmt: skip
 
-# Column types in the binlog.
-FLOAT, TIMESTAMP, YEAR, VARCHAR, BIT, TIMESTAMP2, ENUM, SET, BLOB, STRING = 4, 7, 13, 15, 16, 17, 247, 248, 252, 254
-TIME, TIME2 = 11, 19
-TEXTUAL: Final = frozenset({VARCHAR, BLOB, STRING, 253})
-_NUMERIC: Final = frozenset({1, 2, 3, 4, 5, 8, 9, 13, 246})
+# Column types in the binlog. Those with a 2 are of MySQL 5.6 and newer, as MariaDB's are; TIME, DATETIME and TIMESTAMP
+# of tables that are older.
+NULL, TINY, SHORT, LONG, LONGLONG, INT24, YEAR = 6, 1, 2, 3, 8, 9, 13
+FLOAT, DOUBLE, DECIMAL, BIT = 4, 5, 246, 16
+TIMESTAMP, DATE, TIME, DATETIME, NEWDATE, TIMESTAMP2, DATETIME2, TIME2 = 7, 10, 11, 12, 14, 17, 18, 19
+VARCHAR, VAR_STRING, STRING, BLOB, ENUM, SET = 15, 253, 254, 252, 247, 248
+JSON, GEOMETRY = 245, 255
+TEXTUAL: Final = frozenset({VARCHAR, BLOB, STRING, VAR_STRING})
+NUMERIC: Final = frozenset({TINY, SHORT, LONG, LONGLONG, INT24, YEAR, FLOAT, DOUBLE, DECIMAL})
+"""Those a table map has a sign for."""
 
 # What information_schema calls a column, by its type in the binlog; a difference means the table was altered since.
 DATA_TYPES: Final[Mapping[int, frozenset[str]]] = {
-    1: frozenset({"tinyint"}),
-    2: frozenset({"smallint"}),
-    3: frozenset({"int", "integer"}),
+    TINY: frozenset({"tinyint"}),
+    SHORT: frozenset({"smallint"}),
+    LONG: frozenset({"int", "integer"}),
     FLOAT: frozenset({"float"}),
-    5: frozenset({"double"}),
+    DOUBLE: frozenset({"double"}),
     TIMESTAMP: frozenset({"timestamp"}),
-    8: frozenset({"bigint"}),
-    9: frozenset({"mediumint"}),
-    10: frozenset({"date"}),
+    LONGLONG: frozenset({"bigint"}),
+    INT24: frozenset({"mediumint"}),
+    DATE: frozenset({"date"}),
     TIME: frozenset({"time"}),
-    12: frozenset({"datetime"}),
+    DATETIME: frozenset({"datetime"}),
     YEAR: frozenset({"year"}),
-    14: frozenset({"date"}),
+    NEWDATE: frozenset({"date"}),
     VARCHAR: frozenset({"varchar", "varbinary"}),
     BIT: frozenset({"bit"}),
     TIMESTAMP2: frozenset({"timestamp"}),
-    18: frozenset({"datetime"}),
+    DATETIME2: frozenset({"datetime"}),
     TIME2: frozenset({"time"}),
-    246: frozenset({"decimal"}),
+    DECIMAL: frozenset({"decimal"}),
     ENUM: frozenset({"enum"}),
     SET: frozenset({"set"}),
     STRING: frozenset({"char", "binary"}),
 }
-
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  MySQL's values carry no zone
-_TIME_LIMIT = timedelta(hours=839)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,63 +76,7 @@ class ColumnFacts:
     charset: str | None = None
     """MySQL's name; None: unknown."""
     size: int = 0
-    """Bytes of a BIT, longest length of a STRING."""
-    set_members: tuple[str, ...] = ()
-
-
-Convert = Callable[[Any], object]
-
-
-def converter(facts: ColumnFacts) -> Convert:
-    """A function from the library's value (never None) to SELECT's value, or UNSURE."""
-    if facts.kind in TEXTUAL:
-        return _text_converter(facts)
-    if facts.kind == SET:
-        return lambda value: ",".join(member for member in facts.set_members if member in value)
-    if facts.kind == BIT:
-        return lambda value: int(value, 2).to_bytes(facts.size, "big")
-    return _CONVERTERS.get(facts.kind, _as_is)
-
-
-def _text_converter(facts: ColumnFacts) -> Convert:
-    if facts.charset is None or facts.charset not in CHARSETS:
-        return lambda _: UNSURE
-    encoding = CHARSETS[facts.charset]
-    if encoding is not None:
-        return lambda value: _decoded(value.encode(RAW_ENCODING), encoding)
-    if facts.kind == STRING:  # the binlog leaves out the padding of BINARY(n), SELECT shows it
-        return lambda value: value.encode(RAW_ENCODING).ljust(facts.size, b"\0")
-    return lambda value: value.encode(RAW_ENCODING)
-
-
-def _decoded(raw: bytes, encoding: str) -> object:
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError:
-        return UNSURE
-
-
-def _as_is(value: object) -> object:
-    return value
-
-
-def _timestamp(value: datetime) -> object:
-    # The binlog's 0 is '0000-00-00 00:00:00'; below it is a date beyond 2038 read as a signed number.
-    return value if value > _EPOCH else UNSURE
-
-
-def _time(value: timedelta) -> object:
-    # Fractions of negative times are misread, and so are negative times in the old format.
-    is_doubtful = value < timedelta() and value.microseconds != 0
-    return UNSURE if is_doubtful or abs(value) >= _TIME_LIMIT else value
-
-
-_CONVERTERS: Mapping[int, Convert] = {
-    FLOAT: lambda value: float(f"{value:.6g}"),  # MySQL prints six digits
-    YEAR: lambda value: 0 if value == 1900 else value,  # stored as 0
-    TIMESTAMP: _timestamp,
-    TIMESTAMP2: _timestamp,
-    TIME: _time,
-    TIME2: _time,
-    ENUM: lambda value: value if isinstance(value, str) else UNSURE,
-}
+    """What the table map says of it, see `tablemap.RawMap`."""
+    is_unsigned: bool = False
+    members: tuple[str | None, ...] = ()
+    """Of an ENUM or SET, in order; None: its text is not known for sure."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from replicator.tables import TableName
 
@@ -13,8 +14,7 @@ class RowKind(Enum):
     DELETE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class RowImage:
+class RowImage(NamedTuple):
     """One row; a column that the binlog left out, or that cannot be decoded for sure, is not in the mapping."""
 
     before: Mapping[str, object] | None
@@ -25,8 +25,7 @@ class RowsUndecodableError(Exception):
     """Rows changed, but which ones cannot be told for sure."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupBegan:
+class GroupBegan(NamedTuple):
     """A GTID: everything up to the end of its transaction is under it."""
 
     gtid: str
@@ -34,16 +33,14 @@ class GroupBegan:
     """A BEGIN is implied: the transaction lasts until a commit. Else the next statement decides."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowsChanged:
+class RowsChanged(NamedTuple):
     table: TableName
     kind: RowKind
     images: Iterator[RowImage]
     """Decoded while iterating, at most once; raises RowsUndecodableError. Not iterating skips the work."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueryRan:
+class QueryRan(NamedTuple):
     sql: str
     time_ms: int
     end: str
@@ -52,8 +49,7 @@ class QueryRan:
     """When the first rows since the last query were changed, watched or not; 0: there were none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     time_ms: int
     end: str
     changed_ms: int = 0

@@ -20,6 +20,9 @@ from replicator.errors import MySqlUnavailableError, SourceError
 _SLICE_MS = 50
 _RECEIVE_BYTES = 256 * 1024
 _DUMP_COMMANDS = frozenset({0x12, 0x1E})
+_PART_BYTES_MAX = 0xFFFFFF
+"""A packet of this size goes on in the next one."""
+_ERROR = b"\xff"
 
 
 class LinkStoppedError(SourceError):
@@ -27,29 +30,42 @@ class LinkStoppedError(SourceError):
 
 
 class _Buffer:
-    """Stands in for the file object of a pymysql connection."""
+    """What has been received and not yet taken. Stands in for the file object of a pymysql connection as well."""
 
     def __init__(self, connection: "BinlogLink") -> None:
         self._connection = connection
-        self._data = bytearray()
+        self._data = b""
+        self._at = 0
+        """Up to here it is taken."""
 
     @property
     def is_empty(self) -> bool:
-        return not self._data
+        return self._at == len(self._data)
 
     def read(self, size: int) -> bytes:
-        while len(self._data) < size:
+        """Fewer bytes only where the other end has closed the connection."""
+        end = self._at + size
+        if end > len(self._data):
+            self._receive(size)
+            end = size
+        taken = self._data[self._at : end]
+        self._at += len(taken)
+        return taken
+
+    def _receive(self, size: int) -> None:
+        parts = [self._data[self._at :]]
+        missing = size - len(parts[0])
+        while missing > 0:
             self._connection.await_data()
             chunk = self._connection.socket.recv(_RECEIVE_BYTES)
             if not chunk:
                 break
-            self._data += chunk
-        taken = bytes(self._data[:size])
-        del self._data[:size]
-        return taken
+            parts.append(chunk)
+            missing -= len(chunk)
+        self._data, self._at = b"".join(parts), 0
 
     def close(self) -> None:
-        self._data.clear()
+        self._data, self._at = b"", 0
 
 
 _Connection: Any = pymysql.connections.Connection  # its stubs lack what is overridden here
@@ -60,13 +76,16 @@ class BinlogLink(_Connection):  # type: ignore[misc]
 
     drained_ms = 0
     """Unix time in ms at which nothing was waiting to be read; 0 before the first time."""
+    handed_over = 0
+    """Packets of the binlog that the library has read: those it did not know it would skip in silence."""
 
     def __init__(self, *, stop: threading.Event, silence_s: float, has_checksums: bool, **settings: Any) -> None:
         self._stop = stop
         self._silence_s = silence_s
         self._rewriter = PacketRewriter(has_checksums=has_checksums)
         self._buffer: _Buffer | None = None
-        self._rewriting: Iterator[bytes] | None = None
+        self._packets = self.packets()
+        self._next_seq_id = 0
         self._poll: select.poll | None = None
         settings.pop("db", None)  # the library gives the old name of `database` too
         super().__init__(**settings)
@@ -86,32 +105,45 @@ class BinlogLink(_Connection):  # type: ignore[misc]
         if self._buffer is None:
             answer: MysqlPacket = super()._read_packet(packet_type)
             return answer
-        return packet_type(self._next_event(), self.encoding)
+        self.handed_over += 1
+        return packet_type(next(self._packets), self.encoding)
 
-    def _next_event(self) -> bytes:
+    def packets(self) -> Iterator[bytes]:
+        """Once the binlog is dumped: what to decode, with the OK byte in front; ends with nothing but an error."""
+        rewrite = self._rewriter.rewrite
         while True:
-            if self._rewriting is not None:
-                event = next(self._rewriting, None)
-                if event is not None:
-                    return event
-            self._await_packet()
-            self._rewriting = self._rewriter.rewrite(self._receive())
+            yield from rewrite(self._receive())
 
     def _receive(self) -> bytes:
-        try:
-            return bytes(super()._read_packet().get_all_data())
-        except pymysql.err.OperationalError as error:
-            # The library would connect again by itself, and from where it began: it must not see these.
-            if error.args and error.args[0] in {2006, 2013}:
-                raise MySqlUnavailableError(f"the binlog connection was lost: {error.args[-1]}") from error
-            raise
+        data = self._receive_part()
+        if len(data) == _PART_BYTES_MAX:
+            parts = [data]
+            while len(parts[-1]) == _PART_BYTES_MAX:
+                parts.append(self._receive_part())
+            data = b"".join(parts)
+        if data[:1] == _ERROR:
+            MysqlPacket(data, self.encoding).raise_for_error()
+        return data
 
-    def _await_packet(self) -> None:
-        """Returns when a packet begins to arrive; every look at an empty line moves `drained_ms`."""
-        if self._buffer is not None and self._buffer.is_empty:
+    def _receive_part(self) -> bytes:
+        """A packet of the MySQL protocol: three bytes of length, one that counts, and the data."""
+        buffer = self._buffer
+        assert buffer is not None  # noqa: S101
+        if buffer.is_empty:
             self.await_data(at_boundary=True)
+        head = buffer.read(4)
+        size = int.from_bytes(head[:3], "little")
+        data = buffer.read(size)
+        if len(head) < 4 or len(data) < size:
+            # The library would connect again by itself, and from where it began: it must not see this.
+            raise MySqlUnavailableError("the binlog connection was lost: the server closed it")
+        if head[3] != self._next_seq_id:
+            raise MySqlUnavailableError(f"the binlog connection lost packet {self._next_seq_id}")
+        self._next_seq_id = head[3] + 1 & 0xFF
+        return data
 
     def await_data(self, *, at_boundary: bool = False) -> None:
+        """Returns when bytes have come; at the end of a packet, every look at an empty line moves `drained_ms`."""
         silent_since_s = time.monotonic()
         while True:
             if self._stop.is_set():

@@ -43,9 +43,11 @@ def has_changed(columns: tuple[str, ...], image: RowImage) -> bool:
     return any(column in after and (column not in before or before[column] != after[column]) for column in columns)
 
 
-def _versions(image: RowImage) -> Iterator[Values]:
-    if image.before is not None:
-        yield image.before
-    if image.after is not None:
+def _versions(image: RowImage) -> tuple[Values, ...]:
+    """What the row was, then what it is, where that differs in what is known."""
+    before, after = image
+    if before is None or after is None:
         # An inserted row has no before image, and its absent columns have their defaults: unknown here.
-        yield image.after if image.before is None else {**image.before, **image.after}
+        return tuple(values for values in image if values is not None)
+    now = {**before, **after}
+    return (before,) if now == before else (before, now)

@@ -7,45 +7,38 @@ information_schema, which must agree with the map in the number of columns and i
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from replicator.binlog.columns import BIT, DATA_TYPES, ENUM, SET, STRING, TEXTUAL, ColumnFacts
+from replicator.binlog.columns import DATA_TYPES, ENUM, GEOMETRY, JSON, NULL, SET, TEXTUAL, ColumnFacts
 from replicator.binlog.schema import Column
 
-# Types whose description has a length the library knows; after any other the rest of the map is misread.
-_DESCRIBED = frozenset(DATA_TYPES) | TEXTUAL | {0, 6, 245, 255}
-_HAS_MARIADB_CHARSET = 255  # MariaDB counts spatial columns as character columns
+_KNOWN = frozenset(DATA_TYPES) | TEXTUAL | {NULL, JSON, GEOMETRY}
 
 
 @dataclass(frozen=True, slots=True)
 class RawMap:
-    """What the library read, by column; lists that are shorter than `kinds` were not in the map."""
+    """A map as it is written, by column; lists that are shorter than `kinds` were not in it."""
 
     kinds: Sequence[int]
     sizes: Sequence[int]
+    """Bytes of a BIT, ENUM or SET; longest length of a string; bytes of the length of a BLOB, JSON or spatial value;
+    digits of the fraction of a second; precision * 256 + digits behind the point of a DECIMAL."""
     names: Sequence[str]
     unsigned: Sequence[bool]
     charsets: Sequence[str | None]
     """MySQL's names, of character columns only, in order; None: an unknown collation."""
-    enums: Sequence[Sequence[str]]
-    """Members, of ENUM columns only, in order."""
-    sets: Sequence[Sequence[str]]
+    enums: Sequence[Sequence[str | None]]
+    """Members, of ENUM columns only, in order; None: in a character set that is not known."""
+    sets: Sequence[Sequence[str | None]]
     is_mariadb: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    facts: ColumnFacts
-    is_unsigned: bool
-    members: tuple[str, ...]
 
 
 class MapMismatchError(Exception):
     """The map cannot be understood for sure; the text says why."""
 
 
-def resolve(raw: RawMap, columns: Sequence[Column]) -> list[Resolved]:
+def resolve(raw: RawMap, columns: Sequence[Column]) -> list[ColumnFacts]:
     """Facts of every column, in order; raises MapMismatchError."""
     count = len(raw.kinds)
-    strange = next((kind for kind in raw.kinds if kind not in _DESCRIBED), None)
+    strange = next((kind for kind in raw.kinds if kind not in _KNOWN), None)
     if strange is not None:
         raise MapMismatchError(f"it has a column of unknown type {strange}")
     is_named = len(raw.names) == count
@@ -65,22 +58,25 @@ class _Lists:
     """What the map has for some kinds of columns only, taken in order."""
 
     charsets: Iterator[str | None]
-    enums: Iterator[Sequence[str]]
-    sets: Iterator[Sequence[str]]
+    enums: Iterator[Sequence[str | None]]
+    sets: Iterator[Sequence[str | None]]
 
 
-def _resolve(raw: RawMap, index: int, column: Column | None, lists: _Lists) -> Resolved:
+def is_character(kind: int, *, is_mariadb: bool) -> bool:
+    """Whether a map has a character set for it; MariaDB counts spatial columns among them."""
+    return kind in TEXTUAL or (is_mariadb and kind == GEOMETRY)
+
+
+def _resolve(raw: RawMap, index: int, column: Column | None, lists: _Lists) -> ColumnFacts:
     kind = raw.kinds[index]
-    is_character = kind in TEXTUAL or (raw.is_mariadb and kind == _HAS_MARIADB_CHARSET)
-    charset = (next(lists.charsets, None) if is_character else None) or _charset(column)
-    members: tuple[str, ...] = ()
+    listed_charset = next(lists.charsets, None) if is_character(kind, is_mariadb=raw.is_mariadb) else None
+    members: tuple[str | None, ...] = ()
     if kind in {ENUM, SET}:
         listed = next(lists.enums if kind == ENUM else lists.sets, None)
         members = tuple(listed if listed is not None else column.members if column else ())
     is_unsigned = raw.unsigned[index] if len(raw.unsigned) == len(raw.kinds) else bool(column and column.is_unsigned)
     name = raw.names[index] if len(raw.names) == len(raw.kinds) else column.name if column else ""
-    size = raw.sizes[index] if kind in {BIT, STRING} else 0
-    return Resolved(ColumnFacts(name, kind, charset, size, members if kind == SET else ()), is_unsigned, members)
+    return ColumnFacts(name, kind, listed_charset or _charset(column), raw.sizes[index], is_unsigned, members)
 
 
 def _charset(column: Column | None) -> str | None:

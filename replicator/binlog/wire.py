@@ -1,15 +1,15 @@
-"""Binlog packets as bytes, between the socket and the reader library: checked, unpacked, and freed of what trips it.
+"""Binlog packets as bytes, between the socket and who decodes them: checked, unpacked, and of one form.
 
 Nothing is dropped here in silence: an event is passed on, known to be irrelevant, or an error. What happens to one:
 its checksum is verified; a compressed event or transaction becomes the plain events it stands for; status variables of
-a query (some unknown to the library) go; an event from a file written without checksums gets room for one, as the
-library expects the same of all files.
+a query go; an event from a file written without checksums gets room for one, so that all files look the same.
 """
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from replicator.binlog.packed import length
 from replicator.errors import ChecksumError, UnsupportedEventError
 
 _HEADER = struct.Struct("<IBIIIH")
@@ -21,11 +21,12 @@ QUERY, ROTATE, FORMAT_DESCRIPTION, TABLE_MAP, HEARTBEAT = 2, 4, 15, 19, 27
 TRANSACTION_PAYLOAD = 40
 INCIDENT, EXECUTE_LOAD_QUERY = 26, 18
 
-# Events the library decodes, and the two that are told from their type alone.
+# Events that are decoded, and the two that are told from their type alone.
 _PASSED = frozenset(
     {QUERY, ROTATE, FORMAT_DESCRIPTION, 16, EXECUTE_LOAD_QUERY, TABLE_MAP, 23, 24, 25, INCIDENT, HEARTBEAT}
     | {30, 31, 32, 33, 38, 39, 162}
 )
+_MADE_FOR_US = frozenset({ROTATE, FORMAT_DESCRIPTION, HEARTBEAT})
 # Stop, intvar, append block, rand, user variable, begin load (a query follows these), ignorable, rows query, anonymous
 # GTID, previous GTIDs, transaction context, view change; MariaDB: annotate, binlog checkpoint, GTID list, encryption.
 _IRRELEVANT = frozenset({3, 5, 9, 13, 14, 17, 28, 29, 34, 35, 36, 37, 160, 161, 163, 164})
@@ -44,35 +45,33 @@ class PacketRewriter:
         self._has_checksums = has_checksums
         self._file_has_checksums = has_checksums
 
-    def rewrite(self, packet: bytes) -> Iterator[bytes]:
+    def rewrite(self, packet: bytes) -> Iterable[bytes]:
         """The packets to decode instead of this one; raises ChecksumError, UnsupportedEventError."""
         if not packet or packet[0] != 0:  # end of stream
-            yield packet
-            return
+            return (packet,)
         if len(packet) < _BODY:
             raise ChecksumError(f"a binlog packet of {len(packet)} bytes is shorter than the header of an event")
         kind = packet[5]
         if kind == FORMAT_DESCRIPTION:
             self._file_has_checksums = packet[-_CHECKSUM_BYTES - 1] == 1
-        if kind in {ROTATE, HEARTBEAT, FORMAT_DESCRIPTION}:  # made for us by the server, whatever the file has
-            yield packet
-            return
-        yield from self._rewrite_event(kind, packet)
-
-    def _rewrite_event(self, kind: int, packet: bytes) -> Iterator[bytes]:
+        if kind in _MADE_FOR_US:  # whatever the file has
+            return (packet,)
         is_checked = self._has_checksums and self._file_has_checksums
         if is_checked:
             _verify(packet)
+        if kind in _PASSED and kind != QUERY:
+            # A reader takes the last four bytes of a table map for a checksum, always.
+            is_short = not is_checked and (self._has_checksums or kind == TABLE_MAP)
+            return (self._packet(packet, kind, packet[_BODY:]),) if is_short else (packet,)
         if kind in _UNPACKERS or kind in _COMPRESSED:
-            plain = packet[:-_CHECKSUM_BYTES] if is_checked else packet
-            for inner_kind, body in _unpacked(kind, plain):
-                yield self._packet(packet, inner_kind, body)
-        elif kind in _PASSED:
-            # The library takes the last four bytes of a table map for a checksum, always.
-            is_short = self._has_checksums or kind == TABLE_MAP
-            yield packet if is_checked or not is_short else self._packet(packet, kind, packet[_BODY:])
-        elif kind not in _IRRELEVANT and not _flags(packet) & _IGNORABLE_FLAG:
+            return self._unpack(kind, packet, packet[_BODY:-_CHECKSUM_BYTES] if is_checked else packet[_BODY:])
+        if kind not in _IRRELEVANT and not _flags(packet) & _IGNORABLE_FLAG:
             raise unsupported(kind)
+        return ()
+
+    def _unpack(self, kind: int, packet: bytes, body: bytes) -> Iterator[bytes]:
+        for inner_kind, inner_body in _unpacked(kind, body):
+            yield self._packet(packet, inner_kind, inner_body)
 
     def _packet(self, original: bytes, kind: int, body: bytes) -> bytes:
         time_s, _, server_id, _, log_pos, flags = _HEADER.unpack_from(original, 1)
@@ -92,17 +91,16 @@ def _flags(packet: bytes) -> int:
 
 
 def _verify(packet: bytes) -> None:
-    body = memoryview(packet)[1:-_CHECKSUM_BYTES]
-    if zlib.crc32(body) != int.from_bytes(packet[-_CHECKSUM_BYTES:], "little"):
+    if zlib.crc32(packet[1:-_CHECKSUM_BYTES]) != int.from_bytes(packet[-_CHECKSUM_BYTES:], "little"):
         raise ChecksumError(
             f"binlog event of type {packet[5]} has a wrong checksum",
             hint="when it comes back, check the server's disk and mariadb-binlog --verify-binlog-checksum",
         )
 
 
-def _unpacked(kind: int, packet: bytes) -> Iterator[tuple[int, bytes]]:
+def _unpacked(kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
     try:
-        yield from _UNPACKERS.get(kind, _rows)(kind, packet[_BODY:])
+        yield from _UNPACKERS.get(kind, _rows)(kind, body)
     except (zlib.error, struct.error, LookupError, ValueError) as error:
         raise UnsupportedEventError(
             f"compressed binlog event of type {kind} cannot be read: {error}", hint="switch binlog compression off"
@@ -123,7 +121,7 @@ def _rows(kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
     offset = 8  # table id and flags
     if plain_kind in _ROWS_V2:
         offset += int.from_bytes(body[8:10], "little")
-    columns, offset = _length(body, offset)
+    columns, offset = length(body, offset)
     offset += (columns + 7) // 8 * (2 if plain_kind in _UPDATES else 1)
     yield plain_kind, body[:offset] + _inflate(body[offset:])
 
@@ -140,14 +138,14 @@ def _transaction(_kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
     """MySQL: fields of type, length, value; type 0 ends them, and the events of the transaction follow."""
     compression, size, offset = _ZSTD, 0, 0
     while True:
-        field, offset = _length(body, offset)
+        field, offset = length(body, offset)
         if field == 0:
             break
-        length, offset = _length(body, offset)
-        value, _ = _length(body, offset)
+        value_bytes, offset = length(body, offset)
+        value, _ = length(body, offset)
         compression = value if field == 2 else compression
         size = value if field == 3 else size
-        offset += length
+        offset += value_bytes
     events = _expand(compression, body[offset:], size)
     start = 0
     while start < len(events):
@@ -175,15 +173,6 @@ def _expand(compression: int, data: bytes, size: int) -> bytes:
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
-
-
-def _length(data: bytes, offset: int) -> tuple[int, int]:
-    """A length-encoded integer and the offset behind it."""
-    first = data[offset]
-    if first < 251:
-        return first, offset + 1
-    width = {252: 2, 253: 3, 254: 8}[first]
-    return int.from_bytes(data[offset + 1 : offset + 1 + width], "little"), offset + 1 + width
 
 
 _UNPACKERS: dict[int, Callable[[int, bytes], Iterator[tuple[int, bytes]]]] = {

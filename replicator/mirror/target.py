@@ -5,7 +5,6 @@ Law: ``stored`` is the checkpoint this mirror has seen in the stream, ``state`` 
 is.
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,10 +13,11 @@ import structlog
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.state import MirrorState, WindowFold
+from replicator.nonces import nonces
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend
 from versioning.checkpoint import Checkpoint
-from versioning.entries import NONCE_CHARS, Body, Entry, NewEntry, Origin
+from versioning.entries import Body, Entry, NewEntry, Origin
 from versioning.errors import CheckpointFormatError
 
 PAGE_ENTRIES: Final = 1_000
@@ -112,7 +112,8 @@ class MirrorTarget:
 
         Raises CheckpointRefusedError, BackendError.
         """
-        entries = tuple(NewEntry(secrets.token_hex(NONCE_CHARS // 2), body, origin) for body, origin in bodies)
+        fresh = nonces(len(bodies))
+        entries = tuple(NewEntry(nonce, body, origin) for nonce, (body, origin) in zip(fresh, bodies, strict=True))
         checkpoint = Checkpoint(self._position_text(position), read_ms, entries[-1].nonce)
         batch = Append(
             entries,

@@ -4,11 +4,11 @@ Ahead of us: another source was first. Its checkpoint becomes ours, what it cove
 another history, or gone: the stream lost what we wrote (RewoundError), and only reading again from there repairs it.
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from replicator.nonces import nonces
 from replicator.position import Flavor, PositionFormatError
 from replicator.source.batch import Batch, Rules, plan
 from replicator.source.handover import Item
@@ -16,7 +16,7 @@ from replicator.source.progress import Progress
 from replicator.source.stats import SourceStats
 from versioning.backends.base import Append, BackendError, CheckpointRefusedError, StreamBackend
 from versioning.checkpoint import Checkpoint
-from versioning.entries import NONCE_CHARS, Body, Change, Gap, Generation, Heartbeat, NewEntry, Replayed
+from versioning.entries import Body, Change, Gap, Generation, Heartbeat, NewEntry, Replayed
 from versioning.errors import StamplineError
 
 OUTRUN_TRIES: Final = 1_000
@@ -112,7 +112,7 @@ class Appender:
         return True
 
     async def _append(self, batch: Batch) -> None:
-        entries = tuple(NewEntry(secrets.token_hex(NONCE_CHARS // 2), body) for body in batch.bodies)
+        entries = tuple(map(NewEntry, nonces(len(batch.bodies)), batch.bodies))
         checkpoint = Checkpoint(batch.progress.encode(), batch.read_ms, entries[-1].nonce)
         request = Append(
             entries,

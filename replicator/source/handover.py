@@ -37,6 +37,8 @@ class Handover:
         self._lock = threading.Condition()
         self._is_closed = False
         self._arrived = asyncio.Event()
+        self._is_awaited = True
+        """The loop has seen that there is nothing, and must be told of what comes: waking it costs a system call."""
 
     def put(self, item: Item) -> None:
         """Called by the reader thread; blocks while too much is waiting."""
@@ -45,7 +47,9 @@ class Handover:
                 self._lock.wait()
             self._items.append(item)
             self._weight += _weight(item)
-        self._wake()
+            is_awaited, self._is_awaited = self._is_awaited, False
+        if is_awaited:
+            self._wake()
 
     def fail(self, error: SourceError) -> None:
         """The last thing the reader says: raised by `take` when everything before it is taken."""
@@ -66,7 +70,7 @@ class Handover:
             with self._lock:
                 items, self._items, self._weight = list(self._items), deque(), 0
                 self._lock.notify_all()
-                error = self._error
+                error, self._is_awaited = self._error, not items
             if items:
                 return items
             if error is not None:

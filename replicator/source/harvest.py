@@ -21,21 +21,24 @@ class Harvest:
     """Namespaces that `keys` may be of."""
     _is_full: bool = False
 
+    @property
+    def is_untouched(self) -> bool:
+        return not (self.keys or self.reasons or self._touched or self._is_full)
+
     def take(self, event: RowsChanged, plan: TablePlan) -> None:
-        reached = plan.reached(event.kind)
         if self._is_full:
-            self.age_out(reached, self._too_big())
+            self.age_out(plan.reached(event.kind), self._too_big())
             return
         self._touched |= plan.namespaces
         try:
             for image in event.images:
                 self._take_row(event, plan, image)
                 if len(self.keys) > self.keys_max:
-                    self._overflow(reached)
+                    self._overflow(plan.reached(event.kind))
                     return
         except RowsUndecodableError as error:
             self.stats.rows_undecodable += 1
-            self.age_out(reached, str(error))
+            self.age_out(plan.reached(event.kind), str(error))
 
     def age_out(self, namespaces: Namespaces, reason: str) -> None:
         for namespace in sorted(namespaces):

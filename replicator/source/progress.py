@@ -6,7 +6,7 @@ over when everything committed before `until_ms` (the moment of its gap entry) h
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from replicator.position import Flavor, Position, PositionFormatError, parse
 from replicator.source.anchor import Anchor
@@ -50,7 +50,7 @@ class Progress:
         return self.position if self.anchor is None else self.anchor.resume_from(self.position)
 
     def at(self, position: Position, anchor: Anchor | None) -> "Progress":
-        return replace(self, position=position, anchor=anchor)
+        return Progress(position, self.replay, anchor)
 
     def replayed(self) -> "Progress":
-        return replace(self, replay=None)
+        return Progress(self.position, None, self.anchor)

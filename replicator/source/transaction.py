@@ -76,6 +76,7 @@ class Assembler:
         self._keys_max = keys_max
         self._stats = stats
         self._prepared: OrderedDict[str, Harvest] = OrderedDict()
+        self._harvest = Harvest(keys_max, stats)
         self._begin("", is_open=False)
 
     @property
@@ -104,7 +105,8 @@ class Assembler:
     def _begin(self, gtid: str, *, is_open: bool) -> None:
         self._gtid = gtid
         self._is_open = is_open
-        self._harvest = Harvest(self._keys_max, self._stats)
+        if not self._harvest.is_untouched:
+            self._harvest = Harvest(self._keys_max, self._stats)
 
     def _take_query(self, event: QueryRan) -> Transaction | None:
         statement = classify(event.sql)

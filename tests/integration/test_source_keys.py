@@ -43,7 +43,10 @@ COLUMNS = [
     ("DATETIME(6)", ["'2024-01-02 03:04:05.000001'"]),
     ("TIMESTAMP(1) NULL", ["'2024-01-02 03:04:05.5'"]),
     ("TIME", ["'-838:59:59'", "'00:00:00'", "'101:02:03'"]),
-    ("TIME(2)", ["'01:02:03.45'"]),
+    ("TIME(2)", ["'01:02:03.45'", "'-00:00:01.50'", "'-838:59:59.01'"]),
+    ("TIME(6)", ["'-00:00:00.000001'", "'838:59:58.999999'"]),
+    ("ENUM('ü','ß') CHARACTER SET latin1", ["'ü'", "'ß'"]),
+    ("SET('ü','ß') CHARACTER SET latin1", ["'ß,ü'"]),
 ]
 
 
@@ -93,7 +96,6 @@ async def test_types_without_full_metadata_come_from_information_schema(
         ("DATE", "'0000-00-00'"),
         ("DATETIME", "'2024-00-00 00:00:00'"),
         ("TIMESTAMP NULL", "0"),
-        ("TIME(2)", "'-00:00:01.50'"),
     ],
 )
 async def test_a_value_the_binlog_does_not_tell_for_sure_ages_out_the_namespace(

@@ -1,3 +1,6 @@
+import dataclasses
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +19,19 @@ def test_a_body_leaves_out_what_is_at_its_default_and_says_the_rest_in_words() -
     full = NewEntry("n", Change(("t:1",), "0-1-2", 3, pending=True), Origin("a", "1-0", "ab"))
     assert encode_body(full) == '{"keys":["t:1"],"gtid":"0-1-2","committed_ms":3,"pending":true' + ORIGIN + "}"
     assert encode_body(NewEntry("n", Heartbeat(0))) == '{"read_ms":0}'
+
+
+changes = st.builds(
+    Change, st.lists(st.text()).map(tuple), st.text(), st.integers(0, 2**63), st.booleans(), st.booleans()
+)
+
+
+@given(changes, st.none() | st.builds(Origin, st.text(), st.text(), st.text()))
+def test_a_change_is_encoded_as_the_json_module_would(body: Change, origin: Origin | None) -> None:
+    fields = {name: value for name, value in dataclasses.asdict(body).items() if name == "keys" or value}
+    if origin is not None:
+        fields["origin"] = dataclasses.asdict(origin)
+    assert encode_body(NewEntry("n", body, origin)) == json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
 
 
 @pytest.mark.parametrize(

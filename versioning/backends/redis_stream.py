@@ -68,7 +68,7 @@ class RedisStream:
             reply = await self._evaluate(keys, self._arguments(batch))
         return self._outcome(batch, [_text(part) for part in reply])
 
-    async def _evaluate(self, keys: list[str], arguments: list[str | int]) -> Sequence[bytes]:
+    async def _evaluate(self, keys: list[str], arguments: list[str | int | bytes]) -> Sequence[bytes]:
         if not self._wait_replicas:
             return await self._script(keys=keys, args=arguments)  # type: ignore[no-any-return]
         # WAIT speaks of the writes of its own connection, so both go down the same one.
@@ -83,9 +83,9 @@ class RedisStream:
             )
         return reply  # type: ignore[no-any-return]
 
-    def _arguments(self, batch: Append) -> list[str | int]:
+    def _arguments(self, batch: Append) -> list[str | int | bytes]:
         expected, checkpoint = batch.expected, batch.checkpoint
-        arguments: list[str | int] = [
+        arguments: list[str | int | bytes] = [
             batch.writer or "",
             expected.encode() if expected else "",
             checkpoint.encode() if checkpoint else "",
@@ -100,7 +100,8 @@ class RedisStream:
             LOSS_LEAD_MS,
         ]
         for entry in batch.entries:
-            arguments += [entry.nonce, kind_of(entry.body), encode_body(entry)]
+            # As bytes: what the driver would make of them, at a third of the cost.
+            arguments += (entry.nonce.encode(), kind_of(entry.body).encode(), encode_body(entry).encode())
         return arguments
 
     def _outcome(self, batch: Append, reply: list[str]) -> list[int]:

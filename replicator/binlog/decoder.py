@@ -1,0 +1,179 @@
+"""Packets of one connection, in order, to our own events.
+
+Law: every packet that comes here is an event, is known to be irrelevant, or raises UnsupportedEventError. Rows are not
+touched before somebody iterates them, and those of tables without a plan never are.
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+from replicator.binlog import wire
+from replicator.binlog.events import (
+    BinlogEvent,
+    Committed,
+    FileBegan,
+    GroupBegan,
+    HeartbeatReceived,
+    QueryRan,
+    RowsChanged,
+    XaPrepared,
+)
+from replicator.binlog.rowdata.images import PARTIAL_UPDATE, ROW_KINDS
+from replicator.binlog.tables import MapMissingError, Tables
+from replicator.errors import SourceError, UnsupportedEventError
+
+_HEADER: Final = struct.Struct("<xIBIIIH")
+_BODY: Final = _HEADER.size
+_QUERY_HEAD: Final = struct.Struct("<IIBHH")
+_MARIADB_GTID_HEAD: Final = struct.Struct("<QIB")
+_XA_HEAD: Final = struct.Struct("<BIII")
+_MARIADB_STANDALONE: Final = 1
+_VERSION_BYTES: Final = 57
+"""Of a format description: what stands before the lengths of the events' heads."""
+
+XID, GTID, XA_PREPARE, MARIADB_GTID = 16, 33, 38, 162
+_HEAD_BYTES: Final = {
+    wire.QUERY: 13, wire.TABLE_MAP: 8, 23: 8, 24: 8, 25: 8, 30: 10, 31: 10, 32: 10, PARTIAL_UPDATE: 10,
+}  # fmt: skip
+"""Bytes at the beginning of an event that have the same meaning in every version; a server may have more of them."""
+
+
+class EventDecoder:
+    """``drained_ms`` is asked at a heartbeat: when nothing was waiting to be read."""
+
+    def __init__(self, tables: Tables, *, has_checksums: bool, drained_ms: Callable[[], int]) -> None:
+        self._tables = tables
+        self._drained_ms = drained_ms
+        self._checksum_bytes = 4 if has_checksums else 0
+        self._more: dict[int, int] = {}
+        """Bytes of head that an event has beyond `_HEAD_BYTES`."""
+        self._file = ""
+        self._offset = 0
+        self._changed_ms = 0
+        """Of the open group, see QueryRan."""
+        self._server_id = 0
+        self._decoders: dict[int, Callable[[int, int, bytes], BinlogEvent | None]] = {
+            **dict.fromkeys(ROW_KINDS, self._rows),
+            wire.TABLE_MAP: self._table_map,
+            XID: self._commit,
+            GTID: self._gtid_mysql,
+            MARIADB_GTID: self._gtid_mariadb,
+            wire.QUERY: self._query,
+            wire.EXECUTE_LOAD_QUERY: self._unknown_changes,
+            wire.INCIDENT: self._unknown_changes,
+            XA_PREPARE: self._xa_prepare,
+            wire.ROTATE: self._rotate,
+            wire.FORMAT_DESCRIPTION: self._format,
+            wire.HEARTBEAT: self._heartbeat,
+        }
+
+    def begin(self, file: str) -> None:
+        """The name of the first file, which whoever connects has read."""
+        self._file = file
+
+    def decode(self, packet: bytes) -> BinlogEvent | None:
+        try:
+            seconds, kind, self._server_id, _, offset, _ = _HEADER.unpack_from(packet)
+            if offset:
+                self._offset = offset
+            return self._decoders.get(kind, _refuse)(seconds * 1000, kind, packet)
+        except SourceError:
+            raise
+        except Exception as error:
+            raise UnsupportedEventError(
+                f"a binlog event cannot be decoded: {type(error).__name__}: {error}", hint="update stampline"
+            ) from error
+
+    def _end_of(self, packet: bytes) -> int:
+        return len(packet) - self._checksum_bytes
+
+    def _payload(self, kind: int) -> int:
+        """Where the bytes behind the head begin."""
+        return _BODY + _HEAD_BYTES[kind] + (self._more.get(kind, 0) if self._more else 0)
+
+    def _rows(self, time_ms: int, kind: int, packet: bytes) -> BinlogEvent | None:
+        self._changed_ms = self._changed_ms or time_ms
+        table_id = int.from_bytes(packet[_BODY : _BODY + 6], "little")
+        try:
+            decoder = self._tables.decoder(table_id)
+        except MapMissingError as error:
+            raise UnsupportedEventError(str(error), hint="update stampline") from error
+        if decoder is None:
+            return None
+        at = self._payload(kind)
+        if _HEAD_BYTES[kind] == 10:  # version 2: the last two bytes are the length of what follows, themselves included
+            at += int.from_bytes(packet[_BODY + 8 : _BODY + 10], "little") - 2
+        return RowsChanged(decoder.table, ROW_KINDS[kind], decoder.images(kind, packet, at, self._end_of(packet)))
+
+    def _table_map(self, _time_ms: int, kind: int, packet: bytes) -> None:
+        # Always as if it had a checksum, see wire.
+        self._tables.take(packet[_BODY:-4], self._payload(kind) - _BODY)
+
+    def _gtid_mysql(self, _time_ms: int, _kind: int, packet: bytes) -> BinlogEvent:
+        uuid, number = packet[_BODY + 1 : _BODY + 17].hex(), int.from_bytes(packet[_BODY + 17 : _BODY + 25], "little")
+        return GroupBegan(f"{uuid[:8]}-{uuid[8:12]}-{uuid[12:16]}-{uuid[16:20]}-{uuid[20:]}:{number}", is_open=False)
+
+    def _gtid_mariadb(self, _time_ms: int, _kind: int, packet: bytes) -> BinlogEvent:
+        number, domain, flags = _MARIADB_GTID_HEAD.unpack_from(packet, _BODY)
+        return GroupBegan(f"{domain}-{self._server_id}-{number}", not flags & _MARIADB_STANDALONE)
+
+    def _query(self, time_ms: int, kind: int, packet: bytes) -> BinlogEvent:
+        _, _, database_bytes, _, status_bytes = _QUERY_HEAD.unpack_from(packet, _BODY)
+        start, end = self._payload(kind) + status_bytes + database_bytes + 1, self._end_of(packet)
+        if start > end:
+            raise ValueError("a query is shorter than its head says")
+        sql = packet[start:end].decode(errors="backslashreplace")
+        return QueryRan(sql, time_ms, self._end(), self._take_changed_ms())
+
+    def _unknown_changes(self, time_ms: int, _kind: int, _packet: bytes) -> BinlogEvent:
+        return QueryRan("LOAD DATA or an incident", time_ms, self._end(), self._take_changed_ms())
+
+    def _commit(self, time_ms: int, _kind: int, _packet: bytes) -> BinlogEvent:
+        return Committed(time_ms, self._end(), self._take_changed_ms())
+
+    def _xa_prepare(self, time_ms: int, _kind: int, packet: bytes) -> BinlogEvent:
+        one_phase, form, gtrid_bytes, bqual_bytes = _XA_HEAD.unpack_from(packet, _BODY)
+        middle = _BODY + _XA_HEAD.size + gtrid_bytes
+        gtrid, bqual = packet[middle - gtrid_bytes : middle], packet[middle : middle + bqual_bytes]
+        xid = f"{gtrid.hex()},{bqual.hex()},{form}"
+        return XaPrepared(xid, bool(one_phase), time_ms, self._end(), self._take_changed_ms())
+
+    def _rotate(self, _time_ms: int, _kind: int, packet: bytes) -> BinlogEvent:
+        self._offset = int.from_bytes(packet[_BODY : _BODY + 8], "little")
+        self._file = packet[_BODY + 8 : self._end_of(packet)].decode()
+        return self._file_began()
+
+    def _format(self, _time_ms: int, _kind: int, packet: bytes) -> BinlogEvent:
+        # Behind the lengths, one for each type from 1 on: the kind of checksum, and always room for one.
+        lengths = packet[_BODY + _VERSION_BYTES : -5]
+        self._more = {}
+        for kind, known in _HEAD_BYTES.items():
+            more = lengths[kind - 1] - known if kind <= len(lengths) else 0
+            if more < 0:
+                raise UnsupportedEventError(
+                    f"binlog events of type {kind} have a head of only {known + more} bytes",
+                    hint="written by a server older than MySQL 5.6?",
+                )
+            if more:
+                self._more[kind] = more
+        return self._file_began()
+
+    def _file_began(self) -> BinlogEvent:
+        self._tables.forget()  # a restarted server gives table numbers out again
+        self._changed_ms = 0
+        return FileBegan()
+
+    def _heartbeat(self, _time_ms: int, _kind: int, _packet: bytes) -> BinlogEvent:
+        return HeartbeatReceived(self._drained_ms())
+
+    def _end(self) -> str:
+        return f"{self._file}/{self._offset}"
+
+    def _take_changed_ms(self) -> int:
+        changed_ms, self._changed_ms = self._changed_ms, 0
+        return changed_ms
+
+
+def _refuse(_time_ms: int, kind: int, _packet: bytes) -> BinlogEvent | None:
+    raise wire.unsupported(kind)

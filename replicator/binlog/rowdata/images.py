@@ -1,0 +1,120 @@
+"""The rows of an event, decoded while they are iterated.
+
+Law: a row is walked to its last byte and no further; whatever does not add up is RowsUndecodableError, never a guess.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from replicator.binlog.columns import UNSURE
+from replicator.binlog.events import RowImage, RowKind, RowsUndecodableError
+from replicator.binlog.packed import length
+from replicator.binlog.rowdata.layout import Layout, RowColumn, count_bits, make_layout
+from replicator.tables import TableName
+
+LAYOUTS_MAX: Final = 1_000
+"""Patterns of NULL kept for a table and a set of columns; with more of them all are made anew."""
+
+PARTIAL_UPDATE: Final = 39
+ROW_KINDS: Final = {
+    23: RowKind.INSERT, 24: RowKind.UPDATE, 25: RowKind.DELETE,
+    30: RowKind.INSERT, 31: RowKind.UPDATE, 32: RowKind.DELETE, PARTIAL_UPDATE: RowKind.UPDATE,
+}  # fmt: skip
+_PARTIAL_JSON: Final = 1
+
+Values = dict[str, object]
+
+
+class RowsDecoder:
+    """Of one table map. ``problem``: why its rows cannot be decoded; empty when they can."""
+
+    def __init__(self, table: TableName, columns: Sequence[RowColumn] = (), problem: str = "") -> None:
+        self.table = table
+        self._columns = columns
+        self._problem = problem
+        self._sides: dict[bytes, Side] = {}
+        """By the columns that are present."""
+
+    def images(self, kind: int, data: bytes, at: int, end: int) -> Iterator[RowImage]:
+        """``at``: where the number of columns stands; ``end``: behind the last row."""
+        if self._problem:
+            raise RowsUndecodableError(self._problem)
+        row_kind = ROW_KINDS[kind]
+        try:
+            first, at = self._side(data, *self._checked(data, at))
+            second, at = self._side(data, len(self._columns), at) if row_kind is RowKind.UPDATE else (None, at)
+            while at < end:
+                values, at = first.read(data, at)
+                if second is None:
+                    yield RowImage(None, values) if row_kind is RowKind.INSERT else RowImage(values, None)
+                    continue
+                if kind == PARTIAL_UPDATE:
+                    at = self._behind_options(data, at)
+                after, at = second.read(data, at)
+                yield RowImage(values, after)
+            if at != end:
+                raise ValueError("a row goes beyond its event")  # noqa: TRY301  one answer to whatever is wrong
+        except Exception as error:
+            # Whatever a row does to the decoder, the answer is the same: which rows these are is unknown.
+            problem = f"rows of {self.table} cannot be decoded: {type(error).__name__}"
+            raise RowsUndecodableError(problem) from error
+
+    def _checked(self, data: bytes, at: int) -> tuple[int, int]:
+        count, at = length(data, at)
+        if count != len(self._columns):
+            raise ValueError(f"{count} columns")
+        return count, at
+
+    def _side(self, data: bytes, count: int, at: int) -> tuple["Side", int]:
+        behind = at + (count + 7) // 8
+        present = data[at:behind]
+        side = self._sides.get(present)
+        if side is None:
+            side = self._sides[present] = Side(self._columns, present)
+        return side, behind
+
+    def _behind_options(self, data: bytes, at: int) -> int:
+        """A JSON value of a partial update is only its difference, and has a length in front like the whole one."""
+        options, at = length(data, at)
+        json_columns = sum(column.is_json for column in self._columns)
+        return at + (json_columns + 7) // 8 if options & _PARTIAL_JSON else at
+
+
+class Side:
+    """How to read images with these columns: before or after."""
+
+    def __init__(self, columns: Sequence[RowColumn], present: bytes) -> None:
+        self._columns = columns
+        self._present = present
+        self._nulls_bytes = (count_bits(present, len(columns)) + 7) // 8
+        self._layouts: dict[bytes, Layout] = {}
+        if not self._nulls_bytes:  # an INSERT of nothing but defaults into a MINIMAL image: rows without a byte
+            raise ValueError("no column is present")
+
+    def read(self, data: bytes, at: int) -> tuple[Values, int]:
+        """The needed values of the row at ``at``, and where the next one begins."""
+        behind = at + self._nulls_bytes
+        nulls = data[at:behind]
+        layout = self._layouts.get(nulls) or self._make_layout(nulls)
+        values: Values = dict.fromkeys(layout.nulls)
+        at = behind
+        for gap, prefix, size, name, decode in layout.steps:
+            at += gap
+            if prefix == 1:
+                behind = at + 1 + data[at]
+            elif prefix:
+                behind = at + prefix + int.from_bytes(data[at : at + prefix], "little")
+            else:
+                behind = at + size
+            if decode is not None:
+                value = decode(data[at + prefix : behind])
+                if value is not UNSURE:
+                    values[name] = value
+            at = behind
+        return values, at + layout.tail
+
+    def _make_layout(self, nulls: bytes) -> Layout:
+        if len(self._layouts) >= LAYOUTS_MAX:
+            self._layouts.clear()
+        layout = self._layouts[nulls] = make_layout(self._columns, self._present, nulls)
+        return layout

@@ -1,0 +1,42 @@
+"""From the bytes of a value to the value a SELECT gives, so that `versioning.keys` makes the same key of both.
+
+Law: a value that is not surely what SELECT would show is UNSURE, and then the row's namespace is aged out instead.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from replicator.binlog import columns as c
+from replicator.binlog.rowdata import numbers, text, times
+
+Decode = Callable[[bytes], object]
+
+_INTEGERS: Final = frozenset({c.TINY, c.SHORT, c.INT24, c.LONG, c.LONGLONG})
+_PLAIN: Final[Mapping[int, Decode]] = {
+    c.FLOAT: numbers.single, c.DOUBLE: numbers.double, c.YEAR: numbers.year, c.BIT: text.bits, c.DATE: times.day,
+    c.NEWDATE: times.day, c.TIME: times.old_clock, c.DATETIME: times.old_moment, c.TIMESTAMP: times.old_timestamp,
+}  # fmt: skip
+_BY_SIZE: Final[Mapping[int, Callable[[int], Decode]]] = {
+    c.TIME2: times.clock,
+    c.DATETIME2: times.moment,
+    c.TIMESTAMP2: times.timestamp,
+    c.DECIMAL: lambda size: numbers.decimal(*divmod(size, 256)),
+}
+
+
+def decoder(facts: c.ColumnFacts) -> Decode:
+    """A function from the bytes of a value, without a length in front, to SELECT's value or c.UNSURE."""
+    kind = facts.kind
+    if kind in _INTEGERS:
+        return numbers.unsigned if facts.is_unsigned else numbers.signed
+    if kind in c.TEXTUAL:
+        return text.string(facts.charset, facts.size if kind == c.STRING else 0)
+    if kind in {c.ENUM, c.SET}:
+        return text.enum(facts.members) if kind == c.ENUM else text.flags(facts.members)
+    if kind in _BY_SIZE:
+        return _BY_SIZE[kind](facts.size)
+    return _PLAIN.get(kind, _unsure)  # c.JSON, spatial types: no key may use them
+
+
+def _unsure(_: bytes) -> object:
+    return c.UNSURE
