@@ -119,13 +119,13 @@ class Backlog:
         }  # fmt: skip
         reader = BinLogStreamReader(
             connection_settings=dict(settings), ctl_connection_settings=dict(settings), server_id=LIBRARY_SERVER_ID,
-            is_mariadb=True, auto_position=self.begin, blocking=False, only_events=_ROWS, enable_logging=False,
+            is_mariadb=True, auto_position=self.begin, blocking=True, only_events=_ROWS, enable_logging=False,
             **options,
         )  # fmt: skip
         rows, began_s, began_cpu_s = 0, time.perf_counter(), time.process_time()
         for event in reader:
             rows += len(event.rows)
-            if time.perf_counter() - began_s > seconds:
+            if rows >= self.keys or time.perf_counter() - began_s > seconds:
                 break
         took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
         reader.close()

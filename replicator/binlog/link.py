@@ -52,6 +52,22 @@ class _Buffer:
         self._at += len(taken)
         return taken
 
+    def packet(self) -> tuple[int, bytes]:
+        """The next packet of the MySQL protocol: what it is counted as, and its data. Raises MySqlUnavailableError."""
+        data, at = self._data, self._at + 4
+        if at <= len(data):
+            end = at + int.from_bytes(data[at - 4 : at - 1], "little")
+            if end <= len(data):  # nearly always: many of them are received at once
+                self._at = end
+                return data[at - 1], data[at:end]
+        head = self.read(4)
+        size = int.from_bytes(head[:3], "little")
+        body = self.read(size)
+        if len(head) < 4 or len(body) < size:
+            # The library would connect again by itself, and from where it began: it must not see this.
+            raise MySqlUnavailableError("the binlog connection was lost: the server closed it")
+        return head[3], body
+
     def _receive(self, size: int) -> None:
         parts = [self._data[self._at :]]
         missing = size - len(parts[0])
@@ -126,20 +142,14 @@ class BinlogLink(_Connection):  # type: ignore[misc]
         return data
 
     def _receive_part(self) -> bytes:
-        """A packet of the MySQL protocol: three bytes of length, one that counts, and the data."""
         buffer = self._buffer
         assert buffer is not None  # noqa: S101
         if buffer.is_empty:
             self.await_data(at_boundary=True)
-        head = buffer.read(4)
-        size = int.from_bytes(head[:3], "little")
-        data = buffer.read(size)
-        if len(head) < 4 or len(data) < size:
-            # The library would connect again by itself, and from where it began: it must not see this.
-            raise MySqlUnavailableError("the binlog connection was lost: the server closed it")
-        if head[3] != self._next_seq_id:
+        number, data = buffer.packet()
+        if number != self._next_seq_id:
             raise MySqlUnavailableError(f"the binlog connection lost packet {self._next_seq_id}")
-        self._next_seq_id = head[3] + 1 & 0xFF
+        self._next_seq_id = number + 1 & 0xFF
         return data
 
     def await_data(self, *, at_boundary: bool = False) -> None:

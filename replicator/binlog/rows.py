@@ -5,7 +5,7 @@ from the other one where that is right: what an update does not name, it did not
 derived is never guessed: its namespace is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from replicator.binlog.events import RowImage
@@ -26,15 +26,12 @@ class TooLong:
     """No reader can hold such a key (or a value of such a kind), so nobody needs its stamp."""
 
 
-def keys_of(templates: tuple[KeyTemplate, ...], image: RowImage) -> Iterator[str | Underivable | TooLong]:
-    for values in _versions(image):
-        for template in templates:
-            try:
-                key = template.render(values)
-            except KeyFormatError:
-                yield TooLong()
-            else:
-                yield Underivable(template.namespace) if key is None else key
+def key_of(template: KeyTemplate, values: Values) -> str | Underivable | TooLong:
+    try:
+        key = template.render(values)
+    except KeyFormatError:
+        return TooLong()
+    return Underivable(template.namespace) if key is None else key
 
 
 def has_changed(columns: tuple[str, ...], image: RowImage) -> bool:
@@ -43,7 +40,7 @@ def has_changed(columns: tuple[str, ...], image: RowImage) -> bool:
     return any(column in after and (column not in before or before[column] != after[column]) for column in columns)
 
 
-def _versions(image: RowImage) -> tuple[Values, ...]:
+def versions(image: RowImage) -> tuple[Values, ...]:
     """What the row was, then what it is, where that differs in what is known."""
     before, after = image
     if before is None or after is None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from replicator.binlog.events import RowImage, RowsChanged, RowsUndecodableError
 from replicator.binlog.plan import TablePlan
-from replicator.binlog.rows import Underivable, keys_of
+from replicator.binlog.rows import TooLong, Underivable, key_of, versions
 from replicator.source.stats import SourceStats
 
 Namespaces = frozenset[str]
@@ -54,17 +54,23 @@ class Harvest:
     def _take_row(self, event: RowsChanged, plan: TablePlan, image: RowImage) -> None:
         if plan.templates:
             self.stats.rows += 1
-        for key in keys_of(plan.templates, image):
-            if isinstance(key, str):
-                self.keys[key] = None
-            elif isinstance(key, Underivable):
-                self.stats.keys_underivable += 1
-                self.age_out(frozenset({key.namespace}), f"row image of {event.table} lacks a key column")
-            else:
-                self.stats.keys_too_long += 1
+        for values in versions(image):
+            for template in plan.templates:
+                key = key_of(template, values)
+                if isinstance(key, str):
+                    self.keys[key] = None
+                else:
+                    self._miss(event, key)
         for cascade in plan.cascades:
             if cascade.is_triggered(event.kind, image):
                 self.age_out(cascade.namespaces, f"foreign key cascade from {event.table}")
+
+    def _miss(self, event: RowsChanged, key: Underivable | TooLong) -> None:
+        if isinstance(key, Underivable):
+            self.stats.keys_underivable += 1
+            self.age_out(frozenset({key.namespace}), f"row image of {event.table} lacks a key column")
+        else:
+            self.stats.keys_too_long += 1
 
     def _overflow(self, reached: Namespaces) -> None:
         self._is_full = True

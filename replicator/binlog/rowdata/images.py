@@ -43,6 +43,8 @@ class RowsDecoder:
         try:
             first, at = self._side(data, *self._checked(data, at))
             second, at = self._side(data, len(self._columns), at) if row_kind is RowKind.UPDATE else (None, at)
+            if not first.count:  # an INSERT of nothing but defaults into a MINIMAL image: rows without a byte
+                raise ValueError("no column is present")  # noqa: TRY301  one answer to whatever is wrong
             while at < end:
                 values, at = first.read(data, at)
                 if second is None:
@@ -53,7 +55,7 @@ class RowsDecoder:
                 after, at = second.read(data, at)
                 yield RowImage(values, after)
             if at != end:
-                raise ValueError("a row goes beyond its event")  # noqa: TRY301  one answer to whatever is wrong
+                raise ValueError("a row goes beyond its event")  # noqa: TRY301
         except Exception as error:
             # Whatever a row does to the decoder, the answer is the same: which rows these are is unknown.
             problem = f"rows of {self.table} cannot be decoded: {type(error).__name__}"
@@ -86,10 +88,9 @@ class Side:
     def __init__(self, columns: Sequence[RowColumn], present: bytes) -> None:
         self._columns = columns
         self._present = present
-        self._nulls_bytes = (count_bits(present, len(columns)) + 7) // 8
+        self.count = count_bits(present, len(columns))
+        self._nulls_bytes = (self.count + 7) // 8
         self._layouts: dict[bytes, Layout] = {}
-        if not self._nulls_bytes:  # an INSERT of nothing but defaults into a MINIMAL image: rows without a byte
-            raise ValueError("no column is present")
 
     def read(self, data: bytes, at: int) -> tuple[Values, int]:
         """The needed values of the row at ``at``, and where the next one begins."""
