@@ -16,6 +16,8 @@ MODULES: Final = {
     "r14-write-path": "loadtests.bench.r14_write_path",
     "r6-one-row-transactions": "loadtests.bench.r06_one_row_transactions",
     "r7-bulk-rows": "loadtests.bench.r07_bulk_rows",
+    "r8-propagation": "loadtests.bench.r08_propagation",
+    "r8-propagation-wan": "loadtests.bench.r08_propagation_wan",
 }
 """Each has one constant, ``BENCHMARK``."""
 
