@@ -53,7 +53,7 @@ class MariaDbPosition:
 
     def includes(self, gtid: str) -> bool:
         domain, _, sequence = _mariadb_gtid(gtid)
-        return any(known == domain and sequence <= last for known, _, last in self.domains)
+        return self._reaches(domain, sequence)
 
     def after(self, gtid: str) -> "MariaDbPosition":
         domain, server, sequence = _mariadb_gtid(gtid)
@@ -76,9 +76,14 @@ class MariaDbPosition:
 
     def covers(self, other: "Position") -> bool:
         return isinstance(other, MariaDbPosition) and all(
-            any(known == domain and sequence <= last for known, _, last in self.domains)
-            for domain, _, sequence in other.domains
+            self._reaches(domain, sequence) for domain, _, sequence in other.domains
         )
+
+    def _reaches(self, domain: int, sequence: int) -> bool:
+        for known, _, last in self.domains:
+            if known == domain:
+                return sequence <= last
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """``python -m loadtests.bench.memory``: memory of a source and a mirror over time, under what would fill it.
 
-Two scenes on real servers, with the roles as they are run: a backlog of small transactions, a day's worth, written while
-the roles are stopped; and a transaction of two million rows. It prints the most that each role had, draws the curves with
-``--plot``, and ends with 1 when a role had more than ``--limit-mib``.
+Two scenes on real servers, with the roles as they are run: a backlog of small transactions, a day's worth, written
+while the roles are stopped; and a transaction of two million rows. It prints the most that each role had, draws the
+curves with ``--plot``, and ends with 1 when a role had more than ``--limit-mib``.
 """
 
 import argparse

@@ -10,14 +10,13 @@ Row times are whole seconds and the same on every server that replicated the tra
 the same number again within the same second would pass.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from replicator.errors import PositionLostError
 from replicator.position import Position
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
+class Anchor(NamedTuple):
     gtid: str
     """The last transaction of a position."""
     before: str

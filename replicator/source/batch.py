@@ -4,11 +4,11 @@ A batch is whole transactions and the checkpoint behind the last of them. Transa
 (another source was first) make no entries. A heartbeat joins when the last one is `heartbeat_ms` old.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from replicator.source.handover import Item
-from replicator.source.progress import Progress
+from replicator.source.progress import Progress, Replay
 from replicator.source.transaction import Transaction
 from versioning.entries import Body, Change, Generation, Heartbeat, Replayed
 
@@ -41,21 +41,22 @@ class Batch:
 def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rules, now_ms: int) -> Batch:
     """What to append for these items when the stream's checkpoint is (`progress`, `read_ms`)."""
     bodies: list[Body] = []
+    position, anchor = progress.position, progress.anchor
     proven_ms, covered = 0, 0
     for item in items:
-        position = progress.position
         if isinstance(item, Transaction):
             if item.gtid and position.includes(item.gtid) and not item.is_out_of_order:
                 covered += 1
             else:
-                bodies.extend(_bodies(item, progress, rules, now_ms))
+                bodies += _bodies(item, progress.replay, rules, now_ms)
         if item.position.covers(position):
-            progress = progress.at(item.position, item.anchor)
+            position, anchor = item.position, item.anchor
             proven_ms = max(proven_ms, item.committed_ms if isinstance(item, Transaction) else item.read_ms)
         elif isinstance(item, Transaction) and item.gtid:
             # The checkpoint is of a source that reads another server of the same set: only add what was read here.
-            progress = progress.at(position.after(item.gtid), item.anchor)
-    proven_ms, position = min(proven_ms, now_ms), progress.position
+            position, anchor = position.after(item.gtid), item.anchor
+    progress = progress.at(position, anchor)
+    proven_ms = min(proven_ms, now_ms)
     if progress.replay is not None and proven_ms >= progress.replay.until_ms + SECOND_MS:
         bodies.append(Replayed(progress.replay.since_ms, str(position)))
         progress = progress.replayed()
@@ -65,15 +66,14 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
     return Batch(tuple(bodies), progress, read_ms, proven_ms, covered)
 
 
-def _bodies(transaction: Transaction, progress: Progress, rules: Rules, now_ms: int) -> Iterator[Body]:
-    replay = progress.replay
+def _bodies(transaction: Transaction, replay: Replay | None, rules: Rules, now_ms: int) -> list[Body]:
     if replay is not None and transaction.committed_ms + SECOND_MS <= replay.until_ms - rules.window_ms:
-        return  # older than any cached copy
+        return []  # older than any cached copy
     committed_ms = min(transaction.committed_ms, now_ms)
-    keys = transaction.keys
-    for start in range(0, len(keys), rules.keys_per_entry):
-        yield Change(keys[start : start + rules.keys_per_entry], transaction.gtid, committed_ms)
-    for reason, namespaces in transaction.generations:
-        yield Generation(
-            namespaces, now_ms, rules.generation_spread_ms, reason, gtid=transaction.gtid, committed_ms=committed_ms
-        )
+    keys, gtid, most = transaction.keys, transaction.gtid, rules.keys_per_entry
+    bodies: list[Body] = [Change(keys[start : start + most], gtid, committed_ms) for start in range(0, len(keys), most)]
+    bodies += [
+        Generation(namespaces, now_ms, rules.generation_spread_ms, reason, gtid=gtid, committed_ms=committed_ms)
+        for reason, namespaces in transaction.generations
+    ]
+    return bodies

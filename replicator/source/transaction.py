@@ -11,6 +11,7 @@ rows behind a SAVEPOINT that were rolled back.
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from replicator.binlog.events import BinlogEvent, Committed, FileBegan, GroupBegan, QueryRan, RowsChanged, XaPrepared
 from replicator.binlog.plan import TablePlans
@@ -43,8 +44,7 @@ class Ddl:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     gtid: str
     position: Position
     """Behind this transaction: where a new connection resumes."""
