@@ -129,11 +129,12 @@ local function keep_versions(id, kind, text)
 end
 
 local ids = {'ok'}
+local call, stream, channel = redis.call, KEYS[1], ARGV[10] -- this loop runs for every entry
 for i = 13, #ARGV, 3 do
   local entry_nonce, kind, body = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local id = join(ms, sequence)
-  redis.call('XADD', KEYS[1], id, 't', kind, 'n', entry_nonce, 'p', nonce, 'b', body)
-  redis.call('PUBLISH', ARGV[10], table.concat({id, entry_nonce, nonce == '' and '-' or nonce, kind, body}, ' '))
+  call('XADD', stream, id, 't', kind, 'n', entry_nonce, 'p', nonce, 'b', body)
+  call('PUBLISH', channel, id .. ' ' .. entry_nonce .. ' ' .. (nonce == '' and '-' or nonce) .. ' ' .. kind .. ' ' .. body)
   if kind == 'gap' or not since then
     since = id
   elseif kind == 'replayed' then
