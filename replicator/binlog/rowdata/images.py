@@ -9,11 +9,14 @@ from typing import Final
 from replicator.binlog.columns import UNSURE
 from replicator.binlog.events import RowImage, RowKind, RowsUndecodableError
 from replicator.binlog.packed import length
-from replicator.binlog.rowdata.layout import Layout, RowColumn, count_bits, make_layout
+from replicator.binlog.rowdata.layout import Layout, RowColumn, count_bits, make_layout, passed
 from replicator.tables import TableName
 
-LAYOUTS_MAX: Final = 1_000
-"""Patterns of NULL kept for a table and a set of columns; with more of them all are made anew."""
+SIDES_MAX: Final = 100
+"""Sets of columns that images of a table have (MINIMAL: those that an update names)."""
+
+LAYOUTS_MAX: Final = 100
+"""Patterns of NULL kept for each of them. With more of either all are made anew."""
 
 PARTIAL_UPDATE: Final = 39
 ROW_KINDS: Final = {
@@ -46,16 +49,15 @@ class RowsDecoder:
             if not first.count:  # an INSERT of nothing but defaults into a MINIMAL image: rows without a byte
                 raise ValueError("no column is present")  # noqa: TRY301  one answer to whatever is wrong
             while at < end:
-                values, at = first.read(data, at)
-                if second is None:
-                    yield RowImage(None, values) if row_kind is RowKind.INSERT else RowImage(values, None)
-                    continue
-                if kind == PARTIAL_UPDATE:
-                    at = self._behind_options(data, at)
-                after, at = second.read(data, at)
-                yield RowImage(values, after)
-            if at != end:
-                raise ValueError("a row goes beyond its event")  # noqa: TRY301
+                before, at = first.read(data, at)
+                after = before
+                if second is not None:
+                    after, at = second.read(data, self._behind_options(data, at) if kind == PARTIAL_UPDATE else at)
+                if at > end:
+                    raise ValueError("a row goes beyond its event")  # noqa: TRY301
+                yield RowImage(
+                    None if row_kind is RowKind.INSERT else before, None if row_kind is RowKind.DELETE else after
+                )
         except Exception as error:
             # Whatever a row does to the decoder, the answer is the same: which rows these are is unknown.
             problem = f"rows of {self.table} cannot be decoded: {type(error).__name__}"
@@ -72,6 +74,8 @@ class RowsDecoder:
         present = data[at:behind]
         side = self._sides.get(present)
         if side is None:
+            if len(self._sides) >= SIDES_MAX:
+                self._sides.clear()
             side = self._sides[present] = Side(self._columns, present)
         return side, behind
 
@@ -99,20 +103,14 @@ class Side:
         layout = self._layouts.get(nulls) or self._make_layout(nulls)
         values: Values = dict.fromkeys(layout.nulls)
         at = behind
-        for gap, prefix, size, name, decode in layout.steps:
-            at += gap
-            if prefix == 1:
-                behind = at + 1 + data[at]
-            elif prefix:
-                behind = at + prefix + int.from_bytes(data[at : at + prefix], "little")
-            else:
-                behind = at + size
-            if decode is not None:
-                value = decode(data[at + prefix : behind])
-                if value is not UNSURE:
-                    values[name] = value
-            at = behind
-        return values, at + layout.tail
+        for hops, gap, prefix, size, name, decode in layout.takes:
+            at = (passed(data, at, hops) if hops else at) + gap
+            begin = at + prefix
+            at = begin + (int.from_bytes(data[at:begin], "little") if prefix else size)
+            value = decode(data[begin:at])
+            if value is not UNSURE:
+                values[name] = value
+        return values, (passed(data, at, layout.hops) if layout.hops else at) + layout.tail
 
     def _make_layout(self, nulls: bytes) -> Layout:
         if len(self._layouts) >= LAYOUTS_MAX:

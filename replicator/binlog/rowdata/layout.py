@@ -1,10 +1,10 @@
-"""Where the values of a row lie: the columns, those the image has, and those that are NULL give a list of steps.
+"""Where the values of a row lie: the columns, those the image has, and those that are NULL give a way through it.
 
-Rows of one table come with few different patterns of NULL, so that steps are made once and used for thousands of rows.
+Rows of one table come with few different patterns of NULL, so that a way is found once and gone for thousands of rows.
 Columns of fixed size that nobody needs melt into one gap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from replicator.binlog.rowdata.extent import Extent
@@ -19,42 +19,81 @@ class RowColumn(NamedTuple):
     is_json: bool = False
 
 
-class Step(NamedTuple):
+class Hop(NamedTuple):
+    """Passes over a value that has a length in front."""
+
     gap: int
-    """Bytes to pass over before it."""
+    """Bytes from where the last hop or take ended to that length, the bytes of the last hop's length included."""
     prefix: int
-    """Bytes of the length in front of the value; 0: it has `size` bytes."""
+    """Bytes of the length."""
+
+
+class Take(NamedTuple):
+    hops: tuple[Hop, ...]
+    """Before it."""
+    gap: int
+    prefix: int
+    """0: the value has no length in front, it has `size` bytes."""
     size: int
     name: str
-    decode: Decode | None
+    decode: Decode
 
 
 class Layout(NamedTuple):
-    steps: tuple[Step, ...]
+    takes: tuple[Take, ...]
+    hops: tuple[Hop, ...]
+    """Behind the last take."""
     tail: int
-    """Bytes behind the last step."""
+    """Bytes behind the last hop."""
     nulls: tuple[str, ...]
     """Needed columns that are NULL."""
 
 
 def make_layout(columns: Sequence[RowColumn], present: bytes, nulls: bytes) -> Layout:
     """Both bitmaps have the first column in the lowest bit; that of NULLs counts only columns that are present."""
-    steps: list[Step] = []
+    takes: list[Take] = []
+    hops: list[Hop] = []
     names: list[str] = []
-    gap, place = 0, 0
+    gap = 0
+    for column in _with_value(columns, present, nulls, names):
+        size, prefix = column.extent
+        if column.decode is not None:
+            takes.append(Take(tuple(hops), gap, prefix, size, column.name, column.decode))
+            hops, gap = [], 0
+        elif prefix:
+            hops.append(Hop(gap, prefix))
+            gap = prefix
+        else:
+            gap += size
+    return Layout(tuple(takes), tuple(hops), gap, tuple(names))
+
+
+def _with_value(
+    columns: Sequence[RowColumn], present: bytes, nulls: bytes, null_names: list[str]
+) -> Iterator[RowColumn]:
+    """Columns that have bytes in the row; the names of those that are needed and NULL go into `null_names`."""
+    place = 0
     for index, column in enumerate(columns):
         if not has_bit(present, index):
             continue
-        is_null, place = has_bit(nulls, place), place + 1
-        if is_null:
-            if column.decode is not None:
-                names.append(column.name)
-        elif column.decode is None and not column.extent.prefix:
-            gap += column.extent.size
+        if not has_bit(nulls, place):
+            yield column
+        elif column.decode is not None:
+            null_names.append(column.name)
+        place += 1
+
+
+def passed(data: bytes, at: int, hops: Sequence[Hop]) -> int:
+    """Where the value of the last hop ends, without the bytes of its length (see `Hop.gap`)."""
+    for gap, prefix in hops:
+        at += gap
+        if prefix == 1:
+            at += data[at]
+        elif prefix == 2:
+            at += data[at] | data[at + 1] << 8
         else:
-            steps.append(Step(gap, column.extent.prefix, column.extent.size, column.name, column.decode))
-            gap = 0
-    return Layout(tuple(steps), gap, tuple(names))
+            at += int.from_bytes(data[at : at + prefix], "little")
+    return at
 
 
 def has_bit(bitmap: bytes, place: int) -> bool:

@@ -134,7 +134,8 @@ for i = 13, #ARGV, 3 do
   local entry_nonce, kind, body = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local id = join(ms, sequence)
   call('XADD', stream, id, 't', kind, 'n', entry_nonce, 'p', nonce, 'b', body)
-  call('PUBLISH', channel, id .. ' ' .. entry_nonce .. ' ' .. (nonce == '' and '-' or nonce) .. ' ' .. kind .. ' ' .. body)
+  local previous = nonce == '' and '-' or nonce
+  call('PUBLISH', channel, id .. ' ' .. entry_nonce .. ' ' .. previous .. ' ' .. kind .. ' ' .. body)
   if kind == 'gap' or not since then
     since = id
   elseif kind == 'replayed' then
