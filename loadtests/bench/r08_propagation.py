@@ -67,9 +67,9 @@ class Pipeline(World):
 
     def write(self, per_s: float, seconds: float) -> dict[str, tuple[int, int]]:
         """Commit for so long; return when each key's commit was sent, and when acknowledged, ns."""
-        count = int(per_s * seconds)
+        count = max(int(per_s * seconds), 1)
         first, self._next_id = self._next_id, self._next_id % (ROWS - count) + count
-        arguments = ["--per-s", str(per_s), "--seconds", str(seconds), "--first-id", str(first)]
+        arguments = ["--per-s", str(per_s), "--count", str(count), "--first-id", str(first)]
         command = [sys.executable, "-m", "loadtests.bench.writer", str(self.mysql_a.port), *arguments]
         output = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True).stdout  # noqa: S603
         commits = [line.split() for line in output.splitlines()]
