@@ -13,6 +13,7 @@ from app import toc as toc_service
 from app.http import bind, tls_of
 from app.http import serve as serve_app
 from app.knowledge import Knowledge
+from app.lane import Lane
 from app.metrics import registry
 from app.mysql_pool import MySqlPool
 from app.settings import HttpSection, ServeSection, TobSection, TocSection
@@ -52,7 +53,7 @@ def serve(*, config: ConfigOption = None, host: HostOption = None, port: PortOpt
         tls = tls_of(section)
         listener = bind(section)
         try:
-            await serve_app(app, listener, stop, tls=tls, before_stop=knowledge.fanout.close)
+            await serve_app(Lane(app, knowledge), listener, stop, tls=tls, before_stop=knowledge.fanout.close)
         finally:
             await stream.aclose()
 

@@ -119,7 +119,7 @@ def tls_of(section: HttpSection) -> ssl.SSLContext | None:
 
 
 async def serve(
-    app: FastAPI,
+    app: ASGIApp,
     listener: socket.socket,
     stop: asyncio.Event,
     *,

@@ -73,6 +73,9 @@ class Knowledge:
             return doubt
         return f"incomplete: history is known since {time_text(stamps.ms_of(index.horizon))} only"
 
+    def remembered(self, stamp: int) -> Detail | None:
+        return self._details.get(stamp)
+
     async def details(self, wanted: Sequence[int]) -> dict[int, Detail]:
         """Return what is known of these entries; whatever cannot be had in time is missing."""
         missing = {stamp for stamp in wanted if stamp and stamp not in self._details}

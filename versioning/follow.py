@@ -10,7 +10,7 @@ Pure: the shell (``client.follower``) reads pages and hands them in; nothing her
 from collections.abc import Sequence
 
 from versioning import stamp as stamps
-from versioning.entries import Entry, Gap, Poisoned, Replayed
+from versioning.entries import Change, Entry, Gap, Poisoned, Replayed
 from versioning.errors import StamplineError
 from versioning.index import Index, replay_horizon
 from versioning.liveness import Now
@@ -35,13 +35,13 @@ class Follow:
         self.wants_older = False
         self.oldest = stamps.ZERO
         """Lowest stamp taken in: where the next older page ends."""
+        self._floor = stamps.ZERO
         self._nonce = ""
         self._lost = stamps.ZERO
         self._gap = stamps.ZERO
         self._is_spoiled = False
         self._expected_older = ""
         self._replay_horizon = stamps.STAMP_MAX
-        self._decided: set[str] = set()
 
     @property
     def is_covered(self) -> bool:
@@ -50,13 +50,14 @@ class Follow:
 
     def begin(self, page: Sequence[Entry], now: Now) -> None:
         """Take the newest page (newest first; empty for an empty stream), on an index that knows nothing."""
-        self._decided = set()
         self._replay_horizon = stamps.STAMP_MAX
         self._nonce = page[0].nonce if page else ""
         self.index.reach(page[0].stamp if page else stamps.ZERO)
         self._expected_older = self._nonce
         self.wants_older = bool(page)
         if page:
+            self._floor = page[0].stamp - (self.index.window_ms << stamps.SEQUENCE_BITS)
+            self.index.begin_covering()
             self.take_older(page, now)
 
     def take_older(self, page: Sequence[Entry], now: Now) -> None:
@@ -72,9 +73,15 @@ class Follow:
         if entry.nonce != self._expected_older:
             self._end_coverage()
             return
-        self.index.apply_older(entry, now, self._decided)
+        self.index.apply_older(entry, now)
         self.oldest, self._expected_older = entry.stamp, entry.previous
         self.index.horizon = max(entry.stamp, self._lost)
+        if not isinstance(entry.body, Change):
+            self._note_older(entry)
+        if entry.stamp <= self._floor or not entry.previous:
+            self._end_coverage()
+
+    def _note_older(self, entry: Entry) -> None:
         match entry.body:
             case Replayed():
                 self._replay_horizon = min(self._replay_horizon, replay_horizon(entry.body))
@@ -85,9 +92,10 @@ class Follow:
             case Poisoned():
                 self._is_spoiled = self._gap < entry.stamp
                 self._end_coverage()
-        window = self.index.window_ms << stamps.SEQUENCE_BITS
-        if entry.stamp <= self.index.watermark - window or not entry.previous:
-            self._end_coverage()
+
+    def joins(self, entry: Entry) -> bool:
+        """Whether this is the entry after the last one taken in."""
+        return entry.previous == self._nonce and entry.stamp > self.index.watermark
 
     def take(self, entries: Sequence[Entry], now: Now) -> None:
         """Take entries above the watermark, oldest first. Raises ContinuityError; those before the break are taken."""
@@ -127,4 +135,4 @@ class Follow:
 
     def _end_coverage(self) -> None:
         self.wants_older = False
-        self._decided = set()
+        self.index.end_covering()

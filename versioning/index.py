@@ -8,7 +8,7 @@ every write leaves the index, between any two bytecodes, in a state that can onl
 truth to who reads in that order.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from versioning import stamp as stamps
@@ -17,6 +17,7 @@ from versioning.generations import Aging, Generations
 from versioning.header import PlainHead
 from versioning.limits import FUTURE_MS, MAX_LAG_MS, REPLAY_SLACK_MS, WINDOW_MS
 from versioning.liveness import Liveness, Now
+from versioning.pending import Pending
 from versioning.verdict import Verdict
 
 SWEEP_KEYS: Final = 2_000
@@ -36,8 +37,8 @@ class Index:
         self.stamps: dict[str, int] = {}
         """Key to the stamp of its last entry. The same dict for the life of the index, as are the generations."""
         self.generations = Generations()
-        self._pending: dict[str, int] = {}
-        self._pending_namespaces: dict[str, int] = {}
+        self._pending = Pending()
+        self._pending_namespaces = Pending()
         self._sweep: list[str] = []
         self._next_sweep = stamps.ZERO
 
@@ -51,11 +52,11 @@ class Index:
 
     @property
     def pending_count(self) -> int:
-        return len(self._pending) + len(self._pending_namespaces)
+        return len(self._pending.names) + len(self._pending_namespaces.names)
 
     @property
     def pending_keys(self) -> Iterable[str]:
-        return self._pending.keys()
+        return self._pending.names
 
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
         if fill_stamp < self.stamps.get(key, 0):
@@ -82,12 +83,22 @@ class Index:
 
     def last_stamp(self, key: str) -> int:
         """Return the stamp of the last entry that names the key or its namespace; ``stamp.ZERO`` for none."""
-        return max(self.stamps.get(key, 0), self.generations.last_stamp(key.partition(":")[0]))
+        stamp = self.stamps.get(key, 0)
+        return (
+            max(stamp, self.generations.last_stamp(key.partition(":")[0])) if self.generations.by_namespace else stamp
+        )
+
+    def last_stamps(self, keys: Sequence[str]) -> list[int]:
+        """Return ``last_stamp`` of each."""
+        found = [self.stamps.get(key, 0) for key in keys]
+        if self.generations.by_namespace:
+            aged = (self.generations.last_stamp(key.partition(":")[0]) for key in keys)
+            return list(map(max, found, aged))
+        return found
 
     def is_pending(self, key: str) -> bool:
-        return key in self._pending or (
-            bool(self._pending_namespaces) and key.partition(":")[0] in self._pending_namespaces
-        )
+        namespaces = self._pending_namespaces.names
+        return key in self._pending.names or (bool(namespaces) and key.partition(":")[0] in namespaces)
 
     def reach(self, stamp: int) -> None:
         """Move the watermark."""
@@ -99,35 +110,43 @@ class Index:
         body = entry.body
         match body:
             case Change():
+                self._pending.newer(body.keys, body, self.stamps)
                 for key in body.keys:
                     self.stamps[key] = entry.stamp
-                    _mark(self._pending, key, entry.stamp, body)
             case Heartbeat():
                 self.liveness.beat(body.read_ms, body.applied_ms, now)
             case Generation():
+                self._pending_namespaces.newer(body.namespaces, body, self.generations.by_namespace)
                 for namespace in body.namespaces:
                     self.generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
-                    _mark(self._pending_namespaces, namespace, entry.stamp, body)
             case Gap() | Poisoned():
                 self.horizon = max(self.horizon, entry.stamp)
         self.reach(entry.stamp)
         self._prune(now)
 
-    def apply_older(self, entry: Entry, now: Now, decided: set[str]) -> None:
-        """Take in the entry just below all that is known, while covering the window backwards.
+    def begin_covering(self) -> None:
+        """From here to ``end_covering``, older entries may come too, newest first."""
+        self._pending.begin_covering()
+        self._pending_namespaces.begin_covering()
 
-        ``decided`` belongs to the caller: the names whose pending state a newer entry has already decided.
-        """
+    def end_covering(self) -> None:
+        self._pending.end_covering()
+        self._pending_namespaces.end_covering()
+
+    def apply_older(self, entry: Entry, now: Now) -> None:
+        """Take in the entry just below all that is known, while covering the window backwards."""
         body = entry.body
         match body:
             case Change():
+                # A replicated change that is not pending says nothing new of the replicas: it is the rule.
+                if body.pending or not body.gtid or self._pending.silent:
+                    self._pending.older(body.keys, body, self.stamps)
                 for key in body.keys:
                     self.stamps.setdefault(key, entry.stamp)
-                    _mark_older(self._pending, key, entry.stamp, body, decided)
             case Generation():
+                self._pending_namespaces.older(body.namespaces, body, self.generations.by_namespace)
                 for namespace in body.namespaces:
                     self.generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
-                    _mark_older(self._pending_namespaces, namespace, entry.stamp, body, decided)
             case Heartbeat() if not self.liveness.read_ms:
                 self.liveness.beat(body.read_ms, body.applied_ms, now)
 
@@ -158,18 +177,3 @@ class Index:
 def replay_horizon(body: Replayed) -> int:
     """Horizon a replay earns: a value filled at f may lack commits back to f minus the replica's lag then (P3)."""
     return stamps.make(min(body.since_ms + REPLAY_SLACK_MS, stamps.MS_MAX))
-
-
-def _mark(pending: dict[str, int], name: str, stamp: int, body: Change | Generation) -> None:
-    """Follow the latest word on whether the replicas have ``name``'s data. A bump (no GTID) says nothing about that."""
-    if body.pending:
-        pending[name] = stamp
-    elif body.gtid or body.settled:
-        pending.pop(name, None)
-
-
-def _mark_older(pending: dict[str, int], name: str, stamp: int, body: Change | Generation, decided: set[str]) -> None:
-    if name not in decided and (body.pending or body.gtid or body.settled):
-        decided.add(name)
-        if body.pending:
-            pending[name] = stamp

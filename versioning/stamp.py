@@ -5,11 +5,14 @@ check on the read path is a comparison of two machine words. Twenty bits of sequ
 signed 64-bit integer (the year 2248); the append script never hands out a sequence above ``SEQUENCE_MAX``.
 """
 
+import re
 from typing import Final
 
 from versioning.errors import StampFormatError
 
 Stamp = int
+
+_CANONICAL: Final = re.compile(r"(0|[1-9][0-9]{0,13})-(0|[1-9][0-9]{0,13})").fullmatch
 
 SEQUENCE_BITS: Final = 20
 SEQUENCE_MAX: Final = (1 << SEQUENCE_BITS) - 1
@@ -28,10 +31,10 @@ def make(ms: int, sequence: int = 0) -> int:
 
 def parse(text: str) -> int:
     """Read ``<ms>-<seq>``; raises StampFormatError on anything else, leading zeros and signs included."""
-    ms, dash, sequence = text.partition("-")
-    if not (dash and _is_canonical(ms) and _is_canonical(sequence)):
+    found = _CANONICAL(text)
+    if found is None:
         raise StampFormatError(text)
-    return make(int(ms), int(sequence))
+    return make(int(found[1]), int(found[2]))
 
 
 def text(stamp: int) -> str:
@@ -40,7 +43,3 @@ def text(stamp: int) -> str:
 
 def ms_of(stamp: int) -> int:
     return stamp >> SEQUENCE_BITS
-
-
-def _is_canonical(digits: str) -> bool:
-    return digits.isascii() and digits.isdigit() and len(digits) <= 14 and (digits == "0" or digits[0] != "0")

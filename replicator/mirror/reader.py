@@ -79,7 +79,7 @@ class OriginReader:
             self._stats.is_connected = 1
             await first_of(self._follow(pushed), self._check())
 
-    async def _follow(self, pushed: AsyncIterator[Entry]) -> None:
+    async def _follow(self, pushed: AsyncIterator[Entry | None]) -> None:
         while True:
             async with asyncio.timeout(self._options.silence_ms / 1000):
                 entry = await anext(pushed, None)

@@ -42,6 +42,7 @@ class World:
     def __init__(self, clock: Clock, stream: MemoryStream, app: FastAPI, client: httpx2.AsyncClient) -> None:
         self.clock = clock
         self.stream = stream
+        self.app = app
         self.client = client
         self.knowledge: Knowledge = app.state.knowledge
         self.watch: SiteWatch = app.state.watch

@@ -1,6 +1,7 @@
 """The follower's shell: it begins again after every kind of break, and never stops for an error."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -12,7 +13,7 @@ from versioning.backends.memory import MemoryStream
 from versioning.backends.redis_stream import RedisStream
 from versioning.client.clock import system_clock
 from versioning.client.follower import PAGE_ENTRIES, Follower
-from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry
+from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
 from versioning.index import Index
 from versioning.verdict import Verdict
 
@@ -64,6 +65,57 @@ async def test_new_entries_are_taken_in_and_told_to_callbacks_in_order(stream, f
     assert told == ids
     assert follower.index.verdict("t:1", ids[0], system_clock()) is Verdict.FRESH
     assert follower.index.verdict("t:1", ids[0] - 1, system_clock()) is Verdict.STALE
+
+
+class Deaf(MemoryStream):
+    """Its pushes are lost while ``is_deaf``; reads go on."""
+
+    is_deaf = False
+    lost = 0
+
+    @contextlib.asynccontextmanager
+    async def subscribe(self, *, silence_ms: int = 0) -> AsyncIterator[AsyncIterator[Entry | None]]:
+        async with super().subscribe(silence_ms=silence_ms) as pushes:
+            yield self._heard(pushes)
+
+    async def _heard(self, pushes: AsyncIterator[Entry | None]) -> AsyncIterator[Entry | None]:
+        async for entry in pushes:
+            if entry is None or not self.is_deaf:
+                yield entry
+            else:
+                self.lost += 1
+
+
+async def test_a_lost_push_is_read_from_the_stream_when_the_next_one_comes() -> None:
+    stream, told = Deaf(now_ms), []
+    follower = Follower(stream, Index())
+    await append(stream, Gap("start"))
+    await follower.start()
+    follower.on_entry.append(lambda entry: told.append(entry.stamp))
+    await until(lambda: follower.stats.is_connected)
+    ids = await append(stream, Change(("t:1",)))
+    await until(lambda: told == ids)
+    stream.is_deaf = True
+    ids += await append(stream, Change(("t:2",)), Change(("t:3",)))
+    await until(lambda: stream.lost == 2)
+    stream.is_deaf = False
+    ids += await append(stream, Change(("t:4",)))
+    await until(lambda: len(told) == len(ids))
+    assert told == ids
+    assert (follower.stats.breaks, follower.stats.reconnects) == (0, 0)
+    await follower.aclose()
+
+
+async def test_pushes_that_do_not_come_are_noticed_and_cost_a_silence_at_most() -> None:
+    stream = Deaf(now_ms)
+    stream.is_deaf = True
+    follower = Follower(stream, Index())
+    await append(stream, Gap("start"))
+    await follower.start()
+    [stamp] = await append(stream, Change(("t:1",)))
+    await until(lambda: follower.index.watermark == stamp and follower.stats.reconnects > 0)
+    assert "nothing is pushed" in follower.stats.last_error
+    await follower.aclose()
 
 
 async def test_a_failover_that_lost_entries_is_a_break_and_what_was_filled_stays_unknown(stream, follower) -> None:

@@ -153,6 +153,14 @@ async def test_subscribers_are_pushed_every_entry_just_as_it_is_read(stream: Str
     assert received == await stream.read_after(stamps.ZERO, count=10)
 
 
+async def test_a_silence_is_told_and_ends_no_subscription(stream: StreamBackend) -> None:
+    async with stream.subscribe(silence_ms=20) as pushed:
+        assert await anext(pushed) is None
+        await stream.append(bump(1))
+        found = [await anext(pushed), await anext(pushed)]
+    assert found == [*await stream.read_after(stamps.ZERO, count=10), None]
+
+
 @pytest.mark.integration
 async def test_version_keys_tell_clients_that_do_not_follow(redis_b) -> None:
     backend = RedisStream.from_url(redis_b.url, version_keys=True)

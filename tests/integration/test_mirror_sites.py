@@ -30,8 +30,9 @@ async def test_what_is_in_stream_b_is_in_the_replica(site: Site, replica_b: Mari
         for number in range(1, 31):
             key = await site.commit(number)
             async for entry in pushed:
-                if isinstance(entry.body, Change) and entry.body.keys == (key,):
+                if entry and isinstance(entry.body, Change) and entry.body.keys == (key,):
                     break
+            assert entry
             assert isinstance(entry.body, Change)
             assert not entry.body.pending
             sql = "SELECT COUNT(*) FROM tracker_web WHERE id = %s"
@@ -161,7 +162,7 @@ async def test_an_entry_crosses_the_wan_once(site: Site, replica_b: MariaDb, rel
         for number in range(1, 21):
             key = await site.commit(number)
             async for entry in pushed:
-                if isinstance(entry.body, Change) and entry.body.keys == (key,):
+                if entry and isinstance(entry.body, Change) and entry.body.keys == (key,):
                     break
             delays_ms.append(time.monotonic() * 1000 - site.appended_ms[key])
     # A second crossing would cost as much again.

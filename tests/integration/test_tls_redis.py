@@ -42,7 +42,9 @@ async def assert_usable(url: str) -> None:
     async with stream.subscribe() as pushed:
         [stamp] = await stream.append(Append((NewEntry("a" * 16, Heartbeat(1)),), clock_ms=1))
         async with asyncio.timeout(DEADLINE_S):
-            assert (await anext(pushed)).stamp == stamp
+            entry = await anext(pushed)
+            assert entry is not None
+            assert entry.stamp == stamp
     assert await values.fill([Fill("a:1", b"x", 60_000)]) == [True]
     await stream.aclose()
     await values.aclose()

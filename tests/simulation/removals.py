@@ -171,7 +171,7 @@ REMOVALS: Final = (
         "P1",
         lambda: [_of(memory, "LOSS_LEAD_MS", 0)],
         Faults(redis_a_failover=10, redis_b_failover=10, clock_step=30),
-        first=50,
+        first=155,
     ),
     Removal(
         "no continuity check in the follower", "P2", _take_without_proof, Faults(redis_b_trim=30, reader_pause=15), 40.0
@@ -188,7 +188,7 @@ REMOVALS: Final = (
     Removal("gate on one of two replicas", "P4", _gate_on_one, _REPLICAS),
     Removal("pending keys are kept for long", "P4", lambda: [_of(Index, "is_pending", _no)], _REPLICAS),
     Removal(
-        "fill stamp read after the load", "P5", _stamp_after_the_load, Faults(load_slow=20, replica_lag=10), first=14
+        "fill stamp read after the load", "P5", _stamp_after_the_load, Faults(load_slow=20, replica_lag=10), first=82
     ),
     Removal("a local copy outlives its fill", "P5", _copy_outlives_its_fill, _REPLICAS),
     Removal("nothing is ever STALE", "P6", _no_stale, CALM),

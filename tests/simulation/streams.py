@@ -117,9 +117,10 @@ def _give(future: "asyncio.Future[Any]", entries: list[Entry]) -> None:
 class Subscription:
     """Entries pushed in order over one line; a cut makes it silent for ever."""
 
-    def __init__(self, server: StreamServer, line: Line) -> None:
+    def __init__(self, server: StreamServer, line: Line, silence_ms: int) -> None:
         self._server = server
         self._line = line
+        self._silence_s = silence_ms / 1000 or None
         self._pushed: deque[Entry | None] = deque()
         self._arrived = asyncio.Event()
         self._next_s = 0.0
@@ -163,10 +164,14 @@ class Subscription:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Entry:
-        while not self._pushed:
-            self._arrived.clear()
-            await self._arrived.wait()
+    async def __anext__(self) -> Entry | None:
+        try:
+            async with asyncio.timeout(self._silence_s):
+                while not self._pushed:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        except TimeoutError:
+            return None
         entry = self._pushed.popleft()
         if entry is None:
             raise UnavailableError("the subscription ended")
@@ -207,8 +212,8 @@ class StreamClient:
         found: StreamState = await self._ask(lambda: at_once(self._server.store.state()))
         return found
 
-    def subscribe(self) -> Any:
-        return Subscription(self._server, self._line)
+    def subscribe(self, *, silence_ms: int = 0) -> Any:
+        return Subscription(self._server, self._line, silence_ms)
 
     async def server_ms(self) -> int:
         found: int = await self._ask(self._server.now_ms)

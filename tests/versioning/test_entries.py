@@ -1,12 +1,27 @@
 import dataclasses
 import json
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Change, Generation, Heartbeat, NewEntry, Origin, Poisoned, decode, encode_body
+from versioning.entries import (
+    Body,
+    Change,
+    Entry,
+    Gap,
+    Generation,
+    Heartbeat,
+    NewEntry,
+    Origin,
+    Poisoned,
+    decode,
+    encode_body,
+    kind_of,
+    read,
+)
 from versioning.errors import CheckpointFormatError, HeaderFormatError
 from versioning.header import SIZE, ValueHeader, pack, unpack
 from versioning.stamp import STAMP_MAX
@@ -54,10 +69,44 @@ def test_a_change_is_encoded_as_the_json_module_would(body: Change, origin: Orig
     ],
 )
 def test_garbage_decodes_to_a_poisoned_entry_that_names_what_is_wrong(kind: str, body: str, named: str) -> None:
-    entry = decode(5, {"t": kind, "n": "nonce", "p": "before", "b": body})
-    assert isinstance(entry.body, Poisoned)
-    assert named in entry.body.reason
-    assert (entry.nonce, entry.previous) == ("nonce", "before")
+    for entry in (
+        decode(5, {"t": kind, "n": "nonce", "p": "before", "b": body}),
+        read(5, kind, "nonce", "before", body.encode(), loads=orjson.loads),
+    ):
+        assert isinstance(entry.body, Poisoned)
+        assert named in entry.body.reason
+        assert (entry.nonce, entry.previous) == ("nonce", "before")
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"keys":["t:\xff"]}', b'{"keys":["t:\\ud800"]}', b'{"keys":["t:1"],"committed_ms":NaN}']
+)
+def test_the_backends_parser_takes_no_key_for_another_one(body: bytes) -> None:
+    """What is no UTF-8 or no JSON is never mended: a mended key would be another key."""
+    assert isinstance(read(5, "change", "n", "p", body, loads=orjson.loads).body, Poisoned)
+
+
+bodies = st.one_of(
+    st.builds(
+        Change,
+        st.lists(st.text(min_size=1), min_size=1).map(tuple),
+        st.text(),
+        st.integers(0, 2**53),
+        st.booleans(),
+        st.booleans(),
+    ),
+    st.builds(Heartbeat, st.integers(0, 2**53), st.integers(0, 2**53)),
+    st.builds(Gap, st.text()),
+)
+
+
+@given(bodies, st.none() | st.builds(Origin, st.text(), st.text(), st.text()))
+def test_both_parsers_read_what_was_written(body: Body, origin: Origin | None) -> None:
+    new = NewEntry("n", body, origin)
+    text = encode_body(new)
+    written = Entry(5, "n", "p", body, origin)
+    assert decode(5, {"t": kind_of(body), "n": "n", "p": "p", "b": text}) == written
+    assert read(5, kind_of(body), "n", "p", text.encode(), loads=orjson.loads) == written
 
 
 @given(st.dictionaries(st.sampled_from("tnpbx"), st.text()))

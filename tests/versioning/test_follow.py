@@ -1,9 +1,11 @@
 """Continuity (P2), recovery by replay (P3) and starting backwards (P8)."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.versioning.world import START_MS, at, beat_at, history, stamp_at
-from versioning.entries import Change, Entry, Gap, Heartbeat, Poisoned, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Poisoned, Replayed
 from versioning.follow import ContinuityError, Follow
 from versioning.index import Index
 from versioning.limits import REPLAY_SLACK_MS
@@ -132,3 +134,47 @@ def test_backwards_the_newest_word_on_pending_wins() -> None:
     assert following(history((1, pending), (2, bump))).index.is_pending("t:1")
     assert not following(history((1, pending), (2, settled), (3, bump))).index.is_pending("t:1")
     assert following(history((1, settled), (2, pending))).index.is_pending("t:1")
+
+
+NAMES = ("t", "u")
+KEYS = ("t:1", "t:2", "u:1")
+WORDS = [
+    {},
+    {"gtid": "0-1-5"},
+    {"gtid": "0-1-5", "pending": True},
+    {"gtid": "0-1-5", "settled": True},
+    {"settled": True},
+]
+changes = st.builds(
+    lambda keys, words: Change(tuple(keys), **words), st.sets(st.sampled_from(KEYS), min_size=1), st.sampled_from(WORDS)
+)
+generations = st.builds(
+    lambda names, words: Generation(tuple(names), 0, 0, "r", **words),
+    st.sets(st.sampled_from(NAMES), min_size=1),
+    st.sampled_from(WORDS),
+)
+
+
+@given(st.lists(changes | generations, min_size=1, max_size=12), st.data())
+def test_whatever_comes_while_the_window_is_covered_the_index_is_that_of_one_who_read_all_forwards(
+    bodies: list[Body], data: st.DataObject
+) -> None:
+    stream = history(*enumerate(bodies))
+    plain = Follow(Index())
+    plain.begin([], NOW)
+    plain.take(stream, NOW)
+    seen = data.draw(st.integers(1, len(stream)), "entries there at the start")
+    follow = Follow(Index())
+    follow.begin(stream[:seen][: -data.draw(st.integers(1, 3), "first page") - 1 : -1], NOW)
+    while follow.wants_older or seen < len(stream):
+        new = data.draw(
+            st.integers(0, len(stream) - seen) if follow.wants_older else st.just(len(stream) - seen), "new"
+        )
+        follow.take(stream[seen : seen + new], NOW)
+        seen += new
+        if follow.wants_older:
+            older = [entry for entry in stream[::-1] if entry.stamp < follow.oldest]
+            follow.take_older(older[: data.draw(st.integers(1, 3), "page")], NOW)
+    assert {key: follow.index.is_pending(key) for key in KEYS} == {key: plain.index.is_pending(key) for key in KEYS}
+    assert follow.index.last_stamps(KEYS) == plain.index.last_stamps(KEYS)
+    assert follow.index.pending_count == plain.index.pending_count

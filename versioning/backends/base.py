@@ -103,10 +103,11 @@ class StreamBackend(Protocol):
 
     async def state(self) -> StreamState: ...
 
-    def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[Entry]]:
+    def subscribe(self, *, silence_ms: int = 0) -> AbstractAsyncContextManager[AsyncIterator[Entry | None]]:
         """Entries pushed as they are appended; some may be missing, so the caller checks continuity.
 
         One link delay from append to here, where ``read_after`` needs up to three. Raises UnavailableError at its end.
+        None says that nothing came for ``silence_ms`` (0: never said).
         """
         ...
 

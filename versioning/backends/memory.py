@@ -129,13 +129,13 @@ class MemoryStream:
         return StreamState(state.last, state.nonce, state.since or stamps.ZERO, state.digest, dict(state.checkpoints))
 
     @asynccontextmanager
-    async def subscribe(self) -> AsyncIterator[AsyncIterator[Entry]]:
+    async def subscribe(self, *, silence_ms: int = 0) -> AsyncIterator[AsyncIterator[Entry | None]]:
         queue: asyncio.Queue[Entry] = asyncio.Queue()
         listener = (asyncio.get_running_loop(), queue)
         with self._lock:
             self._listeners.append(listener)
         try:
-            yield _drain(queue)
+            yield _drain(queue, silence_ms / 1000 or None)
         finally:
             with self._lock:
                 self._listeners.remove(listener)
@@ -170,9 +170,14 @@ class MemoryStream:
             self._history += 1
 
 
-async def _drain(queue: asyncio.Queue[Entry]) -> AsyncIterator[Entry]:
+async def _drain(queue: asyncio.Queue[Entry], silence_s: float | None) -> AsyncIterator[Entry | None]:
     while True:
-        yield await queue.get()
+        try:
+            async with asyncio.timeout(silence_s):
+                entry: Entry | None = await queue.get()
+        except TimeoutError:
+            entry = None
+        yield entry
 
 
 class MemoryValues:

@@ -1,18 +1,23 @@
-"""The follower: the I/O around ``follow.Follow``. Read, hand in, ask again; on any doubt, begin again.
+"""The follower: the I/O around ``follow.Follow``. Cover the window, take what is pushed; on any doubt, begin again.
 
-It never raises out of its task: a Redis that is down, a broken history or a poisoned entry leave the index saying
-UNKNOWN (by lag or by horizon) and are counted and kept as ``last_error`` for status pages and metrics.
+Pushes bring entries sooner and cheaper, no more: Redis writes each entry once, where a blocking read must be asked for
+again every time. What they do not bring is read from the stream.
+
+The follower never raises out of its task: a Redis that is down, a broken history or a poisoned entry leave the index
+saying UNKNOWN (by lag or by horizon) and are counted and kept as ``last_error`` for status pages and metrics.
 """
 
 import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
+from versioning import stamp as stamps
+from versioning.backends.base import AuthenticationError, BackendError, StreamBackend, UnavailableError
 from versioning.client.clock import system_clock
 from versioning.client.pulse import Pulse
 from versioning.entries import Entry, Poisoned
@@ -22,8 +27,14 @@ from versioning.latency import Latencies
 from versioning.liveness import Now
 
 PAGE_ENTRIES: Final = 1_000
-BLOCK_MS: Final = 1_000
-"""Heartbeats come twice a second: a read that stays empty this long is worth a look at the end of the stream."""
+OLDER_ENTRIES: Final = 250
+"""A page of the window: small enough for the processor's cache and the garbage collector's first generation."""
+
+SILENCE_MS: Final = 1_000
+"""Heartbeats come twice a second: a silence of this length is worth a look at the end of the stream."""
+
+FORWARD_S: Final = 0.25
+"""While the window is covered, new entries are read this often: well within the time after which an index lags."""
 
 START_MAX_S: Final = 5.0
 BACKOFF_S: Final = (0.05, 5.0)
@@ -63,6 +74,7 @@ class Follower:
         self._clock = clock
         self._follow = Follow(index)
         self._has_begun = False
+        self._failures = 0
         self._covered = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -87,13 +99,14 @@ class Follower:
             await asyncio.wait((task,), timeout=CANCEL_AGAIN_S)
 
     async def _run(self) -> None:
-        failures = 0
         while True:
             self.pulse.beat()
             try:
-                await self._step()
-                failures = 0
-                self.stats.is_connected = True
+                await self._begin()
+                if self._follow.wants_older:
+                    await self._cover()
+                self._covered.set()
+                await self._follow_on()
             except ContinuityError as error:
                 self._report(error)
                 self.stats.breaks += 1
@@ -104,28 +117,74 @@ class Follower:
                 self._report(error)
                 self.stats.reconnects += 1
                 self.stats.is_connected = False
-                failures += 1
-                pause_s = _backoff_s(failures, error)
+                self._failures += 1
+                pause_s = _backoff_s(self._failures, error)
                 self.pulse.beat(pause_s)
                 await asyncio.sleep(pause_s)
 
-    async def _step(self) -> None:
+    async def _begin(self) -> None:
         if not self._has_begun:
             newest = await self.stream.read_before(None, count=PAGE_ENTRIES)
             self._follow.begin(newest, self._clock())
             self._has_begun = self.stats.is_connected = True
-        if self._follow.wants_older:
-            older = await self.stream.read_before(self._follow.oldest, count=PAGE_ENTRIES)
-            self._follow.take_older(older, self._clock())
-        if self._follow.is_covered:
-            self._covered.set()
-        await self._read_forward(0 if self._follow.wants_older else BLOCK_MS)
 
-    async def _read_forward(self, block_ms: int) -> None:
-        entries = await self.stream.read_after(self.index.watermark, count=PAGE_ENTRIES, block_ms=block_ms)
-        if not entries and block_ms:
+    async def _cover(self) -> None:
+        """Read the window backwards, and forwards now and then. The next page comes while one is taken in."""
+        coming = self._ask_older(self._follow.oldest)
+        read_s = time.monotonic()
+        try:
+            while self._follow.wants_older:
+                self.pulse.beat()
+                page = await coming
+                if page:
+                    coming = self._ask_older(page[-1].stamp)
+                    await asyncio.sleep(0)  # It leaves now, before the work on this one.
+                self._follow.take_older(page, self._clock())
+                if time.monotonic() - read_s > FORWARD_S:
+                    await self._catch_up()
+                    read_s = time.monotonic()
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+    def _ask_older(self, before: int) -> asyncio.Task[list[Entry]]:
+        return asyncio.create_task(self.stream.read_before(before, count=OLDER_ENTRIES))
+
+    async def _follow_on(self) -> None:
+        """Take what is pushed. Pushes may be missing or come late: what does not join on is read from the stream."""
+        async with self.stream.subscribe(silence_ms=SILENCE_MS) as pushes:
+            await self._catch_up()
+            pushed = stamps.ZERO
+            async for entry in pushes:
+                self.pulse.beat()
+                if entry is None:
+                    await self._look()
+                elif self._follow.joins(entry):
+                    self._take([entry])
+                elif entry.stamp > self.index.watermark or entry.stamp <= pushed:
+                    await self._catch_up()
+                pushed = pushed if entry is None else entry.stamp
+
+    async def _look(self) -> None:
+        """Nothing was pushed: is there nothing? A stream that was cut short is silent too, and so is a dead link."""
+        if await self._catch_up():
+            raise UnavailableError("the stream goes on, but nothing is pushed", hint="may the user read the channel?")
+
+    async def _catch_up(self) -> bool:
+        """Read what is above the watermark; return whether there was anything."""
+        page = await self.stream.read_after(self.index.watermark, count=PAGE_ENTRIES)
+        was_behind = bool(page)
+        if not was_behind:
             newest = await self.stream.read_before(None, count=1)
             self._follow.check_tail(newest[0] if newest else None)
+        self._take(page)
+        while len(page) == PAGE_ENTRIES:
+            page = await self.stream.read_after(self.index.watermark, count=PAGE_ENTRIES)
+            self._take(page)
+        self._failures, self.stats.is_connected = 0, True
+        return was_behind
+
+    def _take(self, entries: Sequence[Entry]) -> None:
         self._follow.take(entries, self._clock())
         for entry in entries:
             self._notify(entry)

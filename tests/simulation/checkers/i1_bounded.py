@@ -7,6 +7,7 @@ from replicator.mirror.gate import LATELY_MS
 from tests.simulation import limits
 from tests.simulation.checkers.base import Checker
 from tests.simulation.history import ReadDone
+from tests.simulation.process import BASE_MS
 from versioning.read import Tier
 from versioning.verdict import Verdict
 
@@ -39,6 +40,15 @@ class Bounded(Checker):
     def _bound_s(self, done: ReadDone) -> float:
         if self.world.is_calm and done.asked_s > START_S:
             return CALM_BOUND_S + SPREAD_S * bool(self.world.history.agings)
-        if done.verdict == Verdict.FRESH.value and done.tier != Tier.STALE.value:
+        if done.verdict == Verdict.FRESH.value and done.tier != Tier.STALE.value and not self._is_spreading(done):
             return FRESH_BOUND_S
         return limits.PROMISE_MS / 1000
+
+    def _is_spreading(self, done: ReadDone) -> bool:
+        """A generation that had to wait for a link spreads from its append on, not from its commit: no storm (P9)."""
+        now_ms = BASE_MS + done.asked_s * 1000
+        return any(
+            done.key.partition(":")[0] in body.namespaces
+            and now_ms <= body.start_ms + body.spread_ms + limits.CLOCK_ERROR_MS
+            for _, body in self.world.history.agings
+        )

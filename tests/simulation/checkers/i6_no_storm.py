@@ -13,6 +13,7 @@ from tests.simulation.process import BASE_MS
 from tests.simulation.world import World
 from versioning.limits import DEGRADED_JITTER_MIN
 from versioning.spread import moment_ms
+from versioning.stamp import STAMP_MAX
 
 AGAIN_S = limits.CACHE.degraded_ttl_ms / 1000 * DEGRADED_JITTER_MIN - 1.1
 """The youngest that an unproven value is too old at; a clock may step by a second meanwhile."""
@@ -55,13 +56,15 @@ class NoStorm(Checker):
     def _words(self, begun: LoadBegun) -> tuple[int, int]:
         """Count what its follower has seen: entries that name the key, and generations whose moment has come."""
         history, namespace = self.world.history, begun.key.partition(":")[0]
+        # A follower that begins again forgets between verdict and load: the reason may be any word said so far.
+        watermark = begun.watermark or STAMP_MAX
         now_ms = BASE_MS + int(begun.at_s * 1000) + CLOCKS_MS
         aged = sum(
-            stamp <= begun.watermark
+            stamp <= watermark
             and namespace in body.namespaces
             and moment_ms(begun.key, body.start_ms, body.spread_ms) <= now_ms
             for stamp, body in history.agings
         )
         # Without a fault a change is stamped once: stamped twice, it would be loaded twice.
         named = history.commits_until if self.world.is_calm else history.namings_until
-        return named(begun.key, begun.watermark), aged
+        return named(begun.key, watermark), aged
