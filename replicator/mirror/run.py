@@ -196,8 +196,8 @@ class Mirror:
         if self._writer.is_finishing:
             return
         self._writer.queue.put(entry, self._clock().monotonic_ms)
+        self._board.wake()  # First: the databases are asked while the writer looks at what it has.
         self._writer.wake()
-        self._board.wake()
 
     def _next_target(self, has: Callable[[str], bool]) -> Target:
         return self._writer.next_target(has)
