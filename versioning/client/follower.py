@@ -129,26 +129,15 @@ class Follower:
             self._has_begun = self.stats.is_connected = True
 
     async def _cover(self) -> None:
-        """Read the window backwards, and forwards now and then. The next page comes while one is taken in."""
-        coming = self._ask_older(self._follow.oldest)
+        """Read the window backwards, and forwards now and then."""
         read_s = time.monotonic()
-        try:
-            while self._follow.wants_older:
-                self.pulse.beat()
-                page = await coming
-                if page:
-                    coming = self._ask_older(page[-1].stamp)
-                    await asyncio.sleep(0)  # It leaves now, before the work on this one.
-                self._follow.take_older(page, self._clock())
-                if time.monotonic() - read_s > FORWARD_S:
-                    await self._catch_up()
-                    read_s = time.monotonic()
-        finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
-
-    def _ask_older(self, before: int) -> asyncio.Task[list[Entry]]:
-        return asyncio.create_task(self.stream.read_before(before, count=OLDER_ENTRIES))
+        while self._follow.wants_older:
+            self.pulse.beat()
+            older = await self.stream.read_before(self._follow.oldest, count=OLDER_ENTRIES)
+            self._follow.take_older(older, self._clock())
+            if time.monotonic() - read_s > FORWARD_S:
+                await self._catch_up()
+                read_s = time.monotonic()
 
     async def _follow_on(self) -> None:
         """Take what is pushed. Pushes may be missing or come late: what does not join on is read from the stream."""

@@ -34,9 +34,10 @@ class NoStorm(Checker):
             return
         who = "all processes" if self.world.is_calm else begun.reader
         by: Hashable = (begun.key,) if self.world.is_calm else (begun.reader, begun.incarnation, begun.key)
-        words = self._words(begun)
+        # A follower that begins again forgets between verdict and load: the reason may be any word said so far.
+        words = self._words(begun, begun.watermark or STAMP_MAX)
         last_s, last_words = self._last.get(by, (-AGAIN_S, (-1, -1)))
-        self._last[by] = (begun.at_s, words)
+        self._last[by] = (begun.at_s, self._words(begun, begun.watermark))
         if words == last_words and begun.at_s - last_s < AGAIN_S:
             self.violate(
                 f"{begun.reader} loads {begun.key}, which {who} loaded {begun.at_s - last_s:.3f} s ago, "
@@ -53,11 +54,9 @@ class NoStorm(Checker):
             body.pending and namespace in body.namespaces for _, body in history.agings[-3:]
         )
 
-    def _words(self, begun: LoadBegun) -> tuple[int, int]:
-        """Count what its follower has seen: entries that name the key, and generations whose moment has come."""
+    def _words(self, begun: LoadBegun, watermark: int) -> tuple[int, int]:
+        """Count what was said up to the watermark: entries that name the key, and generations whose moment has come."""
         history, namespace = self.world.history, begun.key.partition(":")[0]
-        # A follower that begins again forgets between verdict and load: the reason may be any word said so far.
-        watermark = begun.watermark or STAMP_MAX
         now_ms = BASE_MS + int(begun.at_s * 1000) + CLOCKS_MS
         aged = sum(
             stamp <= watermark
