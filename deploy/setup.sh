@@ -101,7 +101,7 @@ install_python_packages() {
   say "installing the Python packages of pyproject.toml into $venv"
   if ! $venv/bin/python -c 'import pip' 2>/dev/null; then "$python" -m venv --clear $venv; fi
   if [ "$with_tests" = yes ]; then
-    extras=(--group test)
+    extras=(--group test --group bench)
     stamp="$stamp tests"
   fi
   $venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'

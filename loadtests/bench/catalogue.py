@@ -12,16 +12,16 @@ MODULES: Final = {
     "r3-redis-hit-async": "loadtests.bench.r03_redis_hit_async",
     "r4-concurrent-reads": "loadtests.bench.r04_concurrent_reads",
     "r5-get-many": "loadtests.bench.r05_get_many",
+    "r6-one-row-transactions": "loadtests.bench.r06_one_row_transactions",
+    "r7-bulk-rows": "loadtests.bench.r07_bulk_rows",
+    "r8-propagation": "loadtests.bench.r08_propagation",
+    "r8-propagation-wan": "loadtests.bench.r08_propagation_wan",
     "r9-lookup-http": "loadtests.bench.r09_lookup_http",
     "r10-batch-http": "loadtests.bench.r10_batch_http",
     "r11-index": "loadtests.bench.r11_index",
     "r12-fan-out": "loadtests.bench.r12_fan_out",
     "r13-hot-key": "loadtests.bench.r13_hot_key",
     "r14-write-path": "loadtests.bench.r14_write_path",
-    "r6-one-row-transactions": "loadtests.bench.r06_one_row_transactions",
-    "r7-bulk-rows": "loadtests.bench.r07_bulk_rows",
-    "r8-propagation": "loadtests.bench.r08_propagation",
-    "r8-propagation-wan": "loadtests.bench.r08_propagation_wan",
 }
 """Each has one constant, ``BENCHMARK``."""
 

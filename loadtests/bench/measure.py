@@ -23,9 +23,12 @@ class Verdict:
     is_reached: bool
 
 
-def measure(benchmark: Benchmark, *, seconds: float, rounds: int, say: Callable[[str], None]) -> Samples:
+def measure(
+    benchmark: Benchmark, *, seconds: float, rounds: int, say: Callable[[str], None], ours_only: bool = False
+) -> Samples:
     """Take one sample of each contender per round; ``seconds`` are for one sample. A first, short round warms up."""
-    with benchmark.open() as contenders:
+    with benchmark.open() as found:
+        contenders = found[:1] if ours_only else found
         samples: dict[str, list[Sample]] = {contender.name: [] for contender in contenders}
         for contender in contenders:
             contender.measure(min(seconds, 0.2))
