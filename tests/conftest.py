@@ -7,12 +7,14 @@ machine skips the test locally and fails it in CI.
 
 import gc
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from xdist.scheduler import LoadGroupScheduling
 
 from deploy.simulation import mariadb as mariadb_server
@@ -41,6 +43,16 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
     by_group = scheduler._split_scope
     scheduler._split_scope = lambda nodeid: "browser" if nodeid.startswith("tests/browser/") else by_group(nodeid)
     return scheduler
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command run inside a test sends the logs to a stderr that ends with it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:], root.level = handlers, level
 
 
 def require(missing: str | None) -> None:

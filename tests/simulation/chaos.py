@@ -117,7 +117,7 @@ def _wan_slow(world: World, op: Op) -> None:
 
 
 def _push_lost(world: World, op: Op) -> None:
-    world.stream_a.loses_push = True
+    _one_of((world.stream_a, world.stream_b), op.pick).loses_push = True
 
 
 def _answers_lost(world: World, op: Op) -> None:

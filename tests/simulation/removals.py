@@ -71,7 +71,7 @@ def _take_without_proof() -> Sequence[Any]:
         for entry in entries:
             take(self, [replace(entry, previous=self._nonce)], now)
 
-    return [_of(Follow, "take", blind), _of(Follow, "check_tail", _nothing)]
+    return [_of(Follow, "take", blind), _of(Follow, "joins", _yes), _of(Follow, "check_tail", _nothing)]
 
 
 def _claim_without_replay() -> Sequence[Any]:
@@ -173,9 +173,7 @@ REMOVALS: Final = (
         Faults(redis_a_failover=10, redis_b_failover=10, clock_step=30),
         first=155,
     ),
-    Removal(
-        "no continuity check in the follower", "P2", _take_without_proof, Faults(redis_b_trim=30, reader_pause=15), 40.0
-    ),
+    Removal("no continuity check in the follower", "P2", _take_without_proof, Faults(push_lost=20), 40.0),
     Removal(
         "no continuity check in the mirror",
         "P2",
