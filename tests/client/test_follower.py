@@ -113,6 +113,9 @@ async def test_pushes_that_do_not_come_are_noticed_and_cost_a_silence_at_most() 
     await append(stream, Gap("start"))
     await follower.start()
     [stamp] = await append(stream, Change(("t:1",)))
+    await until(lambda: follower.index.watermark == stamp)
+    assert follower.stats.reconnects == 0, "a loop that was busy finds its pushes late"
+    [stamp] = await append(stream, Change(("t:1",)))
     await until(lambda: follower.index.watermark == stamp and follower.stats.reconnects > 0)
     assert "nothing is pushed" in follower.stats.last_error
     await follower.aclose()

@@ -143,21 +143,20 @@ class Follower:
         """Take what is pushed. Pushes may be missing or come late: what does not join on is read from the stream."""
         async with self.stream.subscribe(silence_ms=SILENCE_MS) as pushes:
             await self._catch_up()
-            pushed = stamps.ZERO
+            pushed, unpushed = stamps.ZERO, 0
             async for entry in pushes:
                 self.pulse.beat()
                 if entry is None:
-                    await self._look()
-                elif self._follow.joins(entry):
+                    # Is there nothing? A stream that was cut short is silent too, and so is a dead link.
+                    unpushed = unpushed + 1 if await self._catch_up() else 0
+                    _check_pushes(unpushed)
+                    continue
+                unpushed = 0
+                if self._follow.joins(entry):
                     self._take([entry])
                 elif entry.stamp > self.index.watermark or entry.stamp <= pushed:
                     await self._catch_up()
-                pushed = pushed if entry is None else entry.stamp
-
-    async def _look(self) -> None:
-        """Nothing was pushed: is there nothing? A stream that was cut short is silent too, and so is a dead link."""
-        if await self._catch_up():
-            raise UnavailableError("the stream goes on, but nothing is pushed", hint="may the user read the channel?")
+                pushed = entry.stamp
 
     async def _catch_up(self) -> bool:
         """Read what is above the watermark; return whether there was anything."""
@@ -194,6 +193,12 @@ class Follower:
         if str(error) != self.stats.last_error:
             self.stats.last_error = str(error)
             _log.warning("%s", error)
+
+
+def _check_pushes(unpushed: int) -> None:
+    """Once may be a loop that was busy for a while, and whose pushes wait in the socket."""
+    if unpushed > 1:
+        raise UnavailableError("the stream goes on, but nothing is pushed", hint="may the user read the channel?")
 
 
 def _backoff_s(failures: int, error: BackendError) -> float:
