@@ -45,22 +45,32 @@ async def _cache_info(world: World, name: str) -> dict[str, Any]:
 
 async def redis_commands_per_read(world: World) -> float:
     """Start one more ToC, whose memory is empty, and count what its reads cost Redis B while nothing is written."""
+    others = _connections(world.redis_b)  # The audit looks at values too.
     await asyncio.to_thread(world.start_toc, PROBE)
-    with Monitor(world.redis_b, "tracker_web:") as monitor:
+    with Monitor(world.redis_b, "tracker_web:", ignored=others) as monitor:
         async with Client(world.http_ports[PROBE], world.client_context) as client:
             answers = [await client.get(f"/trackers/{number}") for number in range(1, TRACKERS + 1)]
     served = sum(answer.headers.get("x-stampline-tier") == "redis" for answer in answers)
     return monitor.commands / served if served else float("inf")
 
 
+def _connections(server: RedisServer) -> frozenset[str]:
+    with server.client(decode_responses=True) as client:
+        return frozenset(str(found["addr"]) for found in client.client_list())
+
+
 class Monitor:
-    """Counts commands that clients send to a Redis and that hold one of the texts, and not what a script runs."""
+    """Counts commands that clients send to a Redis and that hold one of the texts, and not what a script runs.
+
+    ``ignored``: connections, as ``host:port``, whose commands do not count.
+    """
 
     END = "stampline-monitor-end"
 
-    def __init__(self, server: RedisServer, *texts: str) -> None:
+    def __init__(self, server: RedisServer, *texts: str, ignored: frozenset[str] = frozenset()) -> None:
         self._server = server
         self._texts = texts
+        self._ignored = ignored
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._count, daemon=True)
         self.commands = 0
@@ -81,4 +91,6 @@ class Monitor:
             for seen in monitor.listen():
                 if self.END in seen["command"]:
                     return
-                self.commands += seen["client_type"] != "lua" and any(text in seen["command"] for text in self._texts)
+                is_sent = seen["client_type"] != "lua"
+                is_counted = f"{seen['client_address']}:{seen['client_port']}" not in self._ignored
+                self.commands += is_sent and is_counted and any(text in seen["command"] for text in self._texts)
