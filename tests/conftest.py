@@ -20,6 +20,7 @@ from xdist.scheduler import LoadGroupScheduling
 from deploy.simulation import mariadb as mariadb_server
 from deploy.simulation import mysql56 as mysql56_server
 from deploy.simulation import redis_server
+from deploy.simulation.certificates import Authority
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.processes import ProcessGroup
@@ -207,6 +208,12 @@ def redis_cluster(_redis_cluster: RedisCluster) -> RedisCluster:
     for node in _redis_cluster.nodes:
         node.flush()
     return _redis_cluster
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A CA of the module's own, which issues certificates on demand."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

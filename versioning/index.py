@@ -54,10 +54,6 @@ class Index:
     def pending_count(self) -> int:
         return len(self._pending.names) + len(self._pending_namespaces.names)
 
-    @property
-    def pending_keys(self) -> Iterable[str]:
-        return self._pending.names
-
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
         if fill_stamp < self.stamps.get(key, 0):
             return Verdict.STALE

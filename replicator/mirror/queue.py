@@ -206,7 +206,8 @@ class MirrorQueue:
                 bodies.append((body, item.position.origin(self._dc)))
                 keys += item.keys_count
             position, taken, last = item.position, taken + 1, body
-        return Released(tuple(bodies), position, taken, beat, ends_with_heartbeat=last is beat is not None, held=held)
+        ends_with_heartbeat = beat is not None and last is beat
+        return Released(tuple(bodies), position, taken, beat, ends_with_heartbeat=ends_with_heartbeat, held=held)
 
     @property
     def floor(self) -> MirrorPosition:

@@ -176,10 +176,8 @@ class Mirror:
             return resume
 
     def _begin(self, resume: Resume, *, is_outdated: bool) -> None:
-        writer, queue = (
-            self._writer,
-            MirrorQueue(self._options.origin_dc, resume.position, is_torn=self._target.state.is_torn),
-        )
+        writer = self._writer
+        queue = MirrorQueue(self._options.origin_dc, resume.position, is_torn=self._target.state.is_torn)
         if resume.break_name:
             self._stats.count_break(resume.break_name)
             log.warning("mirror_resumed", after=resume.position.encode(), name=resume.break_name, gap=resume.gap)

@@ -9,7 +9,7 @@ from versioning.client.clock import ticks_of
 from versioning.client.hit import TOUCHED, Hit, make_hit, make_hits
 from versioning.client.local import LocalCache
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, ReadBody
-from versioning.held import hold
+from versioning.held import Held, hold
 from versioning.index import Index
 from versioning.liveness import Now
 from versioning.options import CacheOptions
@@ -108,7 +108,8 @@ def test_a_wall_clock_set_back_makes_nothing_younger() -> None:
     assert hit(KEY) is None
 
 
-def test_what_is_hit_often_stays() -> None:
+def full_world() -> tuple[World, Held]:
+    """The local cache is full, and KEY would be the next to go."""
     world = World()
     world.apply(0, Heartbeat(START_MS))
     world.fill(0, stamp_at(0))
@@ -116,6 +117,11 @@ def test_what_is_hit_often_stays() -> None:
     assert held is not None
     for number in range(3):
         world.local.put(f"t:other{number}", held)
+    return world, held
+
+
+def test_what_is_hit_often_stays() -> None:
+    world, held = full_world()
     for _ in range(TOUCHED):
         assert served(world)
     world.local.put("t:newest", held)
@@ -124,13 +130,7 @@ def test_what_is_hit_often_stays() -> None:
 
 
 def test_what_is_hit_often_together_with_others_stays_too() -> None:
-    world = World()
-    world.apply(0, Heartbeat(START_MS))
-    world.fill(0, stamp_at(0))
-    held = world.local.find(KEY)
-    assert held is not None
-    for number in range(3):
-        world.local.put(f"t:other{number}", held)
+    world, held = full_world()
     for _ in range(TOUCHED):
         assert list(world.hits((KEY, "t:none"))) == [KEY]
     world.local.put("t:newest", held)

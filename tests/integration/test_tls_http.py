@@ -29,11 +29,6 @@ class TlsRole(Role):
         return http.client.HTTPSConnection(LOOPBACK, self.port, timeout=DEADLINE_S, context=client_context(files))
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture
 def served(authority: Authority, tmp_path: Path) -> Certificate:
     files = Certificate(*(tmp_path / name for name in ("ca.pem", "service.pem", "service.key")))
