@@ -1,5 +1,6 @@
 """What a read plan asks of its shell, and what the shell may answer. The order of duties is in ``readplan``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -14,9 +15,10 @@ class GetValues:
 
 @dataclass(frozen=True, slots=True)
 class TryLeases:
-    """Answer: a bool for each key, or FAILED."""
+    """Answer: for each key whether the lease is ours, or the value stored meanwhile; or FAILED."""
 
-    keys: tuple[str, ...]
+    seen: Mapping[str, bytes]
+    """Key to the header of the value that was judged, empty for none."""
     token: str
     ttl_ms: int
 

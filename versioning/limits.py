@@ -48,3 +48,7 @@ GENERATION_SPREAD_MS: Final = 30_000
 
 SPREAD_MAX_MS: Final = DEGRADED_TTL_MS
 """A spread delays staleness detection by itself, so it counts against the 300 s promise."""
+
+COLD_MS: Final = 30_000
+"""A key that a process has not read for this long, and that did not change, is loaded without a lease: of 300 processes
+with a load of 20 ms, another one loads it at the same time once in five loads at most."""

@@ -10,7 +10,7 @@ from versioning.budget import LoadBudget
 from versioning.errors import HeaderFormatError
 from versioning.held import Held, hold
 from versioning.index import Index
-from versioning.limits import DEGRADED_JITTER_MIN
+from versioning.limits import COLD_MS, DEGRADED_JITTER_MIN
 from versioning.liveness import Now
 from versioning.options import CacheOptions
 from versioning.read import Counters, Read, Tier
@@ -28,6 +28,9 @@ class Serializer(Protocol):
 
 class LocalValues(Protocol):
     """The cache inside the process."""
+
+    @property
+    def remembers_since_ms(self) -> int: ...
 
     def find(self, key: str) -> Held | None: ...
 
@@ -129,6 +132,18 @@ class Reading:
 
     def _is_young(self, key: str, held: Held, now: Now) -> bool:
         return held.is_younger(scaled(key, self.options.degraded_ttl_ms, DEGRADED_JITTER_MIN), now)
+
+    def is_cold(self, key: str, now: Now) -> bool:
+        """Whether others are not likely to load the key at this moment, given that Redis does not have it.
+
+        No change of it is known, and this process, which remembers what it has read, did not read it lately.
+        """
+        return (
+            self.local.find(key) is None
+            and now.monotonic_ms - self.local.remembers_since_ms >= COLD_MS
+            and self.index.last_stamp(key) == stamps.ZERO
+            and self.index.verdict(key, self.index.watermark, now) is Verdict.FRESH
+        )
 
     def still_usable(self, keys: Iterable[str]) -> dict[str, Held]:
         """Return what the local cache holds and P5 has not ended, whatever its verdict."""

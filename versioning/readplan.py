@@ -5,10 +5,11 @@ A plan is a generator. It yields effects, one at a time, and is sent what came o
 
 1. ``GetValues`` from Redis, which the shell may have done already: it serves plain hits by itself. What may be served
    is served: FRESH, or UNKNOWN and young.
-2. ``TryLeases`` for the rest. Whoever gets a lease looks again first: another process may have filled the value and
-   given the lease back since step 1, and one change means one load.
-3. ``Load`` with the lease; the fill stamp and the fill time are read BEFORE it begins.
-4. ``FillValues``, which also gives the lease back; ``ReleaseLeases`` where there is nothing to fill.
+2. ``TryLeases`` for the rest, which also looks again: another process may have filled the value and given the lease
+   back since step 1, and one change means one load. A cold key (``Reading.is_cold``) needs no lease: it would cost a
+   command for each of the many keys that are read once in a while, to save a load that hardly ever happens.
+3. ``Load``; the fill stamp and the fill time are read BEFORE it begins.
+4. ``FillValues``, which also gives the leases back; ``ReleaseLeases`` where there is nothing to fill.
 5. Who did not get the lease: the superseded value where that is allowed and somebody waits for it, else ``Wait`` and
    step 1 again, up to ``lease_wait_ms``, and then a load without lease.
 
@@ -84,9 +85,8 @@ class _Refill:
             missing = self._take(self._keys, looked)
         reading.counters.misses += len(missing)
         while missing and not self._is_redis_down:
-            leased = yield from self._try_leases(missing)
-            yield from self._refill_leased(leased)
-            missing = tuple(key for key in missing if key not in leased)
+            yield from self._refill(missing)
+            missing = self._without_read(missing)
             if self._is_awaited:
                 missing = self._without_superseded(missing)
             left_ms = self._deadline_ms - reading.clock().monotonic_ms
@@ -114,7 +114,7 @@ class _Refill:
             reading.counters.budget_waits += 1
             yield Wait(min(reading.budget.wait_ms(), left_ms))
         reading.counters.unleased_loads += 1
-        yield from self._load(keys, "")
+        yield from self._load(keys)
         return self._reads
 
     def _read_redis(self, keys: tuple[str, ...]) -> Generator[Effect, Any, tuple[str, ...]]:
@@ -135,6 +135,9 @@ class _Refill:
             self._judged[key] = data
             if (held := reading.take_in(data, now)) is not None:
                 self._take_held(key, held, now)
+        return self._without_read(keys)
+
+    def _without_read(self, keys: Iterable[str]) -> tuple[str, ...]:
         return tuple(key for key in keys if key not in self._reads)
 
     def _take_held(self, key: str, held: Held, now: Now) -> None:
@@ -147,33 +150,35 @@ class _Refill:
         if key not in self._old or self._old[key].fill_ms < held.fill_ms:
             self._old[key] = held
 
-    def _try_leases(self, keys: tuple[str, ...]) -> Generator[Effect, Any, tuple[str, ...]]:
-        """Return the keys we may load now: with their lease, and with a place in the load budget."""
+    def _refill(self, keys: tuple[str, ...]) -> Generator[Effect, Any, None]:
+        """Load those keys that are ours to load, in one load that has a place in the load budget."""
         reading = self._reading
-        if not reading.budget.take(reading.clock().monotonic_ms):
+        now = reading.clock()
+        if not reading.budget.take(now.monotonic_ms):
             reading.counters.budget_waits += 1
+            return
+        cold = tuple(key for key in keys if key not in self._judged and reading.is_cold(key, now))
+        leased = yield from self._try_leases(tuple(key for key in keys if key not in cold))
+        if (cold or leased) and not self._is_redis_down:
+            yield from self._load(cold + leased, leased)
+        else:
+            reading.budget.give_back()
+
+    def _try_leases(self, keys: tuple[str, ...]) -> Generator[Effect, Any, tuple[str, ...]]:
+        """Return the keys whose lease we have; serve what somebody has filled meanwhile."""
+        if not keys:
             return ()
-        answer = yield TryLeases(keys, self._token, reading.options.lease_ttl_ms)
+        seen = {key: self._judged.get(key, b"")[: header.SIZE] for key in keys}
+        answer = yield TryLeases(seen, self._token, self._reading.options.lease_ttl_ms)
         if answer is FAILED:
             self._note_failure()
-            answer = [False] * len(keys)
-        leased = tuple(key for key, is_granted in zip(keys, answer, strict=True) if is_granted)
-        if not leased:
-            reading.budget.give_back()
-        return leased
+            return ()
+        answers = dict(zip(keys, answer, strict=True))
+        filled = {key: data for key, data in answers.items() if isinstance(data, bytes)}
+        self._take(tuple(filled), filled)
+        return tuple(key for key, granted in answers.items() if granted is True)
 
-    def _refill_leased(self, keys: tuple[str, ...]) -> Generator[Effect, Any, None]:
-        if not keys:
-            return
-        missing = yield from self._read_redis(keys)
-        if missing:
-            yield from self._load(missing, self._token)
-        else:
-            self._reading.budget.give_back()
-        if filled := tuple(key for key in keys if key not in missing):
-            yield from self._release(filled)
-
-    def _load(self, keys: tuple[str, ...], token: str) -> Generator[Effect, Any, None]:
+    def _load(self, keys: tuple[str, ...], leased: tuple[str, ...] = ()) -> Generator[Effect, Any, None]:
         reading = self._reading
         # The watermark first: a key that becomes pending between the two lines is then provisional without need. The
         # other way round it would be taken for settled at a stamp that already covers the pending entry (I2).
@@ -187,11 +192,11 @@ class _Refill:
             datas = {key: self._packed(key, heads[key], values.get(key)) for key in keys}
         except BaseException:
             reading.counters.load_errors += 1
-            if token:
-                yield from self._release(keys)
+            if leased:
+                yield from self._release(leased)
             raise
         reading.counters.loads += 1
-        yield from self._fill([(key, datas[key], heads[key]) for key in keys], token)
+        yield from self._fill([(key, datas[key], heads[key]) for key in keys], self._token if leased else "")
 
     def _values_of(self, loaded: Any) -> Mapping[str, Any]:
         if isinstance(loaded, Raised):

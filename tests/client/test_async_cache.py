@@ -9,6 +9,7 @@ import pytest
 
 from tests.client.worlds import CountedValues, World, until
 from versioning import AsyncVersionedCache, CacheOptions, LoadFailedError, Tier, Verdict
+from versioning.backends.base import UnavailableError
 from versioning.keys import KeyFormatError
 
 KEY = "t:1"
@@ -76,9 +77,9 @@ async def test_a_hit_sends_nothing_and_a_read_of_redis_one_command(
     cache: AsyncVersionedCache, world: World, values: CountedValues
 ) -> None:
     await cache.get(KEY, returning(1))
-    assert values.commands == ["get", "try_lease", "get", "fill"]
+    assert values.commands == ["get", "try_lease", "fill"]
     await cache.get(KEY, never)
-    assert len(values.commands) == 4
+    assert len(values.commands) == 3
     other_values = CountedValues(world.values)
     async with AsyncVersionedCache(stream=world.stream, values=other_values) as other:
         assert await other.get(KEY, never) == 1
@@ -180,6 +181,25 @@ async def test_the_superseded_value_is_served_to_all_while_it_is_refilled_once(w
         await until(lambda: cache.peek(KEY) == "new")
 
 
+async def test_a_reader_whose_look_failed_is_served_what_was_loaded_meanwhile(
+    cache: AsyncVersionedCache, values: CountedValues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_looking, is_lost = asyncio.Event(), asyncio.Event()
+
+    async def get_and_lose(key: str) -> bytes | None:
+        is_looking.set()
+        await is_lost.wait()
+        raise UnavailableError("no answer in time")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(values, "get", get_and_lose)
+        unlucky = asyncio.create_task(cache.get(KEY, never))
+        await is_looking.wait()
+    assert await cache.get(KEY, returning(1)) == 1
+    is_lost.set()
+    assert await unlucky == 1
+
+
 async def test_many_keys_are_read_at_once_and_only_what_misses_is_loaded(
     cache: AsyncVersionedCache, values: CountedValues
 ) -> None:
@@ -193,7 +213,7 @@ async def test_many_keys_are_read_at_once_and_only_what_misses_is_loaded(
 
     assert await cache.get_many([KEY, "t:2", "t:3", KEY], load) == {KEY: 1, "t:2": 2, "t:3": None}
     assert asked == [("t:2", "t:3")]
-    assert values.commands == ["get_many", "try_lease", "get_many", "fill"]
+    assert values.commands == ["get_many", "try_lease", "fill"]
 
 
 async def test_many_keys_join_a_refill_that_is_under_way(cache: AsyncVersionedCache) -> None:
@@ -266,7 +286,7 @@ async def test_closing_ends_loads_that_hang_and_tells_their_readers(
     await cache.aclose()
     with pytest.raises(LoadFailedError):
         await reader
-    assert world.values.try_lease([KEY], "next", 1_000) == [True]
+    assert world.values.try_lease({KEY: b""}, "next", 1_000) == [True]
 
 
 @pytest.mark.parametrize("key", ["", "without-namespace", "t:with space", "t:" + "x" * 511])

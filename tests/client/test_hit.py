@@ -41,7 +41,7 @@ class World:
         self.at_ms = 0
         self.index = Index(max_lag_ms=MAX_LAG_MS)
         self.index.horizon = stamp_at(0)
-        self.local, self.counters = LocalCache(4), Counters()
+        self.local, self.counters = LocalCache(4, lambda: self.at_ms), Counters()
         seen = (self.index, self.local, self.counters, ticks_of(self.now), lambda: self.now().ms)
         self.hit: Hit = make_hit(*seen)
         self.hits = make_hits(*seen)

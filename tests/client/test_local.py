@@ -1,13 +1,20 @@
 """The cache inside the process: bounded, and what is used stays."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from versioning.client.local import LocalCache
 from versioning.held import Held
 
 HELD = Held("value", 1, 0, 0, 0, 0)
 
 
+def never() -> int:
+    return 0
+
+
 def test_the_least_used_goes_first_and_what_is_read_often_stays() -> None:
-    local = LocalCache(3)
+    local = LocalCache(3, never)
     for key in ("t:hot", "t:1", "t:2"):
         local.put(key, HELD)
     local.touch("t:hot")
@@ -18,10 +25,23 @@ def test_the_least_used_goes_first_and_what_is_read_often_stays() -> None:
 
 
 def test_a_forked_child_begins_empty_with_a_lock_of_its_own() -> None:
-    local = LocalCache(3)
+    local = LocalCache(3, never)
     local.put("t:1", HELD)
     local._lock.acquire()
     local.after_fork()
     local.put("t:2", HELD)
     assert local.find("t:1") is None
     assert local.find("t:2") is HELD
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 12)), max_size=40), st.integers(2, 10))
+def test_what_was_put_since_it_remembers_is_held(batches: list[tuple[int, int]], max_entries: int) -> None:
+    now_ms = 0
+    local = LocalCache(max_entries, lambda: now_ms)
+    put_ms: dict[str, int] = {}
+    for passed_ms, size in batches:
+        now_ms += passed_ms
+        fresh = {f"t:{len(put_ms) + number}": HELD for number in range(size)}
+        put_ms |= dict.fromkeys(fresh, now_ms)
+        local.put_many(fresh)
+        assert {key for key, at_ms in put_ms.items() if at_ms > local.remembers_since_ms} <= local.held.keys()

@@ -3,10 +3,10 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from versioning.backends.base import Append, UnavailableError
+from versioning.backends.base import Answer, Append, UnavailableError
 from versioning.backends.memory import AsyncMemoryValues, MemoryStream, MemoryValues
 from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry
 
@@ -42,9 +42,9 @@ class CountedValues(AsyncMemoryValues):
         self._note("get_many")
         return await super().get_many(keys)
 
-    async def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
+    async def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]:
         self._note("try_lease")
-        return await super().try_lease(keys, token, ttl_ms)
+        return await super().try_lease(seen, token, ttl_ms)
 
     async def fill(self, fills: Sequence[Any]) -> list[bool]:
         self._note("fill")

@@ -1,4 +1,4 @@
-"""Reads that go past redis-py's client: a reply never reaches another reader, whatever happens to the connection."""
+"""Commands that go past redis-py's client: a reply never reaches another reader, whatever happens to the connection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -84,6 +84,12 @@ async def test_an_error_for_one_key_leaves_the_connection_to_the_others(values: 
     assert readers(server) == 1
 
 
+async def test_an_error_among_many_replies_is_raised_and_the_others_are_read(values: Values) -> None:
+    with pytest.raises(BackendError, match="WRONGTYPE"):
+        await values("try_lease", {"t:hash": b"", key(1): text(1)}, "token", 60_000)
+    assert await values("get", key(2)) == text(2)
+
+
 @pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
 async def test_a_reply_that_came_too_late_is_nobodys(flavour: Any, server: RedisServer) -> None:
     values = Values(flavour.from_url(server.url, timeout_ms=IMPATIENT_MS))
@@ -117,7 +123,8 @@ def test_threads_get_their_own_replies_and_leave_connections_for_the_writes(
     with ThreadPoolExecutor(8) as pool:
         numbers = [number % len(NUMBERS) for number in range(2_000)]
         assert list(pool.map(values.get, map(key, numbers))) == [text(number) for number in numbers]
-        assert list(pool.map(lambda _: values.try_lease([key(1)], "token", 60_000), range(5))).count([True]) == 1
+        seen = {key(1): text(1)}
+        assert list(pool.map(lambda n: values.try_lease(seen, f"{n}", 60_000), range(5))).count([True]) == 1
     values.close()
     assert readers(server) == 0
 

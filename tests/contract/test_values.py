@@ -11,7 +11,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, Fill, UnavailableError
 from versioning.backends.memory import AsyncMemoryValues, MemoryValues
 from versioning.backends.redis_values import AsyncRedisValues, RedisValues
-from versioning.header import ValueHeader, pack
+from versioning.header import SIZE, ValueHeader, pack
 
 TOKEN, OTHER = "token", "other"
 
@@ -58,29 +58,61 @@ async def test_filled_values_are_read_one_by_one_and_together(values: Values) ->
     assert await values("get_many", ["t:2", "t:0", "t:1"]) == [value(6), None, value(5)]
 
 
+NONE = b""
+
+
 async def test_a_lease_is_granted_to_one_until_it_is_given_back(values: Values) -> None:
-    assert await values("try_lease", ["t:1"], TOKEN, 60_000) == [True]
-    assert await values("try_lease", ["t:1", "t:2"], OTHER, 60_000) == [False, True]
+    assert await values("try_lease", {"t:1": NONE}, TOKEN, 60_000) == [True]
+    assert await values("try_lease", {"t:1": NONE, "t:2": NONE}, OTHER, 60_000) == [False, True]
     await values("release", ["t:1"], OTHER)
-    assert await values("try_lease", ["t:1"], OTHER, 60_000) == [False]
+    assert await values("try_lease", {"t:1": NONE}, OTHER, 60_000) == [False]
     await values("release", ["t:1"], TOKEN)
-    assert await values("try_lease", ["t:1"], OTHER, 60_000) == [True]
+    assert await values("try_lease", {"t:1": NONE}, OTHER, 60_000) == [True]
+
+
+async def test_who_asks_again_for_a_lease_that_is_its_own_has_it(values: Values) -> None:
+    for _ in range(2):
+        assert await values("try_lease", {"t:1": NONE}, TOKEN, 60_000) == [True]
+
+
+async def test_a_value_stored_meanwhile_is_returned_and_no_lease_taken(values: Values) -> None:
+    await values("fill", [Fill("t:1", value(5), 60_000), Fill("t:2", b"foreign", 60_000)])
+    seen = {"t:1": NONE, "t:2": NONE}
+    assert await values("try_lease", seen, TOKEN, 60_000) == [value(5), b"foreign"]
+    seen = {"t:1": value(4)[:SIZE], "t:2": b"other"}
+    assert await values("try_lease", seen, TOKEN, 60_000) == [value(5), b"foreign"]
+    seen = {"t:1": value(5)[:SIZE], "t:2": b"foreign"}
+    assert await values("try_lease", seen, OTHER, 60_000) == [True, True]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
+async def test_a_redis_that_has_forgotten_the_scripts_is_told_them_again(redis_b, flavour) -> None:
+    values = Values(flavour.from_url(redis_b.url, timeout_ms=2_000))
+    for _ in range(2):
+        redis_b.flush()
+        assert await values("try_lease", {"t:1": NONE, "t:2": NONE}, TOKEN, 60_000) == [True, True]
+        assert await values("fill", [Fill("t:1", value(5), 60_000, TOKEN)]) == [True]
+        await values("release", ["t:2"], TOKEN)
+        assert await values("try_lease", {"t:1": value(5)[:SIZE], "t:2": NONE}, OTHER, 60_000) == [True, True]
+    await values("aclose" if flavour is AsyncRedisValues else "close")
 
 
 async def test_a_fill_gives_its_own_lease_back_and_no_other(values: Values) -> None:
-    await values("try_lease", ["t:1"], TOKEN, 60_000)
+    await values("try_lease", {"t:1": NONE}, TOKEN, 60_000)
     await values("fill", [Fill("t:1", value(5), 60_000, OTHER)])
-    assert await values("try_lease", ["t:1"], OTHER, 60_000) == [False]
+    seen = {"t:1": value(5)[:SIZE]}
+    assert await values("try_lease", seen, OTHER, 60_000) == [False]
     await values("fill", [Fill("t:1", value(5), 60_000, TOKEN)])
-    assert await values("try_lease", ["t:1"], OTHER, 60_000) == [True]
+    assert await values("try_lease", seen, OTHER, 60_000) == [True]
 
 
 async def test_an_overtaken_loader_does_not_replace_the_newer_value(values: Values) -> None:
+    await values("try_lease", {"t:1": NONE}, TOKEN, 60_000)
     await values("fill", [Fill("t:1", value(1_000_000), 60_000)])
-    await values("try_lease", ["t:1"], TOKEN, 60_000)
     assert await values("fill", [Fill("t:1", value(999_999), 60_000, TOKEN)]) == [False]
     assert await values("get", "t:1") == value(1_000_000)
-    assert await values("try_lease", ["t:1"], TOKEN, 60_000) == [True]
+    assert await values("try_lease", {"t:1": value(1_000_000)[:SIZE]}, OTHER, 60_000) == [True]
 
 
 async def test_a_value_from_a_far_future_does_not_keep_refills_out(values: Values) -> None:

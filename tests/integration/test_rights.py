@@ -102,8 +102,8 @@ async def toc(at: str) -> None:
     async with stream_of(at) as stream:
         await follow(stream)
     values = AsyncRedisValues.from_url(at, prefix=VALUES_PREFIX, timeout_ms=PATIENT_MS)
-    assert await values.try_lease(["a:1"], "t", PATIENT_MS) == [True]
-    assert await values.try_lease(["a:2", "a:3"], "t", PATIENT_MS) == [True, True]
+    assert await values.try_lease({"a:1": b""}, "t", PATIENT_MS) == [True]
+    assert await values.try_lease({"a:2": b"", "a:3": b""}, "t", PATIENT_MS) == [True, True]
     assert await values.fill([Fill("a:1", b"x", PATIENT_MS, "t")]) == [True]
     assert await values.fill([Fill(key, b"x", PATIENT_MS) for key in ("a:4", "a:5")]) == [True, True]
     await values.release(["a:2"], "t")

@@ -1,11 +1,11 @@
 """The Redis of the cached values, and a process's connection to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.network import Line, Server
 from tests.simulation.process import BASE_MS
-from versioning.backends.base import Fill
+from versioning.backends.base import Answer, Fill
 from versioning.backends.memory import MemoryValues
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class ValueClient:
         found: list[bytes | None] = await self._ask(lambda: self._store.get_many(keys))
         return found
 
-    async def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
-        granted: list[bool] = await self._ask(lambda: self._store.try_lease(keys, token, ttl_ms))
-        return granted
+    async def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]:
+        answers: list[Answer] = await self._ask(lambda: self._store.try_lease(seen, token, ttl_ms))
+        return answers
 
     async def fill(self, fills: Sequence[Fill]) -> list[bool]:
         stored: list[bool] = await self._ask(lambda: self._store.fill(fills))

@@ -11,7 +11,7 @@ from versioning.backends.memory import MemoryValues
 from versioning.budget import LoadBudget
 from versioning.effects import FAILED, Effect, FillValues, GetValues, Load, Raised, ReleaseLeases, TryLeases, Wait
 from versioning.entries import Change, Gap, Heartbeat, ReadBody
-from versioning.header import ValueHeader, pack
+from versioning.header import SIZE, ValueHeader, pack
 from versioning.held import Held
 from versioning.index import Index
 from versioning.liveness import Now
@@ -33,6 +33,9 @@ class Json:
 
 
 class Local(dict[str, Held]):
+    remembers_since_ms = START_MS
+    """In the future: no process has run for long."""
+
     def find(self, key: str) -> Held | None:
         return self.get(key)
 
@@ -63,6 +66,11 @@ class Datacenter:
         """Put a value into Redis as some other process would have."""
         header = ValueHeader(stamp, START_MS + int(fill_second * 1000), **flags)
         self.values.fill([Fill(key, pack(header, json.dumps(value).encode()), 3_600_000)])
+
+    def lease(self, key: str = KEY, *, ttl_ms: int = 60_000) -> bool:
+        """Take the lease as some other process would that has seen what there is."""
+        head = (self.values.get(key) or b"")[:SIZE]
+        return self.values.try_lease({key: head}, "someone", ttl_ms) == [True]
 
 
 class Process:
@@ -151,8 +159,8 @@ class Process:
         match effect:
             case GetValues(keys):
                 return values.get_many(keys)
-            case TryLeases(keys, token, ttl_ms):
-                return values.try_lease(keys, token, ttl_ms)
+            case TryLeases(seen, token, ttl_ms):
+                return values.try_lease(seen, token, ttl_ms)
             case FillValues(stored, token):
                 return values.fill([Fill(value.key, value.data, value.life_ms, token) for value in stored])
             case ReleaseLeases(keys, token):

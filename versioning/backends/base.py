@@ -128,6 +128,10 @@ class Fill:
     lease_token: str = ""
 
 
+Answer = bool | bytes
+"""To who asks for a lease: granted; not granted, for somebody else has it; or the value stored meanwhile."""
+
+
 class AsyncValueBackend(Protocol):
     """Cached values and leases, for asyncio. All methods raise BackendError."""
 
@@ -135,8 +139,11 @@ class AsyncValueBackend(Protocol):
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]: ...
 
-    async def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
-        """Take the right to refill each key, where nobody has it."""
+    async def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]:
+        """Take the right to refill each key, where nobody has it and its value is still the one seen.
+
+        ``seen``: key to the header of the value that was found, empty for none. Granted again to the same token.
+        """
         ...
 
     async def fill(self, fills: Sequence[Fill]) -> list[bool]:
@@ -157,7 +164,7 @@ class ValueBackend(Protocol):
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]: ...
 
-    def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]: ...
+    def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]: ...
 
     def fill(self, fills: Sequence[Fill]) -> list[bool]: ...
 

@@ -5,14 +5,14 @@ Time is an argument of the constructor. Safe to use from several threads and loo
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from versioning import header
 from versioning import stamp as stamps
-from versioning.backends.base import Append, CheckpointRefusedError, DigestRefusedError, Fill, StreamState
+from versioning.backends.base import Answer, Append, CheckpointRefusedError, DigestRefusedError, Fill, StreamState
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry, Gap, NewEntry, Replayed
 from versioning.errors import HeaderFormatError
@@ -196,14 +196,19 @@ class MemoryValues:
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
 
-    def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
+    def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]:
         with self._lock:
-            return [self._try_lease(key, token, ttl_ms) for key in keys]
+            return [self._found_anew(key, head) or self._try_lease(key, token, ttl_ms) for key, head in seen.items()]
+
+    def _found_anew(self, key: str, head: bytes) -> bytes | None:
+        data = self.get(key)
+        return data if data and data[: header.SIZE] != head else None
 
     def _try_lease(self, key: str, token: str, ttl_ms: int) -> bool:
         now_ms = self._clock()
-        if self._leases.get(key, ("", 0))[1] > now_ms:
-            return False
+        holder, ends_ms = self._leases.get(key, ("", 0))
+        if ends_ms > now_ms:
+            return holder == token
         self._leases[key] = (token, now_ms + ttl_ms)
         return True
 
@@ -252,8 +257,8 @@ class AsyncMemoryValues:
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         return self._values.get_many(keys)
 
-    async def try_lease(self, keys: Sequence[str], token: str, ttl_ms: int) -> list[bool]:
-        return self._values.try_lease(keys, token, ttl_ms)
+    async def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]:
+        return self._values.try_lease(seen, token, ttl_ms)
 
     async def fill(self, fills: Sequence[Fill]) -> list[bool]:
         return self._values.fill(fills)

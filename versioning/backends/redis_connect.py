@@ -53,6 +53,10 @@ _UNAVAILABLE: Final = (
 _RAISED: Final = (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError)
 
 
+class ScriptMissingError(BackendError):
+    """This Redis does not know the script, or no longer."""
+
+
 class Border:
     """Whatever the driver raises inside comes out as a BackendError that names the server. Made once, entered often.
 
@@ -129,7 +133,8 @@ def _translation(address: str, error: Exception) -> BackendError:
         return LoginRefusedError(f"Redis {address} refused us: {what}", hint="check user, password and ACL")
     if isinstance(error, _UNAVAILABLE):
         return UnavailableError(f"Redis {address} is not available: {what}")
-    return BackendError(f"Redis {address} answered an error: {what}")
+    kind = ScriptMissingError if isinstance(error, redis.exceptions.NoScriptError) else BackendError
+    return kind(f"Redis {address} answered an error: {what}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,21 @@
-"""Lanes: connections of redis-py's own pool, kept between reads, on which a packed command goes out and its reply
-comes back.
+"""Lanes: connections of redis-py's own pool, kept between reads, on which packed commands go out and their replies
+come back.
 
 redis-py connects, authenticates, speaks TLS and asks the sentinels; what is left out is what its client does around
 each command (pool, poll, retries, metrics), which costs as much as the command. Law: a connection goes back to the
-lanes only when its reply has been read to the end. One that failed in any way is closed, and the pool connects it anew.
+lanes only when its replies have been read to the end. One that failed in any way is closed, and the pool connects it
+anew.
 """
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import redis
 
 IDLE_MAX: Final = 16
-"""Lanes kept for the next reads. All others go back to the pool, which has no more than it needs for the writes."""
+"""Lanes kept for the next reads. All others go back to the pool, where the next burst finds them."""
 
 
 class Lanes:
@@ -25,15 +27,19 @@ class Lanes:
 
     def ask(self, command: bytes) -> Any:
         """Send a packed command and return its reply. Raises what redis-py raises."""
+        return self.ask_all((command,))[0]
+
+    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
+        """Send packed commands at once and return their replies; raises the first that is an error."""
         connection = self._take_idle()
         if connection is None:
-            return self._ask_on(self._pool.get_connection(), command)
+            return self._ask_on(self._pool.get_connection(), commands)
         try:
-            return self._ask_on(connection, command)
+            return self._ask_on(connection, commands)
         except redis.ConnectionError:
             # Closed by the server while it was idle, as may be the others: the pool looks before it hands one out.
             self.give_back()
-            return self._ask_on(self._pool.get_connection(), command)
+            return self._ask_on(self._pool.get_connection(), commands)
 
     def give_back(self) -> None:
         """Return the idle lanes to the pool."""
@@ -48,19 +54,19 @@ class Lanes:
             return connection
         return None
 
-    def _ask_on(self, connection: Any, command: bytes) -> Any:
+    def _ask_on(self, connection: Any, commands: Sequence[bytes]) -> list[Any]:
         try:
-            connection.send_packed_command((command,))
-            reply = connection.read_response(disable_decoding=True, disconnect_on_error=True)
-        except redis.ResponseError:
-            self._keep(connection)
-            raise
+            connection.send_packed_command((b"".join(commands),))
+            replies = [_reply(connection) for _ in commands]
         except BaseException:
             connection.disconnect()
             self._pool.release(connection)
             raise
         self._keep(connection)
-        return reply
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                raise reply
+        return replies
 
     def _keep(self, connection: Any) -> None:
         is_good = self._pool.owns_connection(connection) and not connection.should_reconnect()
@@ -68,3 +74,11 @@ class Lanes:
             self._idle.append(connection)
         else:
             self._pool.release(connection)
+
+
+def _reply(connection: Any) -> Any:
+    """Return the next reply; an error that is one is returned like any other: more replies may follow it."""
+    try:
+        return connection.read_response(disable_decoding=True, disconnect_on_error=True)
+    except redis.ResponseError as error:
+        return error

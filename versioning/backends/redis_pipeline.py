@@ -1,4 +1,4 @@
-"""The pipeline of an event loop: all its reads go down one connection, and those of one turn of the loop in one write.
+"""The pipeline of an event loop: all commands go down one connection, and those of one turn of the loop in one write.
 
 Law: replies come in the order of the commands, so whoever waits is found by counting; a connection that has lost count,
 time or its peer is closed, and everyone who waits on it gets the error. A reader that is cancelled takes nothing away
@@ -10,6 +10,7 @@ streams are left out: they, and a connection for each command under way, are mos
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, Final
 
 import hiredis
@@ -56,6 +57,10 @@ class Pipeline:
             self._is_flush_due = True
             loop.call_soon(self.flush)
         return future
+
+    async def ask_all(self, commands: Iterable[bytes]) -> list[Any]:
+        """Return the replies to several; raises the first error among them."""
+        return await asyncio.gather(*map(self.ask, commands))
 
     def flush(self) -> None:
         """Send what has been asked, as far as there is room for it."""

@@ -203,12 +203,12 @@ class AsyncVersionedCache:
             return read
         if superseded := self._renew((key,), _of_one(loader)):
             return superseded[key]
-        looked = None
+        looked, arrived = None, self._core.clock()
         if not self._flights.has(key):
             looked = await self._look((key,))
             if hits := self._core.take_hits(looked):
                 return hits[key]
-        return (await self._fly((key,), _of_one(loader), looked))[key]
+        return (await self._fly((key,), _of_one(loader), looked, arrived))[key]
 
     async def _find_many(self, keys: tuple[str, ...], load: _PlanLoader) -> dict[str, Found]:
         await self._follow_lazily()
@@ -216,11 +216,12 @@ class AsyncVersionedCache:
         found: dict[str, Found] = {**reads, **self._renew(missing, load)}
         missing = tuple(key for key in missing if key not in found)
         looked: Answers | None = None
+        arrived = self._core.clock()
         if alone := tuple(key for key in missing if not self._flights.has(key)):
             looked = await self._look(alone)
             found |= self._core.take_hits(looked)
         if missing := tuple(key for key in missing if key not in found):
-            found |= await self._fly(missing, load, looked)
+            found |= await self._fly(missing, load, looked, arrived)
         return found
 
     def _renew(self, keys: tuple[str, ...], load: _PlanLoader) -> Reads:
@@ -248,8 +249,8 @@ class AsyncVersionedCache:
         if self._follower is None and (follower := self._following()) is not None:
             await follower.start(0)
 
-    async def _fly(self, keys: tuple[str, ...], load: _PlanLoader, looked: Answers | None) -> Reads:
-        arrived = self._core.clock()
+    async def _fly(self, keys: tuple[str, ...], load: _PlanLoader, looked: Answers | None, arrived: Now) -> Reads:
+        """Refill, or wait for who does. What was loaded since this reader arrived, before its look, is for it too."""
         reads: Reads = {}
         for is_last in (False, True):
             boarded = self._board(keys, load, reads, arrived, looked)
@@ -317,8 +318,8 @@ class AsyncVersionedCache:
                 return [await values.get(key)]
             case GetValues(keys):
                 return await values.get_many(keys)
-            case TryLeases(keys, token, ttl_ms):
-                return await values.try_lease(keys, token, ttl_ms)
+            case TryLeases(seen, token, ttl_ms):
+                return await values.try_lease(seen, token, ttl_ms)
             case FillValues(stored, token):
                 return await values.fill([Fill(value.key, value.data, value.life_ms, token) for value in stored])
             case ReleaseLeases(keys, token):

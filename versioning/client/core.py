@@ -33,7 +33,7 @@ Found = Read | Held
 class CacheCore:
     def __init__(self, options: CacheOptions, serializer: Serializer | None, clock: Callable[[], Now]) -> None:
         self.index = Index(window_ms=options.window_ms, max_lag_ms=options.max_lag_ms)
-        self.local = LocalCache(options.local_max_entries)
+        self.local = LocalCache(options.local_max_entries, lambda: clock().monotonic_ms)
         self.counters = Counters()
         self.clock = clock
         seen = (self.index, self.local, self.counters, ticks_of(clock), lambda: clock().ms)

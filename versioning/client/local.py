@@ -6,18 +6,33 @@ Redis.
 """
 
 import threading
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from versioning.held import Held
 
+MARKS: Final = 8
+"""Points in time noted for each turnover of the cache."""
+
 
 class LocalCache:
-    def __init__(self, max_entries: int) -> None:
+    """``clock`` returns monotonic time in ms."""
+
+    def __init__(self, max_entries: int, clock: Callable[[], int]) -> None:
         self.held: OrderedDict[str, Held] = OrderedDict()
         """The same dict for the life of the cache, the least used first."""
         self._max_entries = max_entries
+        self._clock = clock
+        self._puts = 0
+        self._marks = deque([(0, clock())])
+        """How many puts there were until when; of the last ``max_entries`` puts, since all of those are held."""
         self._lock = threading.Lock()
+
+    @property
+    def remembers_since_ms(self) -> int:
+        """Whatever was put since then is still held."""
+        return self._marks[0][1]
 
     def __len__(self) -> int:
         return len(self.held)
@@ -36,6 +51,7 @@ class LocalCache:
                 held.move_to_end(key)
             while len(held) > self._max_entries:
                 held.popitem(last=False)
+            self._count(len(fresh))
 
     def touch(self, key: str) -> None:
         """Note that ``key`` is in use; not worth waiting for."""
@@ -49,4 +65,13 @@ class LocalCache:
     def after_fork(self) -> None:
         """Begin empty: the parent may have been cut off in the middle of a write, and its lock may never open again."""
         self.held.clear()
+        self._marks = deque([(self._puts, self._clock())])
         self._lock = threading.Lock()
+
+    def _count(self, puts: int) -> None:
+        self._puts += puts
+        marks = self._marks
+        if self._puts - marks[-1][0] >= self._max_entries / MARKS:
+            marks.append((self._puts, self._clock()))
+            while self._puts - marks[0][0] > self._max_entries - self._max_entries / MARKS:
+                marks.popleft()

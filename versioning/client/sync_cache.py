@@ -203,23 +203,24 @@ class VersionedCache:
         self._follow_lazily()
         if (read := self._core.serve_local(key)) is not None:
             return read
-        looked = None
+        looked, arrived = None, self._core.clock()
         if not self._flights.has(key):
             looked = self._look((key,))
             if hits := self._core.take_hits(looked):
                 return hits[key]
-        return self._fly((key,), _of_one(loader), looked)[key]
+        return self._fly((key,), _of_one(loader), looked, arrived)[key]
 
     def _find_many(self, keys: tuple[str, ...], load: ManyLoader[Any]) -> dict[str, Found]:
         self._follow_lazily()
         reads, missing = self._core.read_local(keys)
         found: dict[str, Found] = dict(reads)
         looked: Answers | None = None
+        arrived = self._core.clock()
         if alone := tuple(key for key in missing if not self._flights.has(key)):
             looked = self._look(alone)
             found |= self._core.take_hits(looked)
         if missing := tuple(key for key in missing if key not in found):
-            found |= self._fly(missing, load, looked)
+            found |= self._fly(missing, load, looked, arrived)
         return found
 
     def _look(self, keys: tuple[str, ...]) -> Answers:
@@ -246,8 +247,8 @@ class VersionedCache:
         weakref.finalize(self, follower.stop)
         return follower
 
-    def _fly(self, keys: tuple[str, ...], load: ManyLoader[Any], looked: Answers | None) -> Reads:
-        arrived = self._core.clock()
+    def _fly(self, keys: tuple[str, ...], load: ManyLoader[Any], looked: Answers | None, arrived: Now) -> Reads:
+        """Refill, or wait for who does. What was loaded since this reader arrived, before its look, is for it too."""
         reads: Reads = {}
         for is_last in (False, True):
             own, joined = self._flights.board(keys, self._core.clock().monotonic_ms)
@@ -304,8 +305,8 @@ class VersionedCache:
                 return [values.get(key)]
             case GetValues(keys):
                 return values.get_many(keys)
-            case TryLeases(keys, token, ttl_ms):
-                return values.try_lease(keys, token, ttl_ms)
+            case TryLeases(seen, token, ttl_ms):
+                return values.try_lease(seen, token, ttl_ms)
             case FillValues(stored, token):
                 return values.fill([Fill(value.key, value.data, value.life_ms, token) for value in stored])
             case ReleaseLeases(keys, token):

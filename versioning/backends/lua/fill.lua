@@ -27,8 +27,7 @@ local is_overtaken = (held_high > high or (held_high == high and held_low > low)
 if not is_overtaken then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 end
-local lease = redis.call('GET', KEYS[2])
-if lease and lease == ARGV[3] then
+if ARGV[3] ~= '' and redis.call('GET', KEYS[2]) == ARGV[3] then
   redis.call('DEL', KEYS[2])
 end
 return is_overtaken and 0 or 1
