@@ -21,7 +21,6 @@ from loadtests.profile import Profile
 from loadtests.sample import Sample, Sampler
 from loadtests.worlds import BESIDE, DELETE, STAMPLINE, TOCS, TTL, LoadWorld
 from loadtests.writes import HOT, Writer
-from versioning.limits import SPREAD_MAX_MS
 
 PROBES_PER_S = 4.0
 PATIENCE_S = {TTL: 1.0, DELETE: 4.0, STAMPLINE: 4.0}
@@ -29,6 +28,7 @@ TTL_PROBES_PER_S = 0.5
 """By TTL alone no update is seen soon: looking for it would only be load."""
 
 HOT_GAP_S = 1.0
+BEFORE_BUMP_S = 4.0
 RECOVERY_MAX_S = 30.0
 """Read timeouts and back-offs of the product are not scaled."""
 
@@ -181,16 +181,14 @@ class Conductor:
         with self._phase("filling again"), self.writer.paused():
             fill(self.world, self.profile)
         with self._phase("namespace bump") as phase:
-            time.sleep(self.profile.bump_s / 4)
+            time.sleep(BEFORE_BUMP_S)
             phase.event_s = time.time()
             if self.world.mode == STAMPLINE:
-                bump_namespace(self.world, "tracker_web", self._spread_ms())
+                bump_namespace(self.world, "tracker_web", round(self.profile.bump_spread_s * 1000))
+                time.sleep(self.profile.bump_spread_s)
             else:
                 Deleter(self.world.redis_b.url).namespaces(["tracker_web"])
-            time.sleep(self.profile.bump_s)
-
-    def _spread_ms(self) -> int:
-        return round(SPREAD_MAX_MS / self.profile.scale)
+                time.sleep(self.profile.delete_all_s)
 
     def _faults(self) -> None:
         with self._phase("filling again"), self.writer.paused():

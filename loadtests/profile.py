@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from deploy.simulation.chaos.limits import Limits
+from versioning.limits import SPREAD_MAX_MS
 
 WAN_ONE_WAY_MS = 100.0
 PLAN_SHARE, TENANT_SHARE = 0.03, 0.02
@@ -27,7 +28,7 @@ class Profile:
     burst_s: float
     truncate_s: float
     bulk_s: float
-    bump_s: float
+    delete_all_s: float
     recovery_s: float
     paired_s: float
     gate_s: int
@@ -40,6 +41,10 @@ class Profile:
     @property
     def limits(self) -> Limits:
         return Limits(self.scale)
+
+    @property
+    def bump_spread_s(self) -> float:
+        return SPREAD_MAX_MS / 1000 / self.scale
 
     @property
     def reads_per_ttl(self) -> float:
@@ -61,7 +66,7 @@ class Profile:
 
 FULL = Profile(
     name="full",
-    scale=2.0,
+    scale=1.5,
     trackers=100_000,
     reads_per_s=700.0,
     warm_s=6.0,
@@ -72,7 +77,7 @@ FULL = Profile(
     burst_s=8.0,
     truncate_s=6.0,
     bulk_s=24.0,
-    bump_s=18.0,
+    delete_all_s=18.0,
     recovery_s=5.0,
     paired_s=24.0,
     gate_s=24,
@@ -93,7 +98,7 @@ QUICK = Profile(
     burst_s=2.0,
     truncate_s=2.0,
     bulk_s=4.0,
-    bump_s=3.0,
+    delete_all_s=3.0,
     recovery_s=1.0,
     paired_s=4.0,
     gate_s=6,

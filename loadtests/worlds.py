@@ -26,6 +26,9 @@ BESIDE = "toc-ttl"
 
 CONSUMER = "consumer"
 PIPELINE = {TTL: (), DELETE: (CONSUMER,), STAMPLINE: ("source-1", "mirror-1", "mirror-2")}
+ELSEWHERE = ("nice", "-n", "10")
+"""Before the commands of what has machines of its own in production: it does not take the cores of the ToCs."""
+
 TEMPLATES = {
     f"{DATABASE}.tracker_web": (
         "tracker_web:{id}",
@@ -81,13 +84,14 @@ class LoadWorld(World):
         if role.command == CONSUMER:
             tables = [f"{name}={','.join(templates)}" for name, templates in TEMPLATES.items()]
             return [
-                *(sys.executable, "-m", "loadtests.delete.consumer"),
+                *(*ELSEWHERE, sys.executable, "-m", "loadtests.delete.consumer"),
                 *(self.mysql_b.url("stampline_source"), self.redis_b.url, *tables),
             ]
         if role.command == "toc":
             mode = TTL if role.name == BESIDE else self.mode
             return [sys.executable, "-m", "loadtests.toc", mode, str(settings)]
-        return super()._command(role, settings)
+        command = super()._command(role, settings)
+        return [*ELSEWHERE, *command] if role.name in PIPELINE[STAMPLINE] else command
 
     def _wait_ready(self, name: str) -> None:
         if name.startswith("toc") and (self.mode != STAMPLINE or name == BESIDE):

@@ -69,7 +69,8 @@ def _load(profile: Profile) -> str:
     return (
         f"Load: {profile.reads_per_s:g} reads/s by Locust (open workload, Poisson arrivals), Zipf 0.99 over"
         f" {profile.trackers:,} trackers, 3 % of them of a small table, 2 % lists of {profile.tenant_rows} rows; two"
-        f" ToC, one FastAPI process each: a rate that two cores carry together with all else."
+        f" ToC, one FastAPI process each: a rate that two cores carry together with all else. What has machines of its"
+        f" own in production (source, mirrors; the consumer that deletes) runs at nice 10."
         f" {profile.steady_updates_per_s:g} updates/s of popular trackers. Redis begins in the steady state of its TTL."
     )
 
