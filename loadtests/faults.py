@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from loadtests.priority import give_way
 from loadtests.worlds import CONSUMER, DELETE, STAMPLINE, TOCS, LoadWorld
 
 KEEPER_S = 1.0
@@ -33,6 +34,7 @@ def kill_pipeline(world: LoadWorld) -> None:
     process.kill()
     time.sleep(KEEPER_S)
     process.start()
+    give_way(process.pid)
 
 
 def restart_redis(world: LoadWorld) -> None:

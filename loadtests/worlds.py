@@ -7,7 +7,7 @@ stampline  source, two mirrors, version service
 
 import concurrent.futures
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from deploy.simulation import configs
@@ -15,6 +15,7 @@ from deploy.simulation.configs import DATABASE, Role
 from deploy.simulation.http import is_answering
 from deploy.simulation.world import READY_DEADLINE_S, World
 from loadtests import rows
+from loadtests.priority import give_way
 from loadtests.profile import WAN_ONE_WAY_MS, Profile
 
 TTL, DELETE, STAMPLINE = "ttl", "delete", "stampline"
@@ -26,9 +27,6 @@ BESIDE = "toc-ttl"
 
 CONSUMER = "consumer"
 PIPELINE = {TTL: (), DELETE: (CONSUMER,), STAMPLINE: ("source-1", "mirror-1", "mirror-2")}
-ELSEWHERE = ("nice", "-n", "10")
-"""Before the commands of what has machines of its own in production: it does not take the cores of the ToCs."""
-
 TEMPLATES = {
     f"{DATABASE}.tracker_web": (
         "tracker_web:{id}",
@@ -48,6 +46,12 @@ class LoadWorld(World):
         # The server's own count of statements by user: loads are what the ToCs ask, not what the gate asks.
         self.mysql_b.options["userstat"] = "ON"
         self.mysql_a.options["innodb_buffer_pool_size"] = self.mysql_b.options["innodb_buffer_pool_size"] = "128M"
+
+    def start(self, say: Callable[[str], None] = lambda _: None) -> None:
+        super().start(say)
+        pipeline = (self.processes[name] for name in PIPELINE[self.mode])
+        for process in (self.mysql_a.process, self.redis_a.process, *pipeline):
+            give_way(process.pid)
 
     def start_beside(self) -> None:
         """Start a ToC by TTL alone next to the others."""
@@ -84,14 +88,13 @@ class LoadWorld(World):
         if role.command == CONSUMER:
             tables = [f"{name}={','.join(templates)}" for name, templates in TEMPLATES.items()]
             return [
-                *(*ELSEWHERE, sys.executable, "-m", "loadtests.delete.consumer"),
+                *(sys.executable, "-m", "loadtests.delete.consumer"),
                 *(self.mysql_b.url("stampline_source"), self.redis_b.url, *tables),
             ]
         if role.command == "toc":
             mode = TTL if role.name == BESIDE else self.mode
             return [sys.executable, "-m", "loadtests.toc", mode, str(settings)]
-        command = super()._command(role, settings)
-        return [*ELSEWHERE, *command] if role.name in PIPELINE[STAMPLINE] else command
+        return super()._command(role, settings)
 
     def _wait_ready(self, name: str) -> None:
         if name.startswith("toc") and (self.mode != STAMPLINE or name == BESIDE):

@@ -4,6 +4,10 @@ from collections.abc import Callable
 
 FIRST_S = 0.1
 LONGEST_S = 5.0
+STAND_BACK_S = 0.02
+"""How long a refused writer leaves the stream to the other one of its kind, which was faster. Under load it is then
+refused once in so many milliseconds, not at every entry; when the other one dies, nothing comes later than by this."""
+
 DENIED_S = 30.0
 """A refused login is tried again this seldom: no storm, and no account locked."""
 

@@ -70,7 +70,7 @@ def _load(profile: Profile) -> str:
         f"Load: {profile.reads_per_s:g} reads/s by Locust (open workload, Poisson arrivals), Zipf 0.99 over"
         f" {profile.trackers:,} trackers, 3 % of them of a small table, 2 % lists of {profile.tenant_rows} rows; two"
         f" ToC, one FastAPI process each: a rate that two cores carry together with all else. What has machines of its"
-        f" own in production (source, mirrors; the consumer that deletes) runs at nice 10."
+        f" own in production (datacenter A, the mirrors, the consumer that deletes) runs at nice 10."
         f" {profile.steady_updates_per_s:g} updates/s of popular trackers. Redis begins in the steady state of its TTL."
     )
 

@@ -21,7 +21,7 @@ from replicator.mirror.queue import UNAPPLIED, Held, MirrorQueue, Released
 from replicator.mirror.rewind import unapplied_again
 from replicator.mirror.settle import Again, due, due_by_time
 from replicator.mirror.target import MirrorTarget
-from replicator.retry import Backoff
+from replicator.retry import STAND_BACK_S, Backoff
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, CheckpointRefusedError
 from versioning.checkpoint import Checkpoint
@@ -210,6 +210,8 @@ class MirrorWriter:
         except CheckpointRefusedError as refusal:
             self._stats.appends_refused += 1
             await self._retrying(partial(self._give_way, refusal.stored))
+            if not self.is_finishing:
+                await asyncio.sleep(STAND_BACK_S)
         except BackendError as error:
             await self._pause(error)
             await self._retrying(self._look_again)

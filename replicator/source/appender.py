@@ -4,12 +4,14 @@ Ahead of us: another source was first. Its checkpoint becomes ours, what it cove
 another history, or gone: the stream lost what we wrote (RewoundError), and only reading again from there repairs it.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from replicator.nonces import nonces
 from replicator.position import Flavor, PositionFormatError
+from replicator.retry import STAND_BACK_S
 from replicator.source.batch import Batch, Rules, plan
 from replicator.source.handover import Item
 from replicator.source.progress import Progress
@@ -105,6 +107,7 @@ class Appender:
         except CheckpointRefusedError as refusal:
             self._stats.appends_refused += 1
             self._adopt(refusal.stored)
+            await asyncio.sleep(STAND_BACK_S)
             return False
         self._progress = batch.progress
         self._stats.transactions_covered += batch.covered

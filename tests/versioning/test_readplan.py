@@ -148,6 +148,7 @@ def settled(at: Datacenter, **options: Any) -> Process:
 
 def test_a_cold_key_is_loaded_without_a_lease(at: Datacenter) -> None:
     process = settled(at)
+    process.learn(Generation(("t",), at.now.ms, 0, "truncated"))
     assert process.read().value == "new"
     assert process.effects == [GetValues, Load, FillValues]
     assert process.counters.unleased_loads == 0
@@ -164,10 +165,6 @@ def changed(at: Datacenter, process: Process) -> None:
     process.change()
 
 
-def aged(at: Datacenter, process: Process) -> None:
-    process.learn(Generation(("t",), at.now.ms, 0, "truncated"))
-
-
 def read_before(at: Datacenter, process: Process) -> None:
     process.read()
     at.pass_s(3600)
@@ -182,7 +179,7 @@ def young(at: Datacenter, process: Process) -> None:
     process.local.remembers_since_ms += 1
 
 
-@pytest.mark.parametrize("make", [in_redis, changed, aged, read_before, deaf, young])
+@pytest.mark.parametrize("make", [in_redis, changed, read_before, deaf, young])
 def test_a_key_that_others_may_be_loading_is_not_cold(
     at: Datacenter, make: Callable[[Datacenter, Process], None]
 ) -> None:
