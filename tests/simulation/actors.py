@@ -143,9 +143,9 @@ class Reader:
             await asyncio.sleep(rng.random() * 2 * READ_EVERY_S)
 
     async def read(self, key: str) -> None:
-        asked_s = self.world.loop.time()
+        asked_s, watermark = self.world.loop.time(), self.cache._core.index.watermark
         try:
-            read = await self.cache.read(key, lambda: self._load(key))
+            read = await self.cache.read(key, lambda: self._load(key, watermark))
         except LoadError:
             return
         except StamplineError as error:
@@ -155,10 +155,11 @@ class Reader:
         now_s = self.world.loop.time()
         self.world.read(ReadDone(self.process.name, key, asked_s, now_s, read.value, tier, verdict, read.stamp))
 
-    async def _load(self, key: str) -> int:
+    async def _load(self, key: str, asked_watermark: int) -> int:
         world = self.world
         name, now_s = self.process.name, world.loop.time()
-        begun = LoadBegun(name, self.incarnation, key, now_s, self.cache._core.index.watermark)
+        watermark = self.cache._core.index.watermark
+        begun = LoadBegun(name, self.incarnation, key, now_s, watermark, not watermark or watermark < asked_watermark)
         world.load(begun)
         await self._dawdle()
         first = world.rng.randrange(len(self.lines))

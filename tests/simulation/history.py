@@ -25,6 +25,8 @@ class LoadBegun(NamedTuple):
     key: str
     at_s: float
     watermark: int
+    has_forgotten: bool
+    """The follower has begun again since the read began."""
 
 
 class Naming(NamedTuple):

@@ -34,8 +34,8 @@ class NoStorm(Checker):
             return
         who = "all processes" if self.world.is_calm else begun.reader
         by: Hashable = (begun.key,) if self.world.is_calm else (begun.reader, begun.incarnation, begun.key)
-        # A follower that begins again forgets between verdict and load: the reason may be any word said so far.
-        words = self._words(begun, begun.watermark or STAMP_MAX)
+        # What a follower forgets between verdict and load may be the reason, even where the stream has lost it.
+        words = self._words(begun, STAMP_MAX if begun.has_forgotten else begun.watermark)
         last_s, last_words = self._last.get(by, (-AGAIN_S, (-1, -1)))
         self._last[by] = (begun.at_s, self._words(begun, begun.watermark))
         if words == last_words and begun.at_s - last_s < AGAIN_S:
