@@ -50,8 +50,7 @@ def lag_replica(world: LoadWorld) -> None:
 
 def restart_tocs(world: LoadWorld) -> None:
     for name in TOCS:
-        world.processes[name].restart()
-        world._wait_ready(name)  # noqa: SLF001  as the world's own start does
+        world.restart_toc(name)
 
 
 def _delay(world: LoadWorld, seconds: int) -> None:

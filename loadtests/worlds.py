@@ -53,6 +53,11 @@ class LoadWorld(World):
         for process in (self.mysql_a.process, self.redis_a.process, *pipeline):
             give_way(process.pid)
 
+    def restart_toc(self, name: str) -> None:
+        """Return when it is ready again."""
+        self.processes[name].restart()
+        self._wait_ready(name)
+
     def start_beside(self) -> None:
         """Start a ToC by TTL alone next to the others."""
         self._start_role(configs.toc(self.sites, BESIDE))

@@ -195,13 +195,15 @@ def _cpu(figures: Figures) -> Found:
 def _rapid(figures: Figures) -> Found:
     steady, rapid = figures.phase(STAMPLINE, "steady"), figures.phase(STAMPLINE, "500 updates/s")
     theirs = [figures.phase(TTL, name)["p99_ms"] for name in ("steady", "500 updates/s")]
-    noise_ms = max(steady["p99_windows_ms"])
+    # Of eight times five seconds one may hold an accident of the machine: it is no excuse.
+    noise_ms = sorted(steady["p99_windows_ms"])[-2]
     measured = (
         f"p99 {rapid['p99_ms']:.1f} ms against {steady['p99_ms']:.1f} ms before, whose single five seconds reached"
-        f" {noise_ms:.1f} ms (TTL only: {theirs[1]:.1f} against {theirs[0]:.1f} ms)"
+        f" {noise_ms:.1f} ms, the worst left out (TTL only: {theirs[1]:.1f} against {theirs[0]:.1f} ms)"
     )
     reason = (
-        f"writer, replication and ToCs share these cores: TTL-only went × {theirs[1] / theirs[0]:.2f}{figures.crowd}"
+        "both datacenters, writer and Locust share these cores; what would run elsewhere gives way and still takes its"
+        f" part; median {rapid['p50_ms']:.1f} against {steady['p50_ms']:.1f} ms{figures.crowd}"
     )
     return Found(measured, rapid["p99_ms"] <= noise_ms, reason)
 
