@@ -77,7 +77,7 @@ def picture(results: Json) -> Any:
     left.annotate("WAN delay", (WAN_ONE_WAY_MS / 1000, 1), (4, -12), xycoords=("data", "axes fraction"),
                   textcoords="offset points", fontsize=8, color="#6b7485")  # fmt: skip
     left.set_title("How stale are reads while single rows change?")
-    left.legend(loc="lower left")
+    left.legend(loc="center left")
     _event_lines(right, results, "bulk", before_s=5.0, after_s=20.0)
     right.set_ylim(bottom=0)
     right.set(xlabel="seconds since its commit", ylabel="loads per second on MySQL")
