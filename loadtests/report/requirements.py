@@ -174,7 +174,7 @@ def _commands(figures: Figures) -> Found:
 def _commands_of_mix(side: Json) -> float:
     """Commands, over what TTL alone sends for such hits and loads."""
     tiers = side["tiers"]
-    return float(side["commands"]) / (tiers["redis"] + 2 * tiers["loaded"])
+    return float(side["commands"] / (tiers["redis"] + 2 * tiers["loaded"]))
 
 
 def _hot_loads(figures: Figures) -> Found:
