@@ -157,10 +157,10 @@ class _Refill:
         if not reading.budget.take(now.monotonic_ms):
             reading.counters.budget_waits += 1
             return
-        cold = tuple(key for key in keys if key not in self._judged and reading.is_cold(key, now))
+        cold = dict.fromkeys(key for key in keys if key not in self._judged and reading.is_cold(key, now))
         leased = yield from self._try_leases(tuple(key for key in keys if key not in cold))
         if (cold or leased) and not self._is_redis_down:
-            yield from self._load(cold + leased, leased)
+            yield from self._load((*cold, *leased), leased)
         else:
             reading.budget.give_back()
 

@@ -200,14 +200,6 @@ def test_cold_keys_and_leased_ones_are_loaded_together(at: Datacenter) -> None:
     assert at.lease()
 
 
-def test_over_the_load_budget_a_cold_key_waits_as_well(at: Datacenter) -> None:
-    process = settled(at, max_loads_per_s=2, lease_wait_ms=1_000)
-    began = at.second
-    for number in range(3):
-        assert process.read(f"t:{number}").tier is Tier.LOADED
-    assert 0.5 <= at.second - began <= 1
-
-
 def test_waiting_is_bounded_and_ends_in_a_load_without_lease(at: Datacenter) -> None:
     process = Process(at, lease_wait_ms=300)
     at.lease()
@@ -308,8 +300,9 @@ def test_a_superseded_value_that_is_too_old_is_not_served_to_anyone(at: Datacent
     advance(process.begin(), Wait)
 
 
-def test_over_the_load_budget_a_reader_waits_for_the_next_token(at: Datacenter) -> None:
-    process = Process(at, max_loads_per_s=2, lease_wait_ms=1_000)
+@pytest.mark.parametrize("make", [Process, settled], ids=["leased", "cold"])
+def test_over_the_load_budget_a_reader_waits_for_the_next_token(at: Datacenter, make: Callable[..., Process]) -> None:
+    process = make(at, max_loads_per_s=2, lease_wait_ms=1_000)
     began = at.second
     for number in range(3):
         assert process.read(f"t:{number}").tier is Tier.LOADED
