@@ -82,9 +82,15 @@ class Mirror:
         self._stats = stats
         self._clock = clock
         self._backoff = Backoff(random.random)
-        self._target = MirrorTarget(target, options, stats, lambda: clock().ms, is_timed=not gates)
+        self._target = MirrorTarget(target, options, stats, lambda: clock().ms, self._lost, is_timed=not gates)
         self._board = GateBoard(
-            gates, stats, self._next_target, self._progressed, self._rewound, monotonic_ms=lambda: clock().monotonic_ms
+            gates,
+            stats,
+            self._next_target,
+            self._progressed,
+            self._rewound,
+            monotonic_ms=lambda: clock().monotonic_ms,
+            window_ms=options.window_ms,
         )
         self._pulse = pulse or Pulse()
         self._writer = MirrorWriter(options, self._target, self._board, stats, clock, pulse=self._pulse)
@@ -205,6 +211,9 @@ class Mirror:
 
     def _rewound(self) -> None:
         self._writer.rewound()
+
+    def _lost(self) -> None:
+        self._board.unsaid()
 
 
 def _position_of(text: str) -> MirrorPosition:

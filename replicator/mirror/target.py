@@ -1,8 +1,8 @@
 """A mirror's side of the target stream: what it believes is there (P1), and what that says of the origin.
 
 Law: ``stored`` is the checkpoint this mirror has seen in the stream, ``state`` the fold of every entry up to
-``state.last``. After a refusal or a lost answer both are read again; when the entries do not join, the whole window
-is.
+``state.last``. After a refusal or a lost answer both are read again; when the entries do not join, the stream has lost
+some: the whole window is read, and ``on_loss`` called.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,6 +34,7 @@ class MirrorTarget:
         options: MirrorOptions,
         stats: MirrorStats,
         now_ms: Callable[[], int],
+        on_loss: Callable[[], None],
         *,
         is_timed: bool,
     ) -> None:
@@ -45,6 +46,7 @@ class MirrorTarget:
         self._options = options
         self._stats = stats
         self._now_ms = now_ms
+        self._on_loss = on_loss
         self._above = stamps.ZERO
 
     @property
@@ -71,7 +73,10 @@ class MirrorTarget:
     async def adopt(self, stored: Checkpoint | None) -> None:
         """Believe this checkpoint, and fold in the entries up to it."""
         if not await self._fold_new(stored):
+            had = self.state.last
             await self._read_window()
+            if had:
+                self._on_loss()
         self.stored = stored
         self._above = max(self._above, self.state.last)
 

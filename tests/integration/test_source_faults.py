@@ -133,6 +133,7 @@ async def test_a_silent_mysql_is_noticed_and_followed_again(
 ) -> None:
     world = World.with_items(new_mariadb(), redis_a, read_timeout_ms=1_000)
     async with world.source():
+        await world.caught_up()  # The binlog is being read: a server that stops before answers no login.
         world.server.pause()
         try:
             await world.until(lambda: "silent for 1 s" in world.stats.last_error)

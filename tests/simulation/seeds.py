@@ -108,4 +108,16 @@ KEPT: Final = (
             Op(at_s=20.3198434253337, name="redis_b_trim", size=0.9825147729885716, pick=0.44142277652847695),
         ),
     ),
+    Kept(
+        "what was said again of a replica that went back was lost by a failover, and not said once more",
+        206158,
+        8.0,
+        (
+            Op(at_s=4.9093781629000315, name="write", size=0.6727834299695483, pick=0.7813619865365103),
+            Op(at_s=5.224661191273743, name="replica_rewind", size=0.21865435759348884, pick=0.05047507309238419),
+            Op(at_s=5.9593704620901775, name="write", size=0.5787175407209303, pick=0.9933420460174611),
+            Op(at_s=6.206795977982285, name="write", size=0.4644124407270023, pick=0.589485566616039),
+            Op(at_s=6.612718531996675, name="redis_b_failover", size=0.5943062407580507, pick=0.40046078920293804),
+        ),
+    ),
 )
