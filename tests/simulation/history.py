@@ -1,6 +1,7 @@
 """What really happened: the truth that checkers compare with. Nobody inside the world can see it."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -43,6 +44,8 @@ class History:
     """When the number of the last commit that ALL replicas have applied became what: it falls when one goes back."""
     namings: dict[str, list[Naming]] = field(default_factory=dict)
     """Key to all that stream B ever said of it, lost entries included."""
+    origins: dict[int, int] = field(default_factory=dict)
+    """Number of a commit to the newest stamp that stream A gave it."""
     agings: list[tuple[int, Generation]] = field(default_factory=list)
     gaps: list[int] = field(default_factory=list)
     is_gap_open: bool = False
@@ -73,6 +76,10 @@ class History:
                 self.gaps.append(entry.stamp)
                 self.is_gap_open = body.reason.endswith(UNAPPLIED)
 
+    def take_origin(self, entry: Entry) -> None:
+        if isinstance(entry.body, Change | Generation):
+            self.origins[_number(entry.body.gtid)] = entry.stamp
+
     def stamps_of(self, number: int) -> list[int]:
         """Return every stamp that stream B ever gave to a commit."""
         named = [naming.stamp for namings in self.namings.values() for naming in namings if naming.number == number]
@@ -81,25 +88,17 @@ class History:
     def namings_until(self, key: str, stamp: int) -> int:
         return bisect_right(self.namings.get(key, ()), stamp, key=lambda naming: naming.stamp)
 
-    def commits_until(self, key: str, stamp: int) -> int:
-        return len({naming.number for naming in self.namings.get(key, ()) if naming.stamp <= stamp})
-
-    def first_missed(self, key: str, written: int, fill_stamp: int) -> Naming | None:
-        """Return what stream B said of the key up to a fill stamp, of a commit behind the one that wrote the value."""
+    def missed(self, key: str, written: int, fill_stamp: int) -> Iterator[Naming]:
+        """Yield what stream B said of the key up to a fill stamp, of a commit behind the one that wrote the value."""
         namespace = key.partition(":")[0]
         aged = (
             Naming(stamp, _number(body.gtid), body.pending)
             for stamp, body in self.agings
             if namespace in body.namespaces
         )
-        return next(
-            (
-                naming
-                for naming in (*self.namings.get(key, ()), *aged)
-                if naming.number > written and naming.stamp <= fill_stamp
-            ),
-            None,
-        )
+        for naming in (*self.namings.get(key, ()), *aged):
+            if naming.number > written and naming.stamp <= fill_stamp:
+                yield naming
 
     def last_word(self, key: str) -> int:
         """Return the highest stamp in stream B that speaks of the key, its namespace, or everything."""

@@ -91,6 +91,8 @@ class World:
             self.note("appended", server.name, entry.stamp, kind_of(entry.body), entry.body)  # type: ignore[arg-type]
             if server is self.stream_b:
                 self.history.take_entry(entry)
+            else:
+                self.history.take_origin(entry)
         for checker in self.checkers:
             checker.on_append(server, entries)
 

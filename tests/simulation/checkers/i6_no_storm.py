@@ -1,19 +1,25 @@
 """I6: for one change of one key, one load; and nothing that goes wrong makes a process load a key again and again.
 
 A process that has loaded a key does so again only after the stream had a new word on it, or when the value has become
-too old to be served unproven. Without a fault the same holds for all processes together.
+too old to be served unproven. Without a fault the same holds for all processes together, and a change is stamped once:
+stamped twice, it would be loaded twice.
 """
 
 from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from tests.simulation import limits
 from tests.simulation.checkers.base import Checker
 from tests.simulation.history import LoadBegun
 from tests.simulation.process import BASE_MS
 from tests.simulation.world import World
+from versioning.entries import Change, Entry
 from versioning.limits import DEGRADED_JITTER_MIN
 from versioning.spread import moment_ms
 from versioning.stamp import STAMP_MAX
+
+if TYPE_CHECKING:
+    from tests.simulation.streams import StreamServer
 
 AGAIN_S = limits.CACHE.degraded_ttl_ms / 1000 * DEGRADED_JITTER_MIN - 1.1
 """The youngest that an unproven value is too old at; a clock may step by a second meanwhile."""
@@ -28,6 +34,16 @@ class NoStorm(Checker):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._last: dict[Hashable, tuple[float, tuple[int, int]]] = {}
+
+    def on_append(self, server: "StreamServer", entries: list[Entry]) -> None:
+        if not self.world.is_calm or server is not self.world.stream_b:
+            return
+        for entry in entries:
+            keys = entry.body.keys if isinstance(entry.body, Change) else ()
+            for key in keys:
+                *earlier, last = self.world.history.namings[key]
+                if any(naming.number == last.number for naming in earlier):
+                    self.violate(f"nothing has failed, and commit {last.number} is stamped twice for {key}")
 
     def on_load(self, begun: LoadBegun) -> None:
         if self._is_pending(begun.key):
@@ -64,6 +80,4 @@ class NoStorm(Checker):
             and moment_ms(begun.key, body.start_ms, body.spread_ms) <= now_ms
             for stamp, body in history.agings
         )
-        # Without a fault a change is stamped once: stamped twice, it would be loaded twice.
-        named = history.commits_until if self.world.is_calm else history.namings_until
-        return named(begun.key, watermark), aged
+        return history.namings_until(begun.key, watermark), aged
