@@ -2,7 +2,8 @@
 
 Law: a GTID counts as applied when a position that the database itself has named includes it, compared here, for all
 domains; the result of the database's own wait is only a hint to look. A database that is down, or has less than it had
-before, has not applied. One blocking wait per database tells of everything it has.
+before, has not applied; of two mirrors that were told different things, the one that asked later is right. One blocking
+wait per database tells of everything it has.
 """
 
 import asyncio
@@ -123,10 +124,27 @@ class _View:
     """Monotonic: when it was said last."""
     asked_ms: int = -LATELY_MS
     """Monotonic: when the last question that was answered was asked."""
+    doubted_ms: int | None = None
+    """Monotonic: what was asked before that does not count (``GateBoard.doubt``)."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def has(self, gtid: str) -> bool:
-        return not gtid or (self.position is not None and includes(self.position, gtid))
+        return not gtid or (self.doubted_ms is None and self._had(gtid))
+
+    def _had(self, gtid: str) -> bool:
+        return self.position is not None and includes(self.position, gtid)
+
+    def doubt(self, gtid: str, now_ms: int) -> None:
+        if gtid and self._had(gtid):
+            self.doubted_ms = now_ms
+            self.wake.set()
+
+    def end_doubt(self) -> bool:
+        """Return whether the answer that just came ends one."""
+        if self.doubted_ms is None or self.asked_ms < self.doubted_ms:
+            return False
+        self.doubted_ms = None
+        return True
 
     def kept(self, gtid: str) -> bool:
         """Whether it had this all the time, however far it has caught up meanwhile."""
@@ -189,6 +207,14 @@ class GateBoard:
         asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
         return all(view.asked_ms >= asked_ms or view.has(gtid) for view in self._views)
 
+    def doubt(self, gtid: str) -> None:
+        """Take note that another mirror says a database lacks this: who has it must say so once more.
+
+        It may have gone back since it was asked: while this mirror was stopped, or stood in a long wait.
+        """
+        for view in self._views:
+            view.doubt(gtid, self._monotonic_ms())
+
     def said_again(self) -> None:
         """Take note that the keys of every database that went back were said again."""
         for view in self._views:
@@ -240,7 +266,8 @@ class GateBoard:
         return position
 
     def _accept(self, view: _View, position: Position) -> None:
-        if position == view.position:
+        ends_doubt = view.end_doubt()
+        if position == view.position and not ends_doubt:
             return
         is_rewound = self._is_rewound(view, position)
         if is_rewound:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from versioning import stamp as stamps
-from versioning.entries import Origin
+from versioning.entries import Entry, Origin
 from versioning.errors import CheckpointFormatError
+from versioning.limits import CLOCK_ERROR_MS
 
 _FORM: Final = re.compile(r"(\d+-\d+)/(\S*)(?: replay=(\d{1,15})\.\.(\d+-\d+))?")
 
@@ -22,6 +23,16 @@ class ReplayClaim:
     since_ms: int
     until: int
     """Stamp of the origin's last entry when the copy began."""
+
+    def beginning_with(self, entry: Entry) -> Self | None:
+        """Return what is left of it when this is the first entry copied: nobody vouches for what was trimmed before.
+
+        The origin may be trimmed at any moment between the claim and the copy.
+        """
+        if not entry.previous:
+            return self
+        since_ms = max(self.since_ms, stamps.ms_of(entry.stamp) + CLOCK_ERROR_MS)
+        return replace(self, since_ms=since_ms) if since_ms < stamps.ms_of(self.until) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ Heartbeats wait here only to keep their place: nothing stands behind one that is
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeGuard
 
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
 from replicator.mirror.position import MirrorPosition
+from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 from versioning.errors import StamplineError
 
@@ -133,6 +134,8 @@ class MirrorQueue:
             raise BrokenOriginError(
                 "floor_missing", "another mirror has gone on from an origin entry that is not there"
             )
+        if self._claim is not None and self._newest.stamp == stamps.ZERO:
+            self._claim = self._claim.beginning_with(entry)
         self._newest = MirrorPosition(entry.stamp, entry.nonce, self._claim)
         body, gtid = self._readable(entry.body)
         self._is_torn &= not isinstance(entry.body, Gap)
@@ -280,3 +283,13 @@ def as_pending(body: Body) -> Body:
         case Gap() if not body.reason.endswith(UNAPPLIED):
             return replace(body, reason=body.reason + UNAPPLIED)
     return body
+
+
+def is_unapplied(body: Body | Poisoned) -> TypeGuard[Change | Generation | Gap]:
+    """Whether the mirror that wrote this found that some replica lacks its data."""
+    match body:
+        case Change() | Generation():
+            return body.pending
+        case Gap():
+            return body.reason.endswith(UNAPPLIED)
+    return False

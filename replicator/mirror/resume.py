@@ -108,11 +108,7 @@ async def _mirrored(target: StreamBackend, dc: str, *, since_ms: int) -> set[Mir
 
 async def _claim(origin: StreamBackend, *, now_ms: int, window_ms: int) -> ReplayClaim | None:
     state = await origin.state()
-    oldest = await origin.read_after(stamps.ZERO, count=1)
-    if not (oldest and state.last and state.since):
+    if not (state.last and state.since):
         return None
-    complete_ms = max(stamps.ms_of(state.since), now_ms - window_ms)
-    if oldest[0].previous:  # Trimmed, perhaps sooner than the origin's own state knows.
-        complete_ms = max(complete_ms, stamps.ms_of(oldest[0].stamp))
-    since_ms = complete_ms + CLOCK_ERROR_MS
+    since_ms = max(stamps.ms_of(state.since), now_ms - window_ms) + CLOCK_ERROR_MS
     return ReplayClaim(since_ms, state.last) if since_ms < stamps.ms_of(state.last) else None

@@ -82,7 +82,6 @@ class Mirror:
         self._stats = stats
         self._clock = clock
         self._backoff = Backoff(random.random)
-        self._target = MirrorTarget(target, options, stats, lambda: clock().ms, self._lost, is_timed=not gates)
         self._board = GateBoard(
             gates,
             stats,
@@ -92,6 +91,7 @@ class Mirror:
             monotonic_ms=lambda: clock().monotonic_ms,
             window_ms=options.window_ms,
         )
+        self._target = MirrorTarget(target, options, stats, lambda: clock().ms, self._board)
         self._pulse = pulse or Pulse()
         self._writer = MirrorWriter(options, self._target, self._board, stats, clock, pulse=self._pulse)
 
@@ -211,9 +211,6 @@ class Mirror:
 
     def _rewound(self) -> None:
         self._writer.rewound()
-
-    def _lost(self) -> None:
-        self._board.unsaid()
 
 
 def _position_of(text: str) -> MirrorPosition:

@@ -2,7 +2,7 @@
 
 Law: ``stored`` is the checkpoint this mirror has seen in the stream, ``state`` the fold of every entry up to
 ``state.last``. After a refusal or a lost answer both are read again; when the entries do not join, the stream has lost
-some: the whole window is read, and ``on_loss`` called.
+some, and the whole window is read. The board learns of both what was lost and what another mirror found unapplied.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,8 +10,10 @@ from typing import Final
 
 import structlog
 
+from replicator.mirror.gate import GateBoard
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
+from replicator.mirror.queue import is_unapplied
 from replicator.mirror.state import MirrorState, WindowFold
 from replicator.nonces import nonces
 from versioning import stamp as stamps
@@ -34,19 +36,19 @@ class MirrorTarget:
         options: MirrorOptions,
         stats: MirrorStats,
         now_ms: Callable[[], int],
-        on_loss: Callable[[], None],
-        *,
-        is_timed: bool,
+        board: GateBoard,
     ) -> None:
         self.stream = stream
-        self.state = MirrorState(options.origin_dc, is_timed)
+        self.state = MirrorState(options.origin_dc, is_timed=not board)
         self.stored: Checkpoint | None = None
         self.acknowledged: tuple[str, ...] = ()
         """GTIDs that all replicas had applied when the window was last read."""
+        self.rejoined = stamps.ZERO
+        """The newest entry that was left when the stream last turned out to have lost some."""
         self._options = options
         self._stats = stats
         self._now_ms = now_ms
-        self._on_loss = on_loss
+        self._board = board
         self._above = stamps.ZERO
 
     @property
@@ -76,7 +78,8 @@ class MirrorTarget:
             had = self.state.last
             await self._read_window()
             if had:
-                self._on_loss()
+                self.rejoined = self.state.last
+                self._board.unsaid()
         self.stored = stored
         self._above = max(self._above, self.state.last)
 
@@ -90,10 +93,15 @@ class MirrorTarget:
                 if not state.follows(entry):
                     return False
                 state.take(entry, self._now_ms())
+                self._doubt(entry)
                 is_found = is_found or entry.nonce == stored.nonce
             if is_found and len(page) < PAGE_ENTRIES:  # One way less in every race that is lost.
                 break
         return is_found
+
+    def _doubt(self, entry: Entry) -> None:
+        if is_unapplied(entry.body) and entry.origin is not None and entry.origin.dc == self.state.dc:
+            self._board.doubt(entry.body.gtid)
 
     async def _read_window(self) -> None:
         fold = WindowFold(self._options.origin_dc, self._now_ms(), is_timed=self.state.is_timed)
@@ -105,6 +113,8 @@ class MirrorTarget:
             if stamps.ms_of(fold.state.last) - stamps.ms_of(before) > self._options.window_ms:
                 break
         self.state = fold.state
+        for mark, _ in self.state.pendings():
+            self._board.doubt(mark.body.gtid)
         self.acknowledged = tuple(fold.acknowledged)
 
     def _position_text(self, position: MirrorPosition | None) -> str:

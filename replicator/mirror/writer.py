@@ -17,7 +17,7 @@ from replicator.mirror.gate import WAIT_MS, GateBoard, Target
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.plan import Plan, make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
-from replicator.mirror.queue import UNAPPLIED, Held, MirrorQueue, Released
+from replicator.mirror.queue import Held, MirrorQueue, Released, is_unapplied
 from replicator.mirror.rewind import unapplied_again
 from replicator.mirror.settle import Again, due, due_by_time
 from replicator.mirror.target import MirrorTarget
@@ -294,7 +294,11 @@ class MirrorWriter:
         options, target = self._options, self._target
         try:
             agains = await unapplied_again(
-                target.stream, options.origin_dc, self._board.has_kept, window_ms=options.window_ms
+                target.stream,
+                options.origin_dc,
+                self._board.has_kept,
+                window_ms=options.window_ms,
+                rejoined=target.rejoined,
             )
         except BackendError as error:
             await self._pause(error)
@@ -311,8 +315,7 @@ class MirrorWriter:
             stats.entries += 1
             stats.keys += len(body.keys) if isinstance(body, Change) else 0
             stats.gaps += isinstance(body, Gap)
-            is_pending = isinstance(body, Change | Generation) and body.pending
-            stats.entries_pending += is_pending or (isinstance(body, Gap) and body.reason.endswith(UNAPPLIED))
+            stats.entries_pending += is_unapplied(body)
         stats.heartbeats += plan.heartbeat is not None
         stats.entries_settled += sum(again.is_settled for again in plan.agains)
         stats.entries_renewed += sum(not again.is_settled for again in plan.agains)

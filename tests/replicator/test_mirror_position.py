@@ -4,7 +4,9 @@ import pytest
 
 from replicator.mirror.position import MirrorPosition, ReplayClaim
 from versioning import stamp as stamps
+from versioning.entries import Entry, Heartbeat
 from versioning.errors import FormatError
+from versioning.limits import CLOCK_ERROR_MS
 
 CLAIM = ReplayClaim(1_795_000_000_000, stamps.make(1_795_000_500_000, 3))
 
@@ -34,3 +36,19 @@ def test_a_replay_that_is_done_is_ahead_of_one_that_is_owed() -> None:
     assert done.reaches(owed)
     assert not owed.reaches(done)
     assert MirrorPosition(10, "m", CLAIM).reaches(done)
+
+
+@pytest.mark.parametrize(
+    ("first_ms", "previous", "since_ms"),
+    [
+        (1_795_000_400_000, "", CLAIM.since_ms),
+        (1_794_000_000_000, "n", CLAIM.since_ms),
+        (1_795_000_400_000, "n", 1_795_000_400_000 + CLOCK_ERROR_MS),
+        (1_795_000_500_000, "n", None),
+    ],
+)
+def test_nothing_is_claimed_of_what_was_trimmed_before_the_copy(
+    first_ms: int, previous: str, since_ms: int | None
+) -> None:
+    left = CLAIM.beginning_with(Entry(stamps.make(first_ms), "m", previous, Heartbeat(0)))
+    assert (left and left.since_ms) == since_ms
