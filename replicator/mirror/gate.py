@@ -107,10 +107,6 @@ def includes(position: Position, gtid: str) -> bool:
     return wanted is not None and position.covers(wanted)
 
 
-def _lower(position: Position, other: Position | None) -> Position:
-    return position if other is None or not position.covers(other) else other
-
-
 @dataclass(slots=True)
 class _View:
     gate: Gate
@@ -118,10 +114,6 @@ class _View:
     position: Position | None = None
     lowest: Position | None = None
     """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``)."""
-    said: Position | None = None
-    """That, once it was said: the stream may lose it again (``GateBoard.unsaid``)."""
-    said_ms: int = 0
-    """Monotonic: when it was said last."""
     asked_ms: int = -LATELY_MS
     """Monotonic: when the last question that was answered was asked."""
     doubted_ms: int | None = None
@@ -151,26 +143,14 @@ class _View:
         return self.has(gtid) if self.lowest is None else not gtid or includes(self.lowest, gtid)
 
     def go_back(self, position: Position) -> None:
-        self.lowest = _lower(position, self.lowest)
-
-    def said_again(self, now_ms: int) -> None:
-        if self.lowest is not None:
-            self.said, self.said_ms, self.lowest = _lower(self.lowest, self.said), now_ms, None
-
-    def unsaid(self, since_ms: int) -> bool:
-        """Return whether there is something to say again that was said after that time."""
-        said, self.said = self.said, None
-        if said is None or self.said_ms < since_ms:
-            return False
-        self.go_back(said)
-        return True
+        if self.lowest is None or not position.covers(self.lowest):
+            self.lowest = position
 
 
 class GateBoard:
     """All gates of a mirror. ``next_target`` says what to wait for; ``on_progress`` when a position has changed.
 
     ``acknowledged`` are GTIDs that every database must have: a first answer without them is a database that went back.
-    ``window_ms`` is how long an entry of the stream counts: what was said longer ago need not be said once more.
     """
 
     def __init__(
@@ -182,7 +162,6 @@ class GateBoard:
         on_rewind: Callable[[], None],
         *,
         monotonic_ms: Callable[[], int],
-        window_ms: int,
     ) -> None:
         self.acknowledged: tuple[str, ...] = ()
         self._views = [_View(gate, stats.gates.setdefault(gate.name, GateStats())) for gate in gates]
@@ -190,7 +169,6 @@ class GateBoard:
         self._on_progress = on_progress
         self._on_rewind = on_rewind
         self._monotonic_ms = monotonic_ms
-        self._window_ms = window_ms
 
     def __bool__(self) -> bool:
         return bool(self._views)
@@ -216,16 +194,8 @@ class GateBoard:
             view.doubt(gtid, self._monotonic_ms())
 
     def said_again(self) -> None:
-        """Take note that the keys of every database that went back were said again."""
         for view in self._views:
-            view.said_again(self._monotonic_ms())
-
-    def unsaid(self) -> None:
-        """Take note that the stream has lost entries, and perhaps those: values were loaded while they stood there."""
-        since_ms = self._monotonic_ms() - self._window_ms
-        unsaid = [view for view in self._views if view.unsaid(since_ms)]
-        if unsaid:
-            self._on_rewind()
+            view.lowest = None
 
     def wake(self) -> None:
         """Tell that there may be something new to wait for."""

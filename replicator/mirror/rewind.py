@@ -15,15 +15,9 @@ from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
 
 
-async def unapplied_again(
-    target: StreamBackend, dc: str, is_kept: IsApplied, *, window_ms: int, rejoined: int
-) -> list[Again]:
-    """Raises BackendError.
-
-    ``rejoined``: stamp of the newest entry when the stream last turned out to have lost some, ``stamp.ZERO`` for never.
-    What is pending up to there may have been settled in between, and values loaded under a stamp that is gone.
-    """
-    scan = _Scan(is_kept, rejoined)
+async def unapplied_again(target: StreamBackend, dc: str, is_kept: IsApplied, *, window_ms: int) -> list[Again]:
+    """Raises BackendError."""
+    scan = _Scan(is_kept)
     before: int | None = None
     newest, is_whole = 0, True
     while page := await target.read_before(before, count=PAGE_ENTRIES):
@@ -38,9 +32,8 @@ async def unapplied_again(
 
 
 class _Scan:
-    def __init__(self, is_kept: IsApplied, rejoined: int) -> None:
+    def __init__(self, is_kept: IsApplied) -> None:
         self._is_kept = is_kept
-        self._rejoined = rejoined
         self._found: list[Again] = []
         self._decided: set[tuple[bool, str]] = set()
         self._newest: tuple[str, Origin] | None = None
@@ -58,8 +51,7 @@ class _Scan:
         is_change = isinstance(body, Change)
         names = tuple(name for name in names_of(body) if (is_change, name) not in self._decided)
         self._decided.update((is_change, name) for name in names)
-        is_said = body.pending and entry.stamp > self._rejoined
-        if names and not is_said and not self._is_kept(body.gtid):
+        if names and not body.pending and not self._is_kept(body.gtid):
             self._found.append(_pending(body, names, origin))
 
     def _note_position(self, gtid: str, origin: Origin) -> None:

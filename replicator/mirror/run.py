@@ -83,13 +83,7 @@ class Mirror:
         self._clock = clock
         self._backoff = Backoff(random.random)
         self._board = GateBoard(
-            gates,
-            stats,
-            self._next_target,
-            self._progressed,
-            self._rewound,
-            monotonic_ms=lambda: clock().monotonic_ms,
-            window_ms=options.window_ms,
+            gates, stats, self._next_target, self._progressed, self._rewound, monotonic_ms=lambda: clock().monotonic_ms
         )
         self._target = MirrorTarget(target, options, stats, lambda: clock().ms, self._board)
         self._pulse = pulse or Pulse()

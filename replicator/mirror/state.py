@@ -6,12 +6,13 @@ otherwise.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from replicator.mirror.queue import OWN, POISON, REWOUND, UNAPPLIED
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
+from versioning.limits import WINDOW_MS
 
 Named = Change | Generation
 
@@ -36,6 +37,7 @@ class Pending:
 @dataclass(slots=True)
 class MirrorState:
     dc: str
+    window_ms: int = WINDOW_MS
     is_timed: bool = False
     """No database is listed: the replicas are taken to lag by seconds, not by more than a replay allows for."""
     last: int = stamps.ZERO
@@ -44,6 +46,8 @@ class MirrorState:
     applied_ms: int = 0
     keys: dict[str, Pending] = field(default_factory=dict)
     namespaces: dict[str, Pending] = field(default_factory=dict)
+    settled: dict[tuple[type[Named], str], Pending] = field(default_factory=dict)
+    """Names whose last word, not older than the window, is that all replicas have the data by now."""
     gap: Pending | None = None
     is_poisoned: bool = False
     """An unreadable entry came after the last gap of the origin: no replay may reach below it."""
@@ -71,14 +75,28 @@ class MirrorState:
         match entry.body:
             case Change(keys=names) | Generation(namespaces=names) as body if speaks_of_data(body):
                 where = self.keys if isinstance(body, Change) else self.namespaces
-                mark = Pending(body, entry.origin, written_ms, written_ms, entry.stamp) if body.pending else None
+                mark = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
                 for name in names:
-                    _mark(where, name, mark)
+                    _mark(where, name, mark if body.pending else None)
+                    self._take_settled(name, body, mark)
             case Gap() as body:
                 self._take_gap(body, entry, written_ms)
             case Replayed() as body if self.is_timed or body.since_ms <= self.applied_ms:
                 # What the gap hid is either applied (it is older) or named again, and pending where it is not.
                 self.gap = None
+
+    def _take_settled(self, name: str, body: Named, mark: Pending) -> None:
+        self.settled.pop((type(body), name), None)
+        if body.settled:
+            self.settled[type(body), name] = mark
+            self._forget_settled(mark.written_ms - self.window_ms)
+
+    def _forget_settled(self, before_ms: int) -> None:
+        while self.settled:
+            oldest = next(iter(self.settled))
+            if self.settled[oldest].written_ms >= before_ms:
+                return
+            del self.settled[oldest]
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         if not body.reason.startswith(REWOUND):
@@ -101,6 +119,15 @@ class MirrorState:
         if self.gap is not None:
             yield self.gap, ()
 
+    def words(self) -> Iterator[tuple[type[Named], str, Pending]]:
+        """Each name that is pending or was settled, with its last word."""
+        for name, mark in self.keys.items():
+            yield Change, name, mark
+        for name, mark in self.namespaces.items():
+            yield Generation, name, mark
+        for (kind, name), mark in self.settled.items():
+            yield kind, name, mark
+
     def first_pending_gtid(self) -> str:
         marks = (next(iter(where.values()), None) for where in (self.keys, self.namespaces))
         return next((mark.body.gtid for mark in (*marks, self.gap) if mark is not None and mark.body.gtid), "")
@@ -122,12 +149,14 @@ def speaks_of_data(body: Body) -> bool:
 class WindowFold:
     """Builds a ``MirrorState`` from the newest entry backwards: the newest word on a name is the one that counts."""
 
-    def __init__(self, dc: str, now_ms: int, *, is_timed: bool = False) -> None:
+    def __init__(self, dc: str, now_ms: int, *, window_ms: int = WINDOW_MS, is_timed: bool = False) -> None:
         self._now_ms = now_ms
-        self.state = MirrorState(dc, is_timed)
+        self.state = MirrorState(dc, window_ms, is_timed)
         self.acknowledged: list[str] = []
         """GTIDs that every replica had applied when they entered: the last heartbeat's, and those above it."""
-        self._decided: set[tuple[bool, str]] = set()
+        self._decided: dict[tuple[type[Named], str], int] = {}
+        """Stamp of the newest word on a name."""
+        self._gap_stamp = stamps.ZERO
         self._is_gap_decided = False
         self._is_plain_gap_seen = False
         self._replayed_since_ms: int | None = None
@@ -170,18 +199,34 @@ class WindowFold:
             self.acknowledged.append(body.gtid)
 
     def _take_named(self, body: Named, entry: Entry, written_ms: int) -> None:
-        is_change = isinstance(body, Change)
-        where = self.state.keys if is_change else self.state.namespaces
+        kind, where = type(body), self.state.keys if isinstance(body, Change) else self.state.namespaces
         mark = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
         for name in names_of(body):
-            if (is_change, name) not in self._decided:
-                self._decided.add((is_change, name))
+            if (kind, name) not in self._decided:
+                self._decided[kind, name] = entry.stamp
                 if body.pending:
                     where[name] = mark
+                elif body.settled:
+                    self.state.settled[kind, name] = mark
             elif body.pending and name in where and where[name].body.gtid == body.gtid:
                 where[name].since_ms = min(where[name].since_ms, written_ms)
 
+    def carrying(self, before: MirrorState) -> MirrorState:
+        """Return the state, with the words of the one before it that are gone from the stream."""
+        state = self.state
+        for where in (state.keys, state.namespaces, state.settled):
+            _turn_round(where)  # Oldest first, as if it had been read forwards.
+        lost: dict[Pending, Pending] = {}
+        for kind, name, mark in before.words():
+            if self._decided.get((kind, name), stamps.ZERO) < mark.stamp:
+                names = state.keys if kind is Change else state.namespaces
+                names[name] = lost.setdefault(mark, replace(mark, written_ms=0))
+        if before.gap is not None and self._gap_stamp < before.gap.stamp:
+            state.gap = replace(before.gap, written_ms=0)
+        return state
+
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
+        self._gap_stamp = max(self._gap_stamp, entry.stamp)
         if not body.reason.startswith(REWOUND):
             self._decide_replays(body.reason)
         is_unapplied = body.reason.endswith(UNAPPLIED)
@@ -196,6 +241,12 @@ class WindowFold:
             self._is_poison_decided, self.state.is_poisoned = True, is_poison
         if not self._is_torn_decided and not is_poison:
             self._is_torn_decided, self.state.is_torn = True, reason.startswith(OWN)
+
+
+def _turn_round(where: dict[Any, Pending]) -> None:
+    turned = dict(reversed(where.items()))
+    where.clear()
+    where.update(turned)
 
 
 def _is_torn_after(reason: str, is_torn: bool) -> bool:  # noqa: FBT001

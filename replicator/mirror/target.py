@@ -2,7 +2,7 @@
 
 Law: ``stored`` is the checkpoint this mirror has seen in the stream, ``state`` the fold of every entry up to
 ``state.last``. After a refusal or a lost answer both are read again; when the entries do not join, the stream has lost
-some, and the whole window is read. The board learns of both what was lost and what another mirror found unapplied.
+some: the whole window is read, and what is gone of what mirrors had said by themselves is due to be said again.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,12 +39,10 @@ class MirrorTarget:
         board: GateBoard,
     ) -> None:
         self.stream = stream
-        self.state = MirrorState(options.origin_dc, is_timed=not board)
+        self.state = MirrorState(options.origin_dc, options.window_ms, is_timed=not board)
         self.stored: Checkpoint | None = None
         self.acknowledged: tuple[str, ...] = ()
         """GTIDs that all replicas had applied when the window was last read."""
-        self.rejoined = stamps.ZERO
-        """The newest entry that was left when the stream last turned out to have lost some."""
         self._options = options
         self._stats = stats
         self._now_ms = now_ms
@@ -75,11 +73,7 @@ class MirrorTarget:
     async def adopt(self, stored: Checkpoint | None) -> None:
         """Believe this checkpoint, and fold in the entries up to it."""
         if not await self._fold_new(stored):
-            had = self.state.last
             await self._read_window()
-            if had:
-                self.rejoined = self.state.last
-                self._board.unsaid()
         self.stored = stored
         self._above = max(self._above, self.state.last)
 
@@ -104,15 +98,16 @@ class MirrorTarget:
             self._board.doubt(entry.body.gtid)
 
     async def _read_window(self) -> None:
-        fold = WindowFold(self._options.origin_dc, self._now_ms(), is_timed=self.state.is_timed)
+        options, is_timed = self._options, self.state.is_timed
+        fold = WindowFold(options.origin_dc, self._now_ms(), window_ms=options.window_ms, is_timed=is_timed)
         before: int | None = None
         while page := await self.stream.read_before(before, count=PAGE_ENTRIES):
             for entry in page:
                 fold.take_older(entry)
             before = page[-1].stamp
-            if stamps.ms_of(fold.state.last) - stamps.ms_of(before) > self._options.window_ms:
+            if stamps.ms_of(fold.state.last) - stamps.ms_of(before) > options.window_ms:
                 break
-        self.state = fold.state
+        self.state = fold.carrying(self.state)
         for mark, _ in self.state.pendings():
             self._board.doubt(mark.body.gtid)
         self.acknowledged = tuple(fold.acknowledged)

@@ -294,11 +294,7 @@ class MirrorWriter:
         options, target = self._options, self._target
         try:
             agains = await unapplied_again(
-                target.stream,
-                options.origin_dc,
-                self._board.has_kept,
-                window_ms=options.window_ms,
-                rejoined=target.rejoined,
+                target.stream, options.origin_dc, self._board.has_kept, window_ms=options.window_ms
             )
         except BackendError as error:
             await self._pause(error)

@@ -1,5 +1,6 @@
 """What the target stream says of an origin is the same read forwards and backwards."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,10 +60,11 @@ def told(mark: Pending | None) -> object:
 def test_both_directions_find_the_same(found: list[Body]) -> None:
     # A heartbeat first: what the replicas have applied is known from then on.
     entries = entries_of([Heartbeat(9, 5), *found])
-    state, other = forwards(entries), backwards(entries).state
+    state, other = forwards(entries), backwards(entries).carrying(MirrorState("a"))
     assert (state.last, state.nonce, state.is_poisoned) == (other.last, other.nonce, other.is_poisoned)
     assert {k: told(m) for k, m in state.keys.items()} == {k: told(m) for k, m in other.keys.items()}
     assert {k: told(m) for k, m in state.namespaces.items()} == {k: told(m) for k, m in other.namespaces.items()}
+    assert {k: told(m) for k, m in state.settled.items()} == {k: told(m) for k, m in other.settled.items()}
 
 
 def test_a_key_said_again_has_been_pending_since_the_first_time() -> None:
@@ -103,3 +105,22 @@ def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_what_came_a
         ]
     )
     assert backwards(entries).acknowledged == ["0-1-3", "0-1-2"]
+
+
+@pytest.mark.parametrize("word", [Change(("t:1",), "0-1-1", pending=True), Change(("t:1",), "0-1-1", settled=True)])
+def test_a_word_that_the_stream_has_lost_is_pending_and_due(word: Change) -> None:
+    first, *_ = entries = entries_of([Change(("t:1",), "0-1-1"), word])
+    state = backwards([first]).carrying(forwards(entries))
+    assert [(mark.written_ms, names) for mark, names in state.pendings()] == [(0, ("t:1",))]
+
+
+def test_a_word_that_is_still_there_is_not_carried() -> None:
+    entries = entries_of([Change(("t:1",), "0-1-1", pending=True), Change(("t:1",), "0-1-1", settled=True)])
+    assert not backwards(entries).carrying(forwards(entries[:1])).pending_count
+
+
+def test_what_was_settled_longer_than_a_window_ago_is_forgotten() -> None:
+    state = MirrorState("a", window_ms=1_500)
+    for entry in entries_of([Change((f"t:{number}",), "0-1-1", settled=True) for number in range(4)]):
+        state.take(entry, FAR_MS)
+    assert [name for _, name in state.settled] == ["t:2", "t:3"]
