@@ -2,8 +2,8 @@
 
 Its rows are older than stamps that readers rely on: every key whose last entry it lacked is pending again, even when it
 has caught up by now, since values were loaded from it.
-When it is behind by more than the window, or the stream was trimmed too soon, keys that no entry names any more are
-concerned too: then a gap, to be said again when it has caught up.
+When it is behind by more than the window, or has less than it had at the last gap, or the stream was trimmed too soon,
+keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
 from replicator.mirror.queue import REWOUND, UNAPPLIED, IsApplied
@@ -38,12 +38,17 @@ class _Scan:
         self._decided: set[tuple[bool, str]] = set()
         self._newest: tuple[str, Origin] | None = None
         self._oldest_gtid = ""
+        self._is_gap_decided = False
+        self._is_gap_lacked = False
 
     def take_older(self, entry: Entry, origin: Origin) -> None:
         body = entry.body
         if isinstance(body, Heartbeat):
             # Of an idle database nothing else may be left: it too says what every replica had.
             self._note_position(body.gtid, origin)
+            return
+        if isinstance(body, Gap):
+            self._take_gap(body, origin)
             return
         if not isinstance(body, Change | Generation) or not speaks_of_data(body):
             return
@@ -54,6 +59,12 @@ class _Scan:
         if names and not body.pending and not self._is_kept(body.gtid):
             self._found.append(_pending(body, names, origin))
 
+    def _take_gap(self, body: Gap, origin: Origin) -> None:
+        self._note_position(body.gtid, origin)
+        if not self._is_gap_decided:
+            is_said = body.reason.endswith(UNAPPLIED)
+            self._is_gap_decided, self._is_gap_lacked = True, not is_said and not self._is_kept(body.gtid)
+
     def _note_position(self, gtid: str, origin: Origin) -> None:
         if gtid:
             self._newest = self._newest or (gtid, origin)
@@ -62,7 +73,8 @@ class _Scan:
     def found(self, *, is_whole: bool) -> list[Again]:
         """Return what to write, oldest first."""
         again = self._found[::-1]
-        if self._newest is not None and not is_whole and not self._is_kept(self._oldest_gtid):
+        is_unnamed = self._is_gap_lacked or (not is_whole and not self._is_kept(self._oldest_gtid))
+        if self._newest is not None and is_unnamed:
             gtid, origin = self._newest
             again.append(Again(Gap(REWOUND + UNAPPLIED, gtid), origin, is_settled=False))
         return again
