@@ -158,8 +158,11 @@ class Reader:
     async def _load(self, key: str, asked_watermark: int) -> int:
         world = self.world
         name, now_s = self.process.name, world.loop.time()
-        watermark = self.cache._core.index.watermark
-        begun = LoadBegun(name, self.incarnation, key, now_s, watermark, not watermark or watermark < asked_watermark)
+        core = self.cache._core
+        watermark = core.index.watermark
+        has_forgotten = not watermark or watermark < asked_watermark
+        is_cold = core.reading.is_cold(key, self.process.now())
+        begun = LoadBegun(name, self.incarnation, key, now_s, watermark, has_forgotten, is_cold)
         world.load(begun)
         await self._dawdle()
         first = world.rng.randrange(len(self.lines))

@@ -28,6 +28,8 @@ class LoadBegun(NamedTuple):
     watermark: int
     has_forgotten: bool
     """The follower has begun again since the read began."""
+    is_cold: bool
+    """No lease was taken for it (P10)."""
 
 
 class Naming(NamedTuple):

@@ -1,8 +1,8 @@
 """I6: for one change of one key, one load; and nothing that goes wrong makes a process load a key again and again.
 
 A process that has loaded a key does so again only after the stream had a new word on it, or when the value has become
-too old to be served unproven. Without a fault the same holds for all processes together, and a change is stamped once:
-stamped twice, it would be loaded twice.
+too old to be served unproven. Without a fault the same holds for all processes together, but for cold keys, which need
+no lease (P10); and a change is stamped once: stamped twice, it would be loaded twice.
 """
 
 from collections.abc import Hashable
@@ -48,8 +48,9 @@ class NoStorm(Checker):
     def on_load(self, begun: LoadBegun) -> None:
         if self._is_pending(begun.key):
             return
-        who = "all processes" if self.world.is_calm else begun.reader
-        by: Hashable = (begun.key,) if self.world.is_calm else (begun.reader, begun.incarnation, begun.key)
+        is_shared = self.world.is_calm and not begun.is_cold
+        who = "all processes" if is_shared else begun.reader
+        by: Hashable = (begun.key,) if is_shared else (begun.reader, begun.incarnation, begun.key)
         # What a follower forgets between verdict and load may be the reason, even where the stream has lost it.
         words = self._words(begun, STAMP_MAX if begun.has_forgotten else begun.watermark)
         last_s, last_words = self._last.get(by, (-AGAIN_S, (-1, -1)))
