@@ -6,13 +6,15 @@ whoever goes on, so it is part of the text: `<stamp>/<nonce>`, and while it is o
 behind it.
 """
 
+import contextlib
 import re
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from versioning import stamp as stamps
+from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry, Origin
-from versioning.errors import CheckpointFormatError
+from versioning.errors import CheckpointFormatError, FormatError
 from versioning.limits import CLOCK_ERROR_MS
 
 _FORM: Final = re.compile(r"(\d+-\d+)/(\S*)(?: replay=(\d{1,15})\.\.(\d+-\d+))?")
@@ -41,6 +43,13 @@ class MirrorPosition:
     """In the origin's stream; ``stamp.ZERO`` before its oldest entry."""
     nonce: str = ""
     claim: ReplayClaim | None = None
+
+    @classmethod
+    def of(cls, stored: Checkpoint | None) -> Self:
+        """Return what a checkpoint says; the beginning, where it says nothing that can be read."""
+        with contextlib.suppress(FormatError):
+            return cls.decode(stored.position if stored else "")
+        return cls()
 
     def encode(self) -> str:
         text = f"{stamps.text(self.stamp)}/{self.nonce}"

@@ -9,7 +9,6 @@ until the two streams turn out to have gone apart; then the next session.
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -130,7 +129,7 @@ class Mirror:
             else:
                 break
         stored = self._target.stored
-        self._writer.queue = MirrorQueue(self._options.origin_dc, _position_of(stored.position if stored else ""))
+        self._writer.queue = MirrorQueue(self._options.origin_dc, MirrorPosition.of(stored))
         self._writer.is_ready, self._writer.is_breaking = stored is not None, False
 
     async def _pause(self, event: str, error: BackendError) -> None:
@@ -186,7 +185,7 @@ class Mirror:
         if is_outdated:
             if resume.break_name or self._target.stored is None:
                 raise RacedError
-            queue.drop_through(_position_of(self._target.stored.position))
+            queue.drop_through(MirrorPosition.of(self._target.stored))
         writer.queue, writer.is_ready, writer.is_breaking = queue, True, bool(resume.break_name)
         writer.wake()
 
@@ -205,9 +204,3 @@ class Mirror:
 
     def _rewound(self) -> None:
         self._writer.rewound()
-
-
-def _position_of(text: str) -> MirrorPosition:
-    with contextlib.suppress(ValueError):
-        return MirrorPosition.decode(text)
-    return MirrorPosition()

@@ -211,18 +211,24 @@ class WindowFold:
             elif body.pending and name in where and where[name].body.gtid == body.gtid:
                 where[name].since_ms = min(where[name].since_ms, written_ms)
 
-    def carrying(self, before: MirrorState) -> MirrorState:
-        """Return the state, with the words of the one before it that are gone from the stream."""
+    def carrying(self, before: MirrorState, copied: int) -> MirrorState:
+        """Return the state, with the words of the one before it that are gone from the stream.
+
+        ``copied``: stamp of the origin's last entry that is there. What is behind it will be copied again, and must not
+        be said before that: an entry of an origin proves that everything up to it is there.
+        """
         state = self.state
         for where in (state.keys, state.namespaces, state.settled):
             _turn_round(where)  # Oldest first, as if it had been read forwards.
         lost: dict[Pending, Pending] = {}
         for kind, name, mark in before.words():
-            if self._decided.get((kind, name), stamps.ZERO) < mark.stamp:
+            if self._decided.get((kind, name), stamps.ZERO) < mark.stamp and _is_copied(mark, copied):
                 names = state.keys if kind is Change else state.namespaces
                 names[name] = lost.setdefault(mark, replace(mark, written_ms=0))
-        if before.gap is not None and self._gap_stamp < before.gap.stamp:
-            state.gap = replace(before.gap, written_ms=0)
+                state.settled.pop((kind, name), None)
+        gap = before.gap
+        if gap is not None and self._gap_stamp < gap.stamp and _is_copied(gap, copied):
+            state.gap = replace(gap, written_ms=0)
         return state
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
@@ -241,6 +247,10 @@ class WindowFold:
             self._is_poison_decided, self.state.is_poisoned = True, is_poison
         if not self._is_torn_decided and not is_poison:
             self._is_torn_decided, self.state.is_torn = True, reason.startswith(OWN)
+
+
+def _is_copied(mark: Pending, copied: int) -> bool:
+    return mark.origin is not None and stamps.parse(mark.origin.id) <= copied
 
 
 def _turn_round(where: dict[Any, Pending]) -> None:

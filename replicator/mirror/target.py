@@ -73,7 +73,7 @@ class MirrorTarget:
     async def adopt(self, stored: Checkpoint | None) -> None:
         """Believe this checkpoint, and fold in the entries up to it."""
         if not await self._fold_new(stored):
-            await self._read_window()
+            await self._read_window(stored)
         self.stored = stored
         self._above = max(self._above, self.state.last)
 
@@ -97,7 +97,7 @@ class MirrorTarget:
         if is_unapplied(entry.body) and entry.origin is not None and entry.origin.dc == self.state.dc:
             self._board.doubt(entry.body.gtid)
 
-    async def _read_window(self) -> None:
+    async def _read_window(self, stored: Checkpoint | None) -> None:
         options, is_timed = self._options, self.state.is_timed
         fold = WindowFold(options.origin_dc, self._now_ms(), window_ms=options.window_ms, is_timed=is_timed)
         before: int | None = None
@@ -107,7 +107,7 @@ class MirrorTarget:
             before = page[-1].stamp
             if stamps.ms_of(fold.state.last) - stamps.ms_of(before) > options.window_ms:
                 break
-        self.state = fold.carrying(self.state)
+        self.state = fold.carrying(self.state, MirrorPosition.of(stored).stamp)
         for mark, _ in self.state.pendings():
             self._board.doubt(mark.body.gtid)
         self.acknowledged = tuple(fold.acknowledged)

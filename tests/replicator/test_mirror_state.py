@@ -11,6 +11,9 @@ from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, 
 
 FAR_MS = 10**12
 
+COPIED = stamps.parse("1-0")
+"""All entries here are of this one of the origin."""
+
 keys = st.lists(st.sampled_from(["t:1", "t:2", "t:3"]), min_size=1, max_size=2, unique=True).map(tuple)
 gtids = st.sampled_from(["", "0-1-1", "0-1-2", "0-1-3"])
 flags = st.sampled_from([(False, False), (True, False), (False, True)])
@@ -60,7 +63,7 @@ def told(mark: Pending | None) -> object:
 def test_both_directions_find_the_same(found: list[Body]) -> None:
     # A heartbeat first: what the replicas have applied is known from then on.
     entries = entries_of([Heartbeat(9, 5), *found])
-    state, other = forwards(entries), backwards(entries).carrying(MirrorState("a"))
+    state, other = forwards(entries), backwards(entries).carrying(MirrorState("a"), COPIED)
     assert (state.last, state.nonce, state.is_poisoned) == (other.last, other.nonce, other.is_poisoned)
     assert {k: told(m) for k, m in state.keys.items()} == {k: told(m) for k, m in other.keys.items()}
     assert {k: told(m) for k, m in state.namespaces.items()} == {k: told(m) for k, m in other.namespaces.items()}
@@ -110,13 +113,18 @@ def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_what_came_a
 @pytest.mark.parametrize("word", [Change(("t:1",), "0-1-1", pending=True), Change(("t:1",), "0-1-1", settled=True)])
 def test_a_word_that_the_stream_has_lost_is_pending_and_due(word: Change) -> None:
     first, *_ = entries = entries_of([Change(("t:1",), "0-1-1"), word])
-    state = backwards([first]).carrying(forwards(entries))
+    state = backwards([first]).carrying(forwards(entries), COPIED)
     assert [(mark.written_ms, names) for mark, names in state.pendings()] == [(0, ("t:1",))]
+
+
+def test_a_word_on_what_will_be_copied_again_is_not_carried() -> None:
+    entries = entries_of([Change(("t:1",), "0-1-1", pending=True)])
+    assert not backwards([]).carrying(forwards(entries), COPIED - 1).pending_count
 
 
 def test_a_word_that_is_still_there_is_not_carried() -> None:
     entries = entries_of([Change(("t:1",), "0-1-1", pending=True), Change(("t:1",), "0-1-1", settled=True)])
-    assert not backwards(entries).carrying(forwards(entries[:1])).pending_count
+    assert not backwards(entries).carrying(forwards(entries[:1]), COPIED).pending_count
 
 
 def test_what_was_settled_longer_than_a_window_ago_is_forgotten() -> None:
