@@ -9,7 +9,7 @@ wait per database tells of everything it has.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
@@ -246,7 +246,7 @@ class GateBoard:
             log.error(
                 "replica_rewound",
                 gate=view.gate.name,
-                had=str(view.position or ",".join(self.acknowledged)),
+                had=str(view.position or next(self._lacked_by(position))),
                 has=str(position),
                 hint="restored from an older copy? its keys are pending until it has caught up",
             )
@@ -257,8 +257,11 @@ class GateBoard:
 
     def _is_rewound(self, view: _View, position: Position) -> bool:
         if view.position is None:
-            return not all(includes(position, gtid) for gtid in self.acknowledged)
+            return any(self._lacked_by(position))
         return not position.covers(view.position)
+
+    def _lacked_by(self, position: Position) -> Iterator[str]:
+        return (gtid for gtid in self.acknowledged if not includes(position, gtid))
 
     async def _idle(self, view: _View, target: Target) -> None:
         if target.gtid and view.has(target.gtid):

@@ -153,7 +153,7 @@ class WindowFold:
         self._now_ms = now_ms
         self.state = MirrorState(dc, window_ms, is_timed)
         self.acknowledged: list[str] = []
-        """GTIDs that every replica had applied when they entered: the last heartbeat's, and those above it."""
+        """GTIDs that every replica had applied when they entered: those of entries may be ahead of any heartbeat's."""
         self._decided: dict[tuple[type[Named], str], int] = {}
         """Stamp of the newest word on a name."""
         self._gap_stamp = stamps.ZERO
@@ -194,8 +194,7 @@ class WindowFold:
                 self._replayed_since_ms = body.since_ms
 
     def _acknowledge(self, body: Named) -> None:
-        is_above = not self._has_heartbeat and len(self.acknowledged) < ACKNOWLEDGED_MAX
-        if is_above and body.gtid and not body.pending:
+        if len(self.acknowledged) < ACKNOWLEDGED_MAX and body.gtid and not body.pending:
             self.acknowledged.append(body.gtid)
 
     def _take_named(self, body: Named, entry: Entry, written_ms: int) -> None:

@@ -98,16 +98,17 @@ def test_a_replay_closes_a_gap_only_when_the_replicas_are_beyond_its_start() -> 
         assert fold(before).gap is not None
 
 
-def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_what_came_after() -> None:
+def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_the_entries() -> None:
     entries = entries_of(
         [
-            Change(("t:1",), "0-1-1"),
-            Heartbeat(9, 5, "0-1-2"),
+            Heartbeat(8, 4, "0-1-0"),
+            Change(("t:2",), "0-1-2"),
+            Heartbeat(9, 5, "0-1-1"),
             Change(("t:3",), "0-1-3"),
             Change(("t:4",), "0-1-4", pending=True),
         ]
     )
-    assert backwards(entries).acknowledged == ["0-1-3", "0-1-2"]
+    assert backwards(entries).acknowledged == ["0-1-3", "0-1-1", "0-1-2"]
 
 
 @pytest.mark.parametrize("word", [Change(("t:1",), "0-1-1", pending=True), Change(("t:1",), "0-1-1", settled=True)])
