@@ -46,7 +46,7 @@ class NoStorm(Checker):
                     self.violate(f"nothing has failed, and commit {last.number} is stamped twice for {key}")
 
     def on_load(self, begun: LoadBegun) -> None:
-        if self._is_pending(begun.key):
+        if self._is_pending(begun.key, begun.watermark) or self._is_pending(begun.key, STAMP_MAX):
             return
         is_shared = self.world.is_calm and not begun.is_cold
         who = "all processes" if is_shared else begun.reader
@@ -64,12 +64,12 @@ class NoStorm(Checker):
     def on_load_failed(self, begun: LoadBegun) -> None:
         self._last.pop((begun.reader, begun.incarnation, begun.key), None)
 
-    def _is_pending(self, key: str) -> bool:
+    def _is_pending(self, key: str, until: int) -> bool:
         """Such a value is provisional: it lives for a second. So does what was loaded just before it was settled."""
         history, namespace = self.world.history, key.partition(":")[0]
-        return any(naming.is_pending for naming in history.namings.get(key, ())[-3:]) or any(
-            body.pending and namespace in body.namespaces for _, body in history.agings[-3:]
-        )
+        named = [naming.is_pending for naming in history.namings.get(key, ()) if naming.stamp <= until]
+        aged = [body.pending and namespace in body.namespaces for stamp, body in history.agings if stamp <= until]
+        return any((*named[-3:], *aged[-3:]))
 
     def _words(self, begun: LoadBegun, watermark: int) -> tuple[int, int]:
         """Count what was said up to the watermark: entries that name the key, and generations whose moment has come."""
