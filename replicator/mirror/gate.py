@@ -140,7 +140,9 @@ class _View:
 
     def kept(self, gtid: str) -> bool:
         """Whether it had this all the time, however far it has caught up meanwhile."""
-        return self.has(gtid) if self.lowest is None else not gtid or includes(self.lowest, gtid)
+        if self.lowest is not None:
+            return not gtid or includes(self.lowest, gtid)
+        return not gtid or self._had(gtid)  # Whether it went back unseen, the answer to a doubt will tell.
 
     def go_back(self, position: Position) -> None:
         if self.lowest is None or not position.covers(self.lowest):
