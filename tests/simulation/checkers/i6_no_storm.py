@@ -55,7 +55,8 @@ class NoStorm(Checker):
         words = self._words(begun, STAMP_MAX if begun.has_forgotten else begun.watermark)
         last_s, last_words = self._last.get(by, (-AGAIN_S, (-1, -1)))
         self._last[by] = (begun.at_s, self._words(begun, begun.watermark))
-        if words == last_words and begun.at_s - last_s < AGAIN_S:
+        is_again = words == last_words and begun.at_s - last_s < AGAIN_S
+        if is_again and not self._is_pending_in_stream(begun.key):
             self.violate(
                 f"{begun.reader} loads {begun.key}, which {who} loaded {begun.at_s - last_s:.3f} s ago, "
                 "and nothing was said of it since"
@@ -70,6 +71,12 @@ class NoStorm(Checker):
         named = [naming.is_pending for naming in history.namings.get(key, ()) if naming.stamp <= until]
         aged = [body.pending and namespace in body.namespaces for stamp, body in history.agings if stamp <= until]
         return any((*named[-3:], *aged[-3:]))
+
+    def _is_pending_in_stream(self, key: str) -> bool:
+        """Whether it is by what is left: a failover may take back that it was settled."""
+        entries = reversed(self.world.stream_b.store.entries)
+        bodies = (entry.body for entry in entries if isinstance(entry.body, Change))
+        return next((body.pending for body in bodies if key in body.keys), False)
 
     def _words(self, begun: LoadBegun, watermark: int) -> tuple[int, int]:
         """Count what was said up to the watermark: entries that name the key, and generations whose moment has come."""
