@@ -107,6 +107,10 @@ def includes(position: Position, gtid: str) -> bool:
     return wanted is not None and position.covers(wanted)
 
 
+def _is_in(position: Position | None, gtid: str) -> bool:
+    return not gtid or (position is not None and includes(position, gtid))
+
+
 @dataclass(slots=True)
 class _View:
     gate: Gate
@@ -121,13 +125,10 @@ class _View:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def has(self, gtid: str) -> bool:
-        return not gtid or (self.doubted_ms is None and self._had(gtid))
-
-    def _had(self, gtid: str) -> bool:
-        return self.position is not None and includes(self.position, gtid)
+        return not gtid or (self.doubted_ms is None and _is_in(self.position, gtid))
 
     def doubt(self, gtid: str, now_ms: int) -> None:
-        if gtid and self._had(gtid):
+        if gtid and _is_in(self.position, gtid):
             self.doubted_ms = now_ms
             self.wake.set()
 
@@ -140,9 +141,8 @@ class _View:
 
     def kept(self, gtid: str) -> bool:
         """Whether it had this all the time, however far it has caught up meanwhile."""
-        if self.lowest is not None:
-            return not gtid or includes(self.lowest, gtid)
-        return not gtid or self._had(gtid)  # Whether it went back unseen, the answer to a doubt will tell.
+        # Whether it went back unseen, the answer to a doubt will tell.
+        return _is_in(self.position if self.lowest is None else self.lowest, gtid)
 
     def go_back(self, position: Position) -> None:
         if self.lowest is None or not position.covers(self.lowest):

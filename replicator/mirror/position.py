@@ -45,11 +45,11 @@ class MirrorPosition:
     claim: ReplayClaim | None = None
 
     @classmethod
-    def of(cls, stored: Checkpoint | None) -> Self:
-        """Return what a checkpoint says; the beginning, where it says nothing that can be read."""
+    def of(cls, stored: Checkpoint | None) -> Self | None:
+        """Return what a checkpoint says; None where there is none, or none that can be read."""
         with contextlib.suppress(FormatError):
-            return cls.decode(stored.position if stored else "")
-        return cls()
+            return None if stored is None else cls.decode(stored.position)
+        return None
 
     def encode(self) -> str:
         text = f"{stamps.text(self.stamp)}/{self.nonce}"

@@ -280,7 +280,7 @@ def as_pending(body: Body) -> Body:
     match body:
         case Change() | Generation() if body.gtid:
             return replace(body, pending=True)
-        case Gap() if not body.reason.endswith(UNAPPLIED):
+        case Gap() if not is_unapplied(body):
             return replace(body, reason=body.reason + UNAPPLIED)
     return body
 

@@ -12,7 +12,6 @@ from replicator.mirror.position import MirrorPosition, ReplayClaim
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.checkpoint import Checkpoint
-from versioning.errors import FormatError
 from versioning.limits import CLOCK_ERROR_MS
 
 PAGE_ENTRIES: Final = 1_000
@@ -33,7 +32,7 @@ async def find_resume(
     origin: StreamBackend, target: StreamBackend, dc: str, stored: Checkpoint | None, *, now_ms: int, window_ms: int
 ) -> Resume:
     """Raises BackendError of either stream."""
-    position = _decoded(stored)
+    position = MirrorPosition.of(stored)
     if position is not None and await _is_there(origin, position):
         if await _is_torn(origin, position):
             return Resume(position, gap=_REASONS["origin_torn"], break_name="origin_torn", is_torn=True)
@@ -51,13 +50,6 @@ _REASONS: Final = {
     "origin_changed": "the origin's stream has none of the entries that are here",
     "origin_torn": "entries were deleted in the middle of the origin's stream",
 }
-
-
-def _decoded(stored: Checkpoint | None) -> MirrorPosition | None:
-    try:
-        return None if stored is None else MirrorPosition.decode(stored.position)
-    except FormatError:
-        return None
 
 
 async def _is_there(origin: StreamBackend, position: MirrorPosition) -> bool:

@@ -6,7 +6,7 @@ When it is behind by more than the window, or has less than it had at the last g
 keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
-from replicator.mirror.queue import REWOUND, UNAPPLIED, IsApplied
+from replicator.mirror.queue import REWOUND, UNAPPLIED, IsApplied, is_unapplied
 from replicator.mirror.settle import Again
 from replicator.mirror.state import names_of, speaks_of_data
 from replicator.mirror.target import PAGE_ENTRIES
@@ -62,8 +62,8 @@ class _Scan:
     def _take_gap(self, body: Gap, origin: Origin) -> None:
         self._note_position(body.gtid, origin)
         if not self._is_gap_decided:
-            is_said = body.reason.endswith(UNAPPLIED)
-            self._is_gap_decided, self._is_gap_lacked = True, not is_said and not self._is_kept(body.gtid)
+            self._is_gap_decided = True
+            self._is_gap_lacked = not is_unapplied(body) and not self._is_kept(body.gtid)
 
     def _note_position(self, gtid: str, origin: Origin) -> None:
         if gtid:

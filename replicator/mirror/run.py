@@ -129,7 +129,7 @@ class Mirror:
             else:
                 break
         stored = self._target.stored
-        self._writer.queue = MirrorQueue(self._options.origin_dc, MirrorPosition.of(stored))
+        self._writer.queue = MirrorQueue(self._options.origin_dc, MirrorPosition.of(stored) or MirrorPosition())
         self._writer.is_ready, self._writer.is_breaking = stored is not None, False
 
     async def _pause(self, event: str, error: BackendError) -> None:
@@ -185,7 +185,7 @@ class Mirror:
         if is_outdated:
             if resume.break_name or self._target.stored is None:
                 raise RacedError
-            queue.drop_through(MirrorPosition.of(self._target.stored))
+            queue.drop_through(MirrorPosition.of(self._target.stored) or MirrorPosition())
         writer.queue, writer.is_ready, writer.is_breaking = queue, True, bool(resume.break_name)
         writer.wake()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from replicator.mirror.queue import OWN, POISON, REWOUND, UNAPPLIED
+from replicator.mirror.queue import OWN, POISON, REWOUND, is_unapplied
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 from versioning.limits import WINDOW_MS
@@ -102,7 +102,7 @@ class MirrorState:
         if not body.reason.startswith(REWOUND):
             self.is_poisoned = body.reason.startswith(POISON)
             self.is_torn = _is_torn_after(body.reason, self.is_torn)
-        if body.reason.endswith(UNAPPLIED):
+        if is_unapplied(body):
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
             self.gap = Pending(body, entry.origin, since_ms, written_ms, entry.stamp)
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
@@ -234,11 +234,11 @@ class WindowFold:
         self._gap_stamp = max(self._gap_stamp, entry.stamp)
         if not body.reason.startswith(REWOUND):
             self._decide_replays(body.reason)
-        is_unapplied = body.reason.endswith(UNAPPLIED)
-        if not self._is_gap_decided and is_unapplied and (body.gtid or not self._is_plain_gap_seen):
+        is_pending = is_unapplied(body)
+        if not self._is_gap_decided and is_pending and (body.gtid or not self._is_plain_gap_seen):
             self.state.gap = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
-        self._is_gap_decided |= is_unapplied or bool(body.gtid)
-        self._is_plain_gap_seen |= not is_unapplied
+        self._is_gap_decided |= is_pending or bool(body.gtid)
+        self._is_plain_gap_seen |= not is_pending
 
     def _decide_replays(self, reason: str) -> None:
         is_poison = reason.startswith(POISON)

@@ -107,7 +107,7 @@ class MirrorTarget:
             before = page[-1].stamp
             if stamps.ms_of(fold.state.last) - stamps.ms_of(before) > options.window_ms:
                 break
-        self.state = fold.carrying(self.state, MirrorPosition.of(stored).stamp)
+        self.state = fold.carrying(self.state, (MirrorPosition.of(stored) or MirrorPosition()).stamp)
         for mark, _ in self.state.pendings():
             self._board.doubt(mark.body.gtid)
         self.acknowledged = tuple(fold.acknowledged)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from replicator.mirror.queue import UNAPPLIED
+from replicator.mirror.queue import is_unapplied
 from versioning.entries import Change, Entry, Gap, Generation
 
 
@@ -69,23 +69,23 @@ class History:
     def take_entry(self, entry: Entry) -> None:
         match entry.body:
             case Change() as body:
-                number = _number(body.gtid)
+                number = commit_number(body.gtid)
                 for key in body.keys:
                     self.namings.setdefault(key, []).append(Naming(entry.stamp, number, body.pending))
             case Generation() as body:
                 self.agings.append((entry.stamp, body))
             case Gap() as body:
                 self.gaps.append(entry.stamp)
-                self.is_gap_open = body.reason.endswith(UNAPPLIED)
+                self.is_gap_open = is_unapplied(body)
 
     def take_origin(self, entry: Entry) -> None:
         if isinstance(entry.body, Change | Generation):
-            self.origins[_number(entry.body.gtid)] = entry.stamp
+            self.origins[commit_number(entry.body.gtid)] = entry.stamp
 
     def stamps_of(self, number: int) -> list[int]:
         """Return every stamp that stream B ever gave to a commit."""
         named = [naming.stamp for namings in self.namings.values() for naming in namings if naming.number == number]
-        return named + [stamp for stamp, body in self.agings if _number(body.gtid) == number]
+        return named + [stamp for stamp, body in self.agings if commit_number(body.gtid) == number]
 
     def namings_until(self, key: str, stamp: int) -> int:
         return bisect_right(self.namings.get(key, ()), stamp, key=lambda naming: naming.stamp)
@@ -94,7 +94,7 @@ class History:
         """Yield what stream B said of the key up to a fill stamp, of a commit behind the one that wrote the value."""
         namespace = key.partition(":")[0]
         aged = (
-            Naming(stamp, _number(body.gtid), body.pending)
+            Naming(stamp, commit_number(body.gtid), body.pending)
             for stamp, body in self.agings
             if namespace in body.namespaces
         )
@@ -110,5 +110,6 @@ class History:
         return max(named[-1].stamp if named else 0, aged, self.gaps[-1] if self.gaps else 0)
 
 
-def _number(gtid: str) -> int:
+def commit_number(gtid: str) -> int:
+    """Return the number of the commit that a GTID of the simulated primary stands for; 0 for none."""
     return int(gtid.rpartition("-")[2]) if gtid else 0

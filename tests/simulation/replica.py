@@ -5,6 +5,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from replicator.mirror.gate import GateError
+from tests.simulation.history import commit_number
 from tests.simulation.network import NOBODY, Line, Server
 from versioning.backends.base import UnavailableError
 
@@ -93,7 +94,7 @@ class SimulatedGate:
         self._line = Line(replica, delay_s=(0.0005, 0.003), timeout_s=1.0)
 
     async def wait(self, gtid: str, limit_ms: int) -> str:
-        number = int(gtid.rpartition("-")[2]) if gtid else 0
+        number = commit_number(gtid)
         try:
             answer: str = await self._line.ask(lambda: self._replica.wait_for(number, limit_ms / 1000))
         except UnavailableError as error:

@@ -2,6 +2,7 @@
 
 from replicator.mirror.queue import is_unapplied
 from tests.simulation.checkers.base import Checker
+from tests.simulation.history import commit_number
 from tests.simulation.primary import Commit
 from tests.simulation.process import BASE_MS
 from versioning import stamp as stamps
@@ -23,9 +24,9 @@ class NothingLost(Checker):
         for entry in world.stream_b.store.entries:
             match entry.body:
                 case Change(keys=names, gtid=gtid) if gtid:
-                    last.update(dict.fromkeys(names, _number(gtid)))
+                    last.update(dict.fromkeys(names, commit_number(gtid)))
                 case Generation(namespaces=names, gtid=gtid) if gtid:
-                    last.update(dict.fromkeys((f"{name}:" for name in names), _number(gtid)))
+                    last.update(dict.fromkeys((f"{name}:" for name in names), commit_number(gtid)))
         horizon = self._horizon()
         unvouched = self._last_before(horizon)
         for commit in world.primary.commits:
@@ -49,9 +50,7 @@ class NothingLost(Checker):
         Values loaded later have it, and those loaded before are vouched for by nobody.
         """
         gaps = (entry.body for entry in self.world.stream_b.store.entries if entry.stamp <= horizon)
-        numbers = (
-            _number(body.gtid) for body in gaps if isinstance(body, Gap) and body.gtid and not is_unapplied(body)
-        )
+        numbers = (commit_number(body.gtid) for body in gaps if isinstance(body, Gap) and not is_unapplied(body))
         return max(numbers, default=0)
 
     def _horizon(self) -> int:
@@ -60,7 +59,3 @@ class NothingLost(Checker):
         follow = Follow(Index(window_ms=10 * 60_000))
         follow.begin(world.stream_b.store.entries[::-1], now)
         return follow.index.horizon
-
-
-def _number(gtid: str) -> int:
-    return int(gtid.rpartition("-")[2])
