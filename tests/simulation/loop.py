@@ -3,7 +3,7 @@
 Law: the same tasks, the same seed, the same order. So tasks hash by their number (sets of them keep one order), and
 time jumps to the next timer only when nothing is ready to run.
 
-Every handle belongs to the process whose context it was made in. The handles of a process that is halted (SIGSTOP, or
+Every call belongs to the process whose context it was made in. The calls of a process that is halted (SIGSTOP, or
 kill -9) are kept back: its timers go off, and nothing of it runs.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 EVENTS_MAX = 5_000_000
-"""Handles run before the run counts as one that never ends."""
+"""Calls done before the run counts as one that never ends."""
 
 
 class Halting(Protocol):
@@ -29,6 +29,22 @@ OWNER: "contextvars.ContextVar[Halting]" = contextvars.ContextVar("owner")
 
 class NothingLeftError(AssertionError):
     """Every task waits for another one: a deadlock of the simulated world."""
+
+
+class Call:
+    """What asyncio calls a handle, without its debugging: a run makes thousands."""
+
+    __slots__ = ("arguments", "callback", "context", "is_cancelled")
+
+    def __init__(self, callback: Any, arguments: tuple[Any, ...], context: "contextvars.Context | None") -> None:
+        self.callback = callback
+        self.arguments = arguments
+        self.context = contextvars.copy_context() if context is None else context
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """It is skipped when its time comes."""
+        self.is_cancelled = True
 
 
 class NumberedTask(asyncio.Task[Any]):
@@ -82,18 +98,15 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
 
     def call_at(self, when_s: float, callback: Any, *arguments: Any, context: Any = None) -> Any:
         # Tuples compare in C, and the number keeps timers of one moment in order.
-        timer = asyncio.TimerHandle(when_s, callback, arguments, self, context)
+        timer = Call(callback, arguments, context)
         self._timers += 1
         heapq.heappush(self._scheduled, (when_s, self._timers, timer))
         return timer
 
     def call_soon(self, callback: Any, *arguments: Any, context: Any = None) -> Any:
-        handle = asyncio.Handle(callback, arguments, self, context)
-        self._ready.append(handle)
-        return handle
-
-    def _timer_handle_cancelled(self, handle: Any) -> None:
-        """It is skipped when its time comes."""
+        call = Call(callback, arguments, context)
+        self._ready.append(call)
+        return call
 
     def _run_once(self) -> None:
         ready, scheduled = self._ready, self._scheduled
@@ -103,20 +116,23 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
         while scheduled and scheduled[0][0] <= now_s:
             ready.append(heapq.heappop(scheduled)[2])
         for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle._cancelled:
+            call = ready.popleft()
+            if call.is_cancelled:
                 continue
-            owner = handle._context.get(OWNER)
+            owner = call.context.get(OWNER)
             if owner is not None and owner.is_halted:
-                owner.held.append(handle)
+                owner.held.append(call)
             else:
                 self.events += 1
-                handle._run()
+                try:
+                    call.context.run(call.callback, *call.arguments)
+                except Exception as error:
+                    self.errors.append(f"{call.callback}: {error!r}")
         if self.events > EVENTS_MAX:
             raise NothingLeftError(f"more than {EVENTS_MAX} events: the world does not come to rest")
 
     def _jump(self, scheduled: list[Any]) -> None:
-        while scheduled and scheduled[0][2]._cancelled:
+        while scheduled and scheduled[0][2].is_cancelled:
             heapq.heappop(scheduled)
         if not scheduled:
             raise NothingLeftError("nothing is ready and no timer is set")
@@ -130,7 +146,7 @@ class VirtualLoop(_Loop):  # type: ignore[misc]
             owner.held = []
 
     def release(self, held: list[Any]) -> None:
-        """Let the handles of a process that goes on run, in the order they came up in."""
+        """Let the calls of a process that goes on run, in the order they came up in."""
         self._ready.extend(held)
 
     def abandon(self) -> None:
