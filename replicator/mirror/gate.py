@@ -28,7 +28,8 @@ LATELY_MS: Final = 3 * WAIT_MS
 """An answer to a question asked before that says nothing of now: a wait, a pause and a slow answer lie between two."""
 
 IDLE_MS: Final = 1_000
-"""With nothing to wait for, each database is asked this often whether it still has what it had."""
+"""With nothing to wait for, each database is asked this often whether it still has what it had. One that is down is
+tried as often: it may come back as an older copy, and have caught up seconds later."""
 
 UNANSWERED_PAUSE_S: Final = 0.1
 """Before asking again a database that would not wait (its replication is stopped)."""
@@ -214,18 +215,21 @@ class GateBoard:
         backoff = Backoff(random.random)
         while True:
             view.wake.clear()
-            target = self._next_target(view.has)
+            # A wait would hide for its length what a database that was away has lost.
+            is_back = not view.stats.is_up
+            target = Target() if is_back else self._next_target(view.has)
             try:
                 answer = await self._ask(view, target)
             except GateDeniedError as error:
                 await self._pause(view, error, backoff.denied_s())
                 continue
             except (GateError, FormatError) as error:
-                await self._pause(view, error, backoff.next_s())
+                await self._pause(view, error, min(backoff.next_s(), IDLE_MS / 1000))
                 continue
             backoff.reset()
             self._accept(view, answer)
-            await self._idle(view, target)
+            if not is_back:
+                await self._idle(view, target)
 
     async def _ask(self, view: _View, target: Target) -> Position:
         view.stats.waits += bool(target.gtid)

@@ -1,8 +1,14 @@
-"""When a GTID counts as applied."""
+"""When a GTID counts as applied, and when a database is asked."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
 
 import pytest
 
-from replicator.mirror.gate import names
+from replicator.mirror.gate import GateBoard, GateError, Target, names
+from replicator.mirror.options import MirrorStats
 
 
 @pytest.mark.parametrize(
@@ -40,3 +46,83 @@ def test_a_position_that_includes_it_says_so(answer: str, gtid: str) -> None:
 )
 def test_anything_else_is_not_applied(answer: str, gtid: str) -> None:
     assert not names(answer, gtid)
+
+
+class Recording:
+    """A database that is down when the test says so, and remembers what it was asked."""
+
+    name = "replica"
+
+    def __init__(self) -> None:
+        self.is_down = False
+        self.asked: list[tuple[str, bool]] = []
+        """And whether it answered."""
+
+    async def wait(self, gtid: str, limit_ms: int) -> str:
+        await asyncio.sleep(0)
+        self.asked.append((gtid, not self.is_down))
+        if self.is_down:
+            raise GateError("down")
+        return "0-1-4"
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+@contextlib.asynccontextmanager
+async def watched(gate: Recording) -> AsyncIterator[None]:
+    """Ask it, again and again, for what it does not have."""
+    board = GateBoard(
+        [gate],
+        MirrorStats(),
+        lambda has: Target("0-1-5"),
+        lambda: None,
+        lambda: None,
+        monotonic_ms=lambda: 0,
+    )
+    task = asyncio.ensure_future(board.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What was slept, though no time passes."""
+    slept: list[float] = []
+    pass_on = asyncio.sleep
+
+    async def sleep(delay_s: float) -> None:
+        slept.append(delay_s)
+        await pass_on(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    return slept
+
+
+async def asked_again(gate: Recording, count: int) -> None:
+    count += len(gate.asked)
+    while len(gate.asked) < count:
+        await asyncio.sleep(0)
+
+
+async def test_a_database_that_comes_back_is_asked_what_it_has_before_any_wait(pauses: list[float]) -> None:
+    gate = Recording()
+    async with watched(gate):
+        for is_down in (False, True, False, True, False):
+            gate.is_down = is_down
+            await asked_again(gate, 5)
+    assert gate.asked[0] == ("", True)
+    for (_, was_answered), (gtid, _) in itertools.pairwise(gate.asked):
+        assert gtid == ("0-1-5" if was_answered else "")
+
+
+async def test_a_database_that_is_down_is_tried_every_second_however_long(pauses: list[float]) -> None:
+    """It may come back as an older copy, and catch up within seconds: then nobody else tells."""
+    gate = Recording()
+    gate.is_down = True
+    async with watched(gate):
+        await asked_again(gate, 30)
+    assert 0.5 <= max(pauses) <= 1.0

@@ -159,11 +159,7 @@ def _replica_down(world: World, op: Op) -> None:
     replica = _one_of(world.replicas, op.pick)
     replica.is_down = True
     replica.hang_up()
-
-    def end() -> None:
-        replica.is_down = False
-
-    world.later(_long_s(op.size), end)
+    world.later(_long_s(op.size), replica.come_up)
 
 
 def _replica_rewind(world: World, op: Op) -> None:
@@ -266,12 +262,13 @@ def mend(world: World) -> None:
     world.load_extra_s = 0.0
     world.wan.is_cut, world.wan.extra_s = False, 0.0
     world.primary.is_cut = False
-    for server in (world.stream_a, world.stream_b, world.values, *world.replicas):
+    for server in (world.stream_a, world.stream_b, world.values):
         server.is_down = server.loses_answers = False
     for stream in (world.stream_a, world.stream_b):
         stream.loses_push, stream.back_ms = False, 0
     for replica in world.replicas:
         replica.extra_lag_s = 0.0
+        replica.come_up()
         replica.start()
     for name in NAMES:
         process = world.processes[name]

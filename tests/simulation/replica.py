@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 LAG_S = (0.02, 0.25)
 
+SEEN_S = 1.5
+"""An older copy takes that long to catch up at least, once it is reachable. Of one that is faster than two questions of
+the gate nobody learns: a limit that README names."""
+
 
 class Replica(Server):
     def __init__(self, world: "World", name: str) -> None:
@@ -43,10 +47,19 @@ class Replica(Server):
             self._apply(self._received)
 
     def rewind(self, count: int, catching_up_s: float) -> None:
-        """Go back by some commits; nothing is applied again before that time, whoever says start."""
-        self._restored_until_s = max(self._restored_until_s, self.loop.time() + catching_up_s)
+        """Restart with an older copy; nothing is applied again before that time, whoever says start."""
         self.is_stopped = self.has_gone_back = True
+        self.hang_up()
         self._set(max(self.applied - count, 0))
+        self._restore(catching_up_s)
+
+    def come_up(self) -> None:
+        self.is_down = False
+        if self.loop.time() < self._restored_until_s:
+            self._restore(SEEN_S)
+
+    def _restore(self, catching_up_s: float) -> None:
+        self._restored_until_s = max(self._restored_until_s, self.loop.time() + catching_up_s)
         self.loop.call_at(self._restored_until_s, self.start, context=NOBODY)
 
     def _apply(self, number: int) -> None:
