@@ -69,6 +69,7 @@ BY_REASON: Final = {
         (
             "first_start", "origin_changed", "origin_torn", "origin_hole", "origin_shortened", "stamp_reused",
             "floor_missing", "histories_differ", "checkpoint_lost", "checkpoint_behind", "checkpoint_unreadable",
+            "target_short",
         ),
     ),
 }  # fmt: skip

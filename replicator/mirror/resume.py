@@ -29,18 +29,28 @@ class Resume:
 
 
 async def find_resume(
-    origin: StreamBackend, target: StreamBackend, dc: str, stored: Checkpoint | None, *, now_ms: int, window_ms: int
+    origin: StreamBackend,
+    target: StreamBackend,
+    dc: str,
+    stored: Checkpoint | None,
+    *,
+    is_short: bool,
+    now_ms: int,
+    window_ms: int,
 ) -> Resume:
-    """Raises BackendError of either stream."""
+    """Raises BackendError of either stream. ``is_short``: what ``MirrorState`` says of the target's."""
     position = MirrorPosition.of(stored)
     if position is not None and await _is_there(origin, position):
         if await _is_torn(origin, position):
             return Resume(position, gap=_REASONS["origin_torn"], break_name="origin_torn", is_torn=True)
+        if is_short:
+            return Resume(position, gap=_REASONS["target_short"], break_name="target_short")
         return Resume(position)
     name = "first_start" if stored is None else "origin_changed"
     shared = await _last_shared(origin, target, dc, since_ms=now_ms - window_ms)
     if shared is not None:
-        return Resume(shared, break_name=name if stored else "checkpoint_lost")
+        gap = _REASONS["target_short"] if is_short else ""
+        return Resume(shared, gap=gap, break_name=name if stored else "checkpoint_lost")
     claim = await _claim(origin, now_ms=now_ms, window_ms=window_ms)
     return Resume(MirrorPosition(claim=claim), gap=_REASONS[name], break_name=name)
 
@@ -49,6 +59,7 @@ _REASONS: Final = {
     "first_start": "this stream has nothing of the origin yet",
     "origin_changed": "the origin's stream has none of the entries that are here",
     "origin_torn": "entries were deleted in the middle of the origin's stream",
+    "target_short": "entries were deleted here before every replica had them",
 }
 
 

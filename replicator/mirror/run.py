@@ -165,6 +165,7 @@ class Mirror:
                     self._target.stream,
                     options.origin_dc,
                     stored,
+                    is_short=self._target.state.is_short,
                     now_ms=now_ms,
                     window_ms=options.window_ms,
                 )

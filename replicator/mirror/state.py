@@ -12,7 +12,7 @@ from typing import Any, Final
 from replicator.mirror.queue import OWN, POISON, REWOUND, is_unapplied
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
-from versioning.limits import WINDOW_MS
+from versioning.limits import CLOCK_ERROR_MS, WINDOW_MS
 
 Named = Change | Generation
 
@@ -53,6 +53,8 @@ class MirrorState:
     """An unreadable entry came after the last gap of the origin: no replay may reach below it."""
     is_torn: bool = False
     """The last gap is the mirror's own: see ``MirrorQueue``."""
+    is_short: bool = False
+    """Entries were deleted before every replica had them: some may have been pending, and no gap stands for them."""
 
     @property
     def pending_count(self) -> int:
@@ -100,6 +102,7 @@ class MirrorState:
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         if not body.reason.startswith(REWOUND):
+            self.is_short = False
             self.is_poisoned = body.reason.startswith(POISON)
             self.is_torn = _is_torn_after(body.reason, self.is_torn)
         if is_unapplied(body):
@@ -146,6 +149,9 @@ def speaks_of_data(body: Body) -> bool:
     return isinstance(body, Change | Generation) and bool(body.gtid or body.pending or body.settled)
 
 
+_NOTHING: Final = Entry(stamps.ZERO, "", "", Heartbeat(0), None)
+
+
 class WindowFold:
     """Builds a ``MirrorState`` from the newest entry backwards: the newest word on a name is the one that counts."""
 
@@ -157,17 +163,20 @@ class WindowFold:
         self._decided: dict[tuple[type[Named], str], int] = {}
         """Stamp of the newest word on a name."""
         self._gap_stamp = stamps.ZERO
+        self._is_gap_seen = False
         self._is_gap_decided = False
         self._is_plain_gap_seen = False
         self._replayed_since_ms: int | None = None
         self._is_poison_decided = False
         self._is_torn_decided = False
         self._has_heartbeat = False
+        self._oldest = _NOTHING
 
     def take_older(self, entry: Entry) -> None:
         state, body = self.state, entry.body
         if not state.last:
             state.last, state.nonce = entry.stamp, entry.nonce
+        self._oldest = entry
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body)
         elif entry.origin is not None and entry.origin.dc == state.dc:
@@ -210,6 +219,20 @@ class WindowFold:
             elif body.pending and name in where and where[name].body.gtid == body.gtid:
                 where[name].since_ms = min(where[name].since_ms, written_ms)
 
+    @property
+    def covers_window(self) -> bool:
+        return stamps.ms_of(self.state.last) - stamps.ms_of(self._oldest.stamp) > self.state.window_ms
+
+    def _is_short(self) -> bool:
+        """Whether what was deleted may have been pending: nothing that is left says that all replicas had it.
+
+        Within a window every pending entry is said again, and with no database listed time settles it.
+        """
+        state, oldest = self.state, self._oldest
+        if state.is_timed or self.covers_window or self._is_gap_seen or not oldest.previous:
+            return False
+        return state.applied_ms < stamps.ms_of(oldest.stamp) + CLOCK_ERROR_MS
+
     def carrying(self, before: MirrorState, copied: int) -> MirrorState:
         """Return the state, with the words of the one before it that are gone from the stream.
 
@@ -217,6 +240,8 @@ class WindowFold:
         be said before that: an entry of an origin proves that everything up to it is there.
         """
         state = self.state
+        # A mirror that was there when entries were deleted still knows what was pending.
+        state.is_short = before.is_short if before.last else self._is_short()
         for where in (state.keys, state.namespaces, state.settled):
             _turn_round(where)  # Oldest first, as if it had been read forwards.
         lost: dict[Pending, Pending] = {}
@@ -233,6 +258,7 @@ class WindowFold:
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         self._gap_stamp = max(self._gap_stamp, entry.stamp)
         if not body.reason.startswith(REWOUND):
+            self._is_gap_seen = True
             self._decide_replays(body.reason)
         is_pending = is_unapplied(body)
         if not self._is_gap_decided and is_pending and (body.gtid or not self._is_plain_gap_seen):

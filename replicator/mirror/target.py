@@ -105,7 +105,7 @@ class MirrorTarget:
             for entry in page:
                 fold.take_older(entry)
             before = page[-1].stamp
-            if stamps.ms_of(fold.state.last) - stamps.ms_of(before) > options.window_ms:
+            if fold.covers_window:
                 break
         self.state = fold.carrying(self.state, (MirrorPosition.of(stored) or MirrorPosition()).stamp)
         for mark, _ in self.state.pendings():

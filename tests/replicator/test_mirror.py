@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from replicator.mirror import run as mirror_run
-from replicator.mirror.queue import POISON, UNAPPLIED
+from replicator.mirror.queue import POISON, UNAPPLIED, is_unapplied
 from tests.replicator.mirror_world import DEADLINE_S, FAST, PATIENT, MirrorView, MirrorWorld, ScriptedGate, now_ms
 from versioning import stamp as stamps
 from versioning.backends.base import Append
@@ -496,6 +496,28 @@ async def test_a_pending_entry_trimmed_too_soon_is_said_again(world: MirrorWorld
     view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
     world.target.trim(view.entries[-1].stamp)
     await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
+
+
+async def test_a_stream_trimmed_while_no_mirror_was_there_is_a_gap_until_the_replicas_have_what_is_gone(
+    world: MirrorWorld,
+) -> None:
+    """What was pending there, no mirror can know any more."""
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate)
+    await world.change(2)
+    await world.until(lambda v: any(body.pending for body in v.changes))
+    await world.beat("0-1-2")
+    view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
+    await mirror.kill()
+    world.target.trim(view.entries[-1].stamp)
+    await world.beat("0-1-2")
+    mirror = world.start(gate)
+    view = await world.until(lambda v: bool(v.gaps))
+    assert [(is_unapplied(gap), gap.gtid) for gap in view.gaps] == [(True, "0-1-2")]
+    assert mirror.stats.breaks_by_reason["target_short"] == 1
+    gate.apply("0-1-2")
+    view = await world.until(lambda v: len(v.gaps) > 1)
+    assert not is_unapplied(view.gaps[-1])
 
 
 async def test_a_replay_whose_beginning_was_trimmed_is_not_claimed_by_a_mirror_that_begins_in_its_middle(

@@ -1,10 +1,12 @@
 """What the target stream says of an origin is the same read forwards and backwards."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.mirror.queue import POISON, UNAPPLIED
+from replicator.mirror.queue import POISON, REWOUND, UNAPPLIED
 from replicator.mirror.state import MirrorState, Pending, WindowFold
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
@@ -133,3 +135,28 @@ def test_what_was_settled_longer_than_a_window_ago_is_forgotten() -> None:
     for entry in entries_of([Change((f"t:{number}",), "0-1-1", settled=True) for number in range(4)]):
         state.take(entry, FAR_MS)
     assert [name for _, name in state.settled] == ["t:2", "t:3"]
+
+
+def short(*found: Body, previous: str = "trimmed") -> bool:
+    """Whether a mirror that starts takes the stream to be short. Its oldest entry is of second 1."""
+    oldest, *later = entries_of(list(found))
+    fold = backwards([replace(oldest, previous=previous), *later])
+    return fold.carrying(MirrorState("a"), COPIED).is_short
+
+
+def test_a_stream_is_short_until_all_replicas_have_what_was_written_when_it_was_trimmed() -> None:
+    assert short(Heartbeat(1_000, 0))
+    assert short(Heartbeat(1_000, 0), Heartbeat(3_000, 1_500))
+    assert not short(Heartbeat(1_000, 0), Heartbeat(3_000, 2_500))
+    assert not short(Heartbeat(1_000, 0), previous="")
+
+
+def test_a_stream_is_not_short_where_a_gap_stands_for_what_was_deleted() -> None:
+    assert not short(Heartbeat(1_000, 0), Gap("gone" + UNAPPLIED, "0-1-5"))
+    assert short(Heartbeat(1_000, 0), Gap(REWOUND + UNAPPLIED, "0-1-5"))
+
+
+def test_a_mirror_that_was_there_knows_what_was_deleted() -> None:
+    before = forwards(entries_of([Heartbeat(1_000, 0)]))
+    trimmed = [replace(entry, previous="trimmed") for entry in entries_of([Heartbeat(1_000, 0)])]
+    assert not backwards(trimmed).carrying(before, COPIED).is_short
