@@ -44,7 +44,11 @@ class NoPoisonedFill(Checker):
     def scan(self) -> None:
         if self._is_hindered():
             self._hindered_s = self.world.loop.time()
-        if self.world.history.is_gap_open or self.world.loop.time() - self._hindered_s < MENDED_S:
+        if (
+            self.world.history.is_gap_open
+            or self._is_gap_owed()
+            or self.world.loop.time() - self._hindered_s < MENDED_S
+        ):
             return
         for kept in self._kept():
             if kept.age_ms > limits.CACHE.provisional_ttl_ms + NOTICED_MS:
@@ -74,11 +78,23 @@ class NoPoisonedFill(Checker):
                     f"without commit {missed.number} of stamp {missed.stamp}"
                 )
 
+    def _is_gap_owed(self) -> bool:
+        """Whether stream A does not go on from where the mirrors are: the next they write is a gap."""
+        position, origin = self._mirrored(), self.world.stream_a.store
+        if position is None or position.stamp == stamps.ZERO:
+            return position is None
+        entry, following = origin.one(position.stamp), origin.after(position.stamp, 1)
+        is_torn = bool(following) and following[0].previous != position.nonce
+        return entry is None or entry.nonce != position.nonce or is_torn
+
     def _is_owed(self, number: int) -> bool:
-        stored = at_once(self.world.stream_b.store.checkpoint(limits.MIRROR.writer))
-        mirrored = MirrorPosition.decode(stored.position).stamp if stored else stamps.ZERO
+        position = self._mirrored()
         stamp = self.world.history.origins.get(number, stamps.ZERO)
+        mirrored = position.stamp if position else stamps.ZERO
         return stamp > mirrored and self.world.stream_a.store.one(stamp) is not None
+
+    def _mirrored(self) -> MirrorPosition | None:
+        return MirrorPosition.of(at_once(self.world.stream_b.store.checkpoint(limits.MIRROR.writer)))
 
     def _kept(self) -> Iterator[Kept]:
         world = self.world

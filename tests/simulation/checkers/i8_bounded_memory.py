@@ -6,9 +6,10 @@ from tests.simulation.streams import StreamServer
 from tests.simulation.world import World
 from versioning import stamp as stamps
 from versioning.entries import Change, Entry
+from versioning.limits import CLOCK_ERROR_MS, LOSS_LEAD_MS
 
-SWEEP_MS = limits.WINDOW_MS // 8 + 6_000
-"""Between two sweeps, and until a sweep has come round."""
+SWEEP_MS = limits.WINDOW_MS // 8 + 6_000 + LOSS_LEAD_MS + CLOCK_ERROR_MS
+"""Between two sweeps, and until a sweep has come round; a failover moves the stamps ahead meanwhile."""
 
 
 class BoundedMemory(Checker):
