@@ -9,7 +9,8 @@ wait per database tells of everything it has.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
@@ -30,6 +31,9 @@ LATELY_MS: Final = 3 * WAIT_MS
 IDLE_MS: Final = 1_000
 """With nothing to wait for, each database is asked this often whether it still has what it had. One that is down is
 tried as often: it may come back as an older copy, and have caught up seconds later."""
+
+PROMISED_MAX: Final = 1_000
+"""GTIDs kept until a database has been asked: those below the newest say little more."""
 
 UNANSWERED_PAUSE_S: Final = 0.1
 """Before asking again a database that would not wait (its replication is stopped)."""
@@ -121,12 +125,25 @@ class _View:
     """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``)."""
     asked_ms: int = -LATELY_MS
     """Monotonic: when the last question that was answered was asked."""
+    promised: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=PROMISED_MAX))
+    """What it has by another mirror's word, and since when (monotonic): a later answer must include it."""
     doubted_ms: int | None = None
     """Monotonic: what was asked before that does not count (``GateBoard.doubt``)."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def has(self, gtid: str) -> bool:
         return not gtid or (self.doubted_ms is None and _is_in(self.position, gtid))
+
+    def promise(self, gtid: str, now_ms: int) -> None:
+        if not _is_in(self.position, gtid):
+            self.promised.append((gtid, now_ms))
+
+    def take_lacked(self, position: Position) -> str:
+        """Return a GTID that the answer lacks and must not; empty for none."""
+        lacked = next((gtid for gtid, ms in self.promised if ms <= self.asked_ms and not includes(position, gtid)), "")
+        while self.promised and self.promised[0][1] <= self.asked_ms:
+            self.promised.popleft()
+        return lacked
 
     def doubt(self, gtid: str, now_ms: int) -> None:
         if gtid and _is_in(self.position, gtid):
@@ -151,10 +168,7 @@ class _View:
 
 
 class GateBoard:
-    """All gates of a mirror. ``next_target`` says what to wait for; ``on_progress`` when a position has changed.
-
-    ``acknowledged`` are GTIDs that every database must have: a first answer without them is a database that went back.
-    """
+    """All gates of a mirror. ``next_target`` says what to wait for; ``on_progress`` when a position has changed."""
 
     def __init__(
         self,
@@ -166,7 +180,6 @@ class GateBoard:
         *,
         monotonic_ms: Callable[[], int],
     ) -> None:
-        self.acknowledged: tuple[str, ...] = ()
         self._views = [_View(gate, stats.gates.setdefault(gate.name, GateStats())) for gate in gates]
         self._next_target = next_target
         self._on_progress = on_progress
@@ -195,6 +208,11 @@ class GateBoard:
         """
         for view in self._views:
             view.doubt(gtid, self._monotonic_ms())
+
+    def promise(self, gtid: str) -> None:
+        """Take note that every database had this when the stream was told: one without it has gone back since."""
+        for view in self._views:
+            view.promise(gtid, self._monotonic_ms())
 
     def said_again(self) -> None:
         for view in self._views:
@@ -242,17 +260,17 @@ class GateBoard:
         return position
 
     def _accept(self, view: _View, position: Position) -> None:
-        ends_doubt = view.end_doubt()
-        if position == view.position and not ends_doubt:
+        ends_doubt, lacked = view.end_doubt(), view.take_lacked(position)
+        if position == view.position and not ends_doubt and not lacked:
             return
-        is_rewound = self._is_rewound(view, position)
+        is_rewound = bool(lacked) or (view.position is not None and not position.covers(view.position))
         if is_rewound:
             view.go_back(position)
             view.stats.rewinds += 1
             log.error(
                 "replica_rewound",
                 gate=view.gate.name,
-                had=str(view.position or next(self._lacked_by(position))),
+                had=lacked or str(view.position),
                 has=str(position),
                 hint="restored from an older copy? its keys are pending until it has caught up",
             )
@@ -260,14 +278,6 @@ class GateBoard:
         if is_rewound:
             self._on_rewind()
         self._on_progress()
-
-    def _is_rewound(self, view: _View, position: Position) -> bool:
-        if view.position is None:
-            return any(self._lacked_by(position))
-        return not position.covers(view.position)
-
-    def _lacked_by(self, position: Position) -> Iterator[str]:
-        return (gtid for gtid in self.acknowledged if not includes(position, gtid))
 
     async def _idle(self, view: _View, target: Target) -> None:
         if target.gtid and view.has(target.gtid):

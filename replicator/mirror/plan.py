@@ -4,7 +4,7 @@ The order inside an append is the rule: first what settles older entries, then w
 heartbeat. A settled entry behind a newer pending one of the same key would end the wrong wait.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from replicator.mirror.position import MirrorPosition
@@ -33,7 +33,7 @@ def make_plan(
     agains: list[Again], released: Released, heartbeat: Heartbeat | None, state: MirrorState, dc: str
 ) -> Plan | None:
     """Return None where there is nothing to append."""
-    left, not_claimed = _without_false_claims(released.bodies, state.is_poisoned)
+    left, not_claimed = _without_false_claims(released.bodies, state)
     bodies: list[tuple[Body, Origin | None]] = [(again.body, again.origin) for again in agains]
     bodies += left
     if heartbeat is not None:
@@ -54,15 +54,20 @@ def make_plan(
 
 
 def _without_false_claims(
-    bodies: tuple[tuple[Body, Origin], ...],
-    is_poisoned: bool,  # noqa: FBT001
+    bodies: tuple[tuple[Body, Origin], ...], state: MirrorState
 ) -> tuple[list[tuple[Body, Origin]], int]:
     left: list[tuple[Body, Origin]] = []
+    is_poisoned = state.is_poisoned
     for body, origin in bodies:
-        if isinstance(body, Gap):
-            is_poisoned = body.reason.startswith(POISON)
-        if not (isinstance(body, Replayed) and is_poisoned):
-            left.append((body, origin))
+        match body:
+            case Gap():
+                is_poisoned = body.reason.startswith(POISON)
+                left.append((body, origin))
+            case Replayed():
+                if not is_poisoned:
+                    left.append((replace(body, since_ms=max(body.since_ms, state.unclaimed_ms)), origin))
+            case _:
+                left.append((body, origin))
     return left, len(bodies) - len(left)
 
 

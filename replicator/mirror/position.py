@@ -37,6 +37,11 @@ class ReplayClaim:
         return replace(self, since_ms=since_ms) if since_ms < stamps.ms_of(self.until) else None
 
 
+def hides_more(oldest: Entry, until: int) -> bool:
+    """Whether entries above ``until`` may have been trimmed before this one, the oldest that is left."""
+    return bool(oldest.previous) and oldest.stamp > until
+
+
 @dataclass(frozen=True, slots=True)
 class MirrorPosition:
     stamp: int = stamps.ZERO

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeGuard
 
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
-from replicator.mirror.position import MirrorPosition
+from replicator.mirror.position import MirrorPosition, hides_more
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 from versioning.errors import StamplineError
@@ -101,7 +101,9 @@ class Beats:
 class MirrorQueue:
     """``position``: the origin entry to go on behind. Pure: monotonic times in ms are arguments."""
 
-    def __init__(self, dc: str, position: MirrorPosition, *, is_torn: bool = False) -> None:
+    def __init__(self, dc: str, position: MirrorPosition, *, until: int = stamps.ZERO, is_torn: bool = False) -> None:
+        self._until = until
+        """Up to there the origin may have been trimmed before the first entry is read (``Resume``)."""
         self._is_torn = is_torn
         """No gap of the origin came after the last of ours: what the origin says to have replayed is not all here."""
         self.beats = Beats()
@@ -134,8 +136,8 @@ class MirrorQueue:
             raise BrokenOriginError(
                 "floor_missing", "another mirror has gone on from an origin entry that is not there"
             )
-        if self._claim is not None and self._newest.stamp == stamps.ZERO:
-            self._claim = self._claim.beginning_with(entry)
+        if self._newest.stamp == stamps.ZERO:
+            self._begin_with(entry)
         self._newest = MirrorPosition(entry.stamp, entry.nonce, self._claim)
         body, gtid = self._readable(entry.body)
         self._is_torn &= not isinstance(entry.body, Gap)
@@ -146,6 +148,12 @@ class MirrorQueue:
             self._place(body.gtid)
         if self._claim is not None and entry.stamp >= self._claim.until:
             self._put_claim(self._claim.since_ms, now_ms)
+
+    def _begin_with(self, entry: Entry) -> None:
+        if hides_more(entry, self._until):
+            raise BrokenOriginError("origin_hole", "origin entries were trimmed before they were copied")
+        if self._claim is not None:
+            self._claim = self._claim.beginning_with(entry)
 
     def _check_floor(self, entry: Entry) -> None:
         if entry.stamp == self._floor.stamp:

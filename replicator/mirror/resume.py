@@ -8,9 +8,9 @@ copied.
 from dataclasses import dataclass
 from typing import Final
 
-from replicator.mirror.position import MirrorPosition, ReplayClaim
+from replicator.mirror.position import MirrorPosition, ReplayClaim, hides_more
 from versioning import stamp as stamps
-from versioning.backends.base import StreamBackend
+from versioning.backends.base import StreamBackend, StreamState
 from versioning.checkpoint import Checkpoint
 from versioning.limits import CLOCK_ERROR_MS
 
@@ -24,6 +24,9 @@ class Resume:
     """Reason of the gap to write first; empty for none."""
     break_name: str = ""
     """Kind of break that was found, for counting; empty where the checkpoint was good."""
+    until: int = stamps.ZERO
+    """Where the position is ``stamp.ZERO``: last stamp of the origin when that was decided. What is trimmed up to there
+    is hidden by the gap; what is trimmed above it is not."""
     is_torn: bool = False
     """What follows the position in the origin's stream does not name it: entries in between were deleted."""
 
@@ -34,25 +37,30 @@ async def find_resume(
     dc: str,
     stored: Checkpoint | None,
     *,
+    last: int,
     is_short: bool,
     now_ms: int,
     window_ms: int,
 ) -> Resume:
-    """Raises BackendError of either stream. ``is_short``: what ``MirrorState`` says of the target's."""
+    """Raises BackendError of either stream. ``last`` and ``is_short`` are of the ``MirrorState`` for ``stored``.
+
+    What another mirror writes meanwhile does not count: the next append proves what is there up to ``last`` only.
+    """
     position = MirrorPosition.of(stored)
     if position is not None and await _is_there(origin, position):
         if await _is_torn(origin, position):
             return Resume(position, gap=_REASONS["origin_torn"], break_name="origin_torn", is_torn=True)
         if is_short:
             return Resume(position, gap=_REASONS["target_short"], break_name="target_short")
-        return Resume(position)
+        return Resume(position, until=_until(position))
     name = "first_start" if stored is None else "origin_changed"
-    shared = await _last_shared(origin, target, dc, since_ms=now_ms - window_ms)
+    shared = await _last_shared(origin, target, dc, last=last, since_ms=now_ms - window_ms)
     if shared is not None:
         gap = _REASONS["target_short"] if is_short else ""
         return Resume(shared, gap=gap, break_name=name if stored else "checkpoint_lost")
-    claim = await _claim(origin, now_ms=now_ms, window_ms=window_ms)
-    return Resume(MirrorPosition(claim=claim), gap=_REASONS[name], break_name=name)
+    state = await origin.state()
+    claim = _claim(state, now_ms=now_ms, window_ms=window_ms)
+    return Resume(MirrorPosition(claim=claim), gap=_REASONS[name], break_name=name, until=state.last)
 
 
 _REASONS: Final = {
@@ -65,9 +73,14 @@ _REASONS: Final = {
 
 async def _is_there(origin: StreamBackend, position: MirrorPosition) -> bool:
     if position.stamp == stamps.ZERO:
-        return True
+        oldest = await origin.read_after(stamps.ZERO, count=1)
+        return not (oldest and hides_more(oldest[0], _until(position)))
     entry = await origin.read_one(position.stamp)
     return entry is not None and entry.nonce == position.nonce
+
+
+def _until(position: MirrorPosition) -> int:
+    return position.claim.until if position.claim else stamps.ZERO
 
 
 async def _is_torn(origin: StreamBackend, position: MirrorPosition) -> bool:
@@ -78,13 +91,13 @@ async def _is_torn(origin: StreamBackend, position: MirrorPosition) -> bool:
 
 
 async def _last_shared(
-    origin: StreamBackend, target: StreamBackend, dc: str, *, since_ms: int
+    origin: StreamBackend, target: StreamBackend, dc: str, *, last: int, since_ms: int
 ) -> MirrorPosition | None:
     """Find the last entry both have. What is lost is always the end of a stream, so it is found by halving."""
     oldest = await origin.read_after(stamps.ZERO, count=1)
     if not oldest:
         return None
-    known = await _mirrored(target, dc, since_ms=since_ms)
+    known = await _mirrored(target, dc, last=last, since_ms=since_ms)
     candidates = sorted((p for p in known if p.stamp >= oldest[0].stamp), key=lambda p: (p.stamp, p.nonce))
     low, high = 0, len(candidates)
     while low < high:
@@ -96,9 +109,9 @@ async def _last_shared(
     return candidates[low - 1] if low else None
 
 
-async def _mirrored(target: StreamBackend, dc: str, *, since_ms: int) -> set[MirrorPosition]:
+async def _mirrored(target: StreamBackend, dc: str, *, last: int, since_ms: int) -> set[MirrorPosition]:
     found: set[MirrorPosition] = set()
-    before: int | None = None
+    before = last + 1
     while page := await target.read_before(before, count=PAGE_ENTRIES):
         for entry in page:
             if entry.origin is not None and entry.origin.dc == dc:
@@ -109,8 +122,7 @@ async def _mirrored(target: StreamBackend, dc: str, *, since_ms: int) -> set[Mir
     return {position for position in found if position.stamp != stamps.ZERO}
 
 
-async def _claim(origin: StreamBackend, *, now_ms: int, window_ms: int) -> ReplayClaim | None:
-    state = await origin.state()
+def _claim(state: StreamState, *, now_ms: int, window_ms: int) -> ReplayClaim | None:
     if not (state.last and state.since):
         return None
     since_ms = max(stamps.ms_of(state.since), now_ms - window_ms) + CLOCK_ERROR_MS

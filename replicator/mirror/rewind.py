@@ -71,12 +71,12 @@ class _Scan:
             self._oldest_gtid = gtid
 
     def found(self, *, is_whole: bool) -> list[Again]:
-        """Return what to write, oldest first."""
+        """Return what to write: the gap, which hides what is pending below it, then the entries, oldest first."""
         again = self._found[::-1]
         is_unnamed = self._is_gap_lacked or (not is_whole and not self._is_kept(self._oldest_gtid))
         if self._newest is not None and is_unnamed:
             gtid, origin = self._newest
-            again.append(Again(Gap(REWOUND + UNAPPLIED, gtid), origin, is_settled=False))
+            again.insert(0, Again(Gap(REWOUND + UNAPPLIED, gtid), origin, is_settled=False))
         return again
 
 

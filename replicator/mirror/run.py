@@ -90,7 +90,6 @@ class Mirror:
 
     async def run(self) -> None:
         await self._agree()
-        self._board.acknowledged = self._target.acknowledged
         works = [self._sessions()]
         if self._board:
             works.append(self._board.run())
@@ -165,6 +164,7 @@ class Mirror:
                     self._target.stream,
                     options.origin_dc,
                     stored,
+                    last=self._target.state.last,
                     is_short=self._target.state.is_short,
                     now_ms=now_ms,
                     window_ms=options.window_ms,
@@ -177,7 +177,9 @@ class Mirror:
 
     def _begin(self, resume: Resume, *, is_outdated: bool) -> None:
         writer = self._writer
-        queue = MirrorQueue(self._options.origin_dc, resume.position, is_torn=self._target.state.is_torn)
+        queue = MirrorQueue(
+            self._options.origin_dc, resume.position, until=resume.until, is_torn=self._target.state.is_torn
+        )
         if resume.break_name:
             self._stats.count_break(resume.break_name)
             log.warning("mirror_resumed", after=resume.position.encode(), name=resume.break_name, gap=resume.gap)

@@ -24,15 +24,16 @@ class Again(NamedTuple):
 def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: int, oldest: int) -> list[Again]:
     """Return what to write now, where databases are listed: one append at most.
 
-    ``oldest``: stamp of the oldest entry in the target stream. Of a pending entry trimmed too soon, a process that
-    starts now would not learn.
+    ``oldest``: stamp of the oldest entry in the target stream. Of a pending entry trimmed too soon, or below a gap, a
+    process that starts now would not learn.
     """
+    seen = max(oldest, state.hidden)
 
     def judge(mark: Pending) -> bool | None:
         if is_applied(mark.body.gtid):
             return True
         # Three chances in a window, and twice the time a follower needs to cover it.
-        return False if now_ms - mark.written_ms >= window_ms // 3 or mark.stamp < oldest else None
+        return False if now_ms - mark.written_ms >= window_ms // 3 or mark.stamp < seen else None
 
     return _all_due(state, judge)
 

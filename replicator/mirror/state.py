@@ -7,11 +7,11 @@ otherwise.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from replicator.mirror.queue import OWN, POISON, REWOUND, is_unapplied
+from replicator.mirror.queue import OWN, POISON, REWOUND, as_pending, is_unapplied
 from versioning import stamp as stamps
-from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 from versioning.limits import CLOCK_ERROR_MS, WINDOW_MS
 
 Named = Change | Generation
@@ -49,10 +49,18 @@ class MirrorState:
     settled: dict[tuple[type[Named], str], Pending] = field(default_factory=dict)
     """Names whose last word, not older than the window, is that all replicas have the data by now."""
     gap: Pending | None = None
+    hidden: int = stamps.ZERO
+    """Stamp of the last gap, whoever wrote it: a process that starts reads no further back, and learns of nothing
+    pending below it."""
+    rewound: Pending | None = None
+    """The last gap that says a replica had gone back, pending or not."""
     is_poisoned: bool = False
     """An unreadable entry came after the last gap of the origin: no replay may reach below it."""
     is_torn: bool = False
     """The last gap is the mirror's own: see ``MirrorQueue``."""
+    unclaimed_ms: int = 0
+    """No replay may be claimed to reach below this (Unix ms): up to then there were words of mirrors which it does not
+    repeat, that a replica had gone back above all."""
     is_short: bool = False
     """Entries were deleted before every replica had them: some may have been pending, and no gap stands for them."""
 
@@ -67,6 +75,8 @@ class MirrorState:
         """Fold in the next entry of the target stream."""
         self.last, self.nonce = entry.stamp, entry.nonce
         body = entry.body
+        if isinstance(body, Gap | Poisoned):
+            self.hidden = entry.stamp
         if isinstance(body, Heartbeat):
             self.applied_ms = max(self.applied_ms, body.applied_ms)
         elif entry.origin is not None and entry.origin.dc == self.dc:
@@ -101,7 +111,10 @@ class MirrorState:
             del self.settled[oldest]
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
-        if not body.reason.startswith(REWOUND):
+        if body.reason.startswith(REWOUND):
+            self.rewound = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
+            self.unclaimed_ms = max(self.unclaimed_ms, _just_after(entry.stamp))
+        else:
             self.is_short = False
             self.is_poisoned = body.reason.startswith(POISON)
             self.is_torn = _is_torn_after(body.reason, self.is_torn)
@@ -112,15 +125,15 @@ class MirrorState:
             self.gap = None
 
     def pendings(self) -> Iterator[tuple[Pending, tuple[str, ...]]]:
-        """Each pending entry with the names it still holds, oldest first."""
+        """Each pending entry with the names it still holds, oldest first; before them the gap, which hides others."""
+        if self.gap is not None:
+            yield self.gap, ()
         for where in (self.keys, self.namespaces):
             groups: dict[Pending, list[str]] = {}
             for name, mark in where.items():
                 groups.setdefault(mark, []).append(name)
             for mark, names in groups.items():
                 yield mark, tuple(names)
-        if self.gap is not None:
-            yield self.gap, ()
 
     def words(self) -> Iterator[tuple[type[Named], str, Pending]]:
         """Each name that is pending or was settled, with its last word."""
@@ -177,6 +190,8 @@ class WindowFold:
         if not state.last:
             state.last, state.nonce = entry.stamp, entry.nonce
         self._oldest = entry
+        if isinstance(body, Gap | Poisoned):
+            state.hidden = max(state.hidden, entry.stamp)
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body)
         elif entry.origin is not None and entry.origin.dc == state.dc:
@@ -233,31 +248,49 @@ class WindowFold:
             return False
         return state.applied_ms < stamps.ms_of(oldest.stamp) + CLOCK_ERROR_MS
 
-    def carrying(self, before: MirrorState, copied: int) -> MirrorState:
-        """Return the state, with the words of the one before it that are gone from the stream.
+    def carrying(self, before: MirrorState | None, copied: int) -> MirrorState:
+        """Return the state, with the words of the one before it (None at a start) that are gone from the stream.
 
         ``copied``: stamp of the origin's last entry that is there. What is behind it will be copied again, and must not
         be said before that: an entry of an origin proves that everything up to it is there.
         """
         state = self.state
-        # A mirror that was there when entries were deleted still knows what was pending.
-        state.is_short = before.is_short if before.last else self._is_short()
+        if before is None:
+            state.is_short, state.unclaimed_ms = self._is_short(), max(state.unclaimed_ms, self._unknown_ms())
+            before = MirrorState(state.dc)
+        # A mirror that was there when entries were deleted still knows what they said.
+        state.is_short |= before.is_short
+        state.unclaimed_ms = max(state.unclaimed_ms, before.unclaimed_ms)
         for where in (state.keys, state.namespaces, state.settled):
             _turn_round(where)  # Oldest first, as if it had been read forwards.
         lost: dict[Pending, Pending] = {}
         for kind, name, mark in before.words():
-            if self._decided.get((kind, name), stamps.ZERO) < mark.stamp and _is_copied(mark, copied):
-                names = state.keys if kind is Change else state.namespaces
-                names[name] = lost.setdefault(mark, replace(mark, written_ms=0))
-                state.settled.pop((kind, name), None)
-        gap = before.gap
+            if self._decided.get((kind, name), stamps.ZERO) >= mark.stamp:
+                continue
+            if not _is_copied(mark, copied):
+                state.unclaimed_ms = max(state.unclaimed_ms, _just_after(mark.stamp))
+                continue
+            names = state.keys if kind is Change else state.namespaces
+            names[name] = lost.setdefault(mark, replace(mark, written_ms=0))
+            state.settled.pop((kind, name), None)
+        gap = before.gap or before.rewound
         if gap is not None and self._gap_stamp < gap.stamp and _is_copied(gap, copied):
-            state.gap = replace(gap, written_ms=0)
+            state.gap = replace(gap, body=cast("Gap", as_pending(gap.body)), written_ms=0)
         return state
+
+    def _unknown_ms(self) -> int:
+        """Until when mirrors may have said what is not there any more."""
+        if self._oldest is _NOTHING:
+            return self._now_ms + CLOCK_ERROR_MS
+        return 0 if self.covers_window else _just_after(self._oldest.stamp)
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         self._gap_stamp = max(self._gap_stamp, entry.stamp)
-        if not body.reason.startswith(REWOUND):
+        if body.reason.startswith(REWOUND):
+            state = self.state
+            state.rewound = state.rewound or Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
+            state.unclaimed_ms = max(state.unclaimed_ms, _just_after(entry.stamp))
+        else:
             self._is_gap_seen = True
             self._decide_replays(body.reason)
         is_pending = is_unapplied(body)
@@ -272,6 +305,10 @@ class WindowFold:
             self._is_poison_decided, self.state.is_poisoned = True, is_poison
         if not self._is_torn_decided and not is_poison:
             self._is_torn_decided, self.state.is_torn = True, reason.startswith(OWN)
+
+
+def _just_after(stamp: int) -> int:
+    return stamps.ms_of(stamp) + 1
 
 
 def _is_copied(mark: Pending, copied: int) -> bool:

@@ -19,7 +19,7 @@ from replicator.nonces import nonces
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Body, Entry, NewEntry, Origin
+from versioning.entries import Body, Entry, Heartbeat, NewEntry, Origin, Poisoned
 from versioning.errors import CheckpointFormatError
 
 PAGE_ENTRIES: Final = 1_000
@@ -41,13 +41,12 @@ class MirrorTarget:
         self.stream = stream
         self.state = MirrorState(options.origin_dc, options.window_ms, is_timed=not board)
         self.stored: Checkpoint | None = None
-        self.acknowledged: tuple[str, ...] = ()
-        """GTIDs that all replicas had applied when the window was last read."""
         self._options = options
         self._stats = stats
         self._now_ms = now_ms
         self._board = board
         self._above = stamps.ZERO
+        self._has_read = False
 
     @property
     def read_ms(self) -> int:
@@ -87,15 +86,21 @@ class MirrorTarget:
                 if not state.follows(entry):
                     return False
                 state.take(entry, self._now_ms())
-                self._doubt(entry)
+                self._hear(entry)
                 is_found = is_found or entry.nonce == stored.nonce
             if is_found and len(page) < PAGE_ENTRIES:  # One way less in every race that is lost.
                 break
         return is_found
 
-    def _doubt(self, entry: Entry) -> None:
-        if is_unapplied(entry.body) and entry.origin is not None and entry.origin.dc == self.state.dc:
-            self._board.doubt(entry.body.gtid)
+    def _hear(self, entry: Entry) -> None:
+        """Tell the gates what another mirror was told of the replicas."""
+        body = entry.body
+        if isinstance(body, Poisoned | Heartbeat) or entry.origin is None or entry.origin.dc != self.state.dc:
+            return
+        if is_unapplied(body):
+            self._board.doubt(body.gtid)
+        elif body.gtid:
+            self._board.promise(body.gtid)
 
     async def _read_window(self, stored: Checkpoint | None) -> None:
         options, is_timed = self._options, self.state.is_timed
@@ -107,10 +112,13 @@ class MirrorTarget:
             before = page[-1].stamp
             if fold.covers_window:
                 break
-        self.state = fold.carrying(self.state, (MirrorPosition.of(stored) or MirrorPosition()).stamp)
+        known = self.state if self._has_read else None
+        self.state = fold.carrying(known, (MirrorPosition.of(stored) or MirrorPosition()).stamp)
+        self._has_read = True
         for mark, _ in self.state.pendings():
             self._board.doubt(mark.body.gtid)
-        self.acknowledged = tuple(fold.acknowledged)
+        for gtid in fold.acknowledged:
+            self._board.promise(gtid)
 
     def _position_text(self, position: MirrorPosition | None) -> str:
         if position is not None:

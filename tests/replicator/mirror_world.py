@@ -117,6 +117,12 @@ class MirrorWorld:
         for mirror in self.mirrors:
             mirror.link.is_broken = True
 
+    async def begin_target(self, at_ms: int) -> None:
+        """Let the target have begun at that time: a mirror that starts knows all that was said in a window."""
+        old = MemoryStream(lambda: at_ms)
+        await old.append(Append((NewEntry("old", Heartbeat(at_ms)),), clock_ms=0))
+        self.target.restore(old.snapshot())
+
     async def write(self, *bodies: Body) -> None:
         """Append to the origin, as a source would."""
         entries = []

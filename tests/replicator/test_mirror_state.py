@@ -10,6 +10,7 @@ from replicator.mirror.queue import POISON, REWOUND, UNAPPLIED
 from replicator.mirror.state import MirrorState, Pending, WindowFold
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
+from versioning.limits import WINDOW_MS
 
 FAR_MS = 10**12
 
@@ -141,7 +142,7 @@ def short(*found: Body, previous: str = "trimmed") -> bool:
     """Whether a mirror that starts takes the stream to be short. Its oldest entry is of second 1."""
     oldest, *later = entries_of(list(found))
     fold = backwards([replace(oldest, previous=previous), *later])
-    return fold.carrying(MirrorState("a"), COPIED).is_short
+    return fold.carrying(None, COPIED).is_short
 
 
 def test_a_stream_is_short_until_all_replicas_have_what_was_written_when_it_was_trimmed() -> None:
@@ -160,3 +161,30 @@ def test_a_mirror_that_was_there_knows_what_was_deleted() -> None:
     before = forwards(entries_of([Heartbeat(1_000, 0)]))
     trimmed = [replace(entry, previous="trimmed") for entry in entries_of([Heartbeat(1_000, 0)])]
     assert not backwards(trimmed).carrying(before, COPIED).is_short
+
+
+def test_no_replay_reaches_below_what_says_that_a_replica_had_gone_back() -> None:
+    entries = entries_of([Heartbeat(9, 5), Gap(REWOUND, "0-1-1")])
+    assert forwards(entries).unclaimed_ms == backwards(entries).state.unclaimed_ms == 2_001
+
+
+def test_no_replay_reaches_below_what_a_mirror_knows() -> None:
+    """It has read the stream from its beginning on, or no stream; of a whole window it knows all."""
+    begun = entries_of([Heartbeat(9, 5), Heartbeat(9, 5)])
+    assert backwards(begun).carrying(None, COPIED).unclaimed_ms == 1_001
+    assert backwards([]).carrying(None, COPIED).unclaimed_ms > FAR_MS
+    old = replace(begun[0], stamp=stamps.make(1))
+    far = replace(begun[1], stamp=stamps.make(2 * WINDOW_MS))
+    assert backwards([old, far]).carrying(None, COPIED).unclaimed_ms == 0
+
+
+def test_no_replay_reaches_below_a_lost_word_that_is_not_said_again() -> None:
+    before = forwards(entries_of([Heartbeat(9, 5), Change(("t:1",), "0-1-1", pending=True)]))
+    assert backwards([]).carrying(before, stamps.ZERO).unclaimed_ms == 2_001
+    assert backwards([]).carrying(before, COPIED).unclaimed_ms == 0
+
+
+def test_a_lost_word_on_a_replica_that_had_gone_back_is_pending_and_due() -> None:
+    before = forwards(entries_of([Heartbeat(9, 5), Gap(REWOUND, "0-1-1")]))
+    state = backwards(entries_of([Heartbeat(9, 5)])).carrying(before, COPIED)
+    assert told(state.gap) == (Gap(REWOUND + UNAPPLIED, "0-1-1"), 0)

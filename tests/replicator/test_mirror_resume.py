@@ -1,0 +1,70 @@
+"""Where a mirror goes on, and what it believes of the two streams for that."""
+
+import pytest
+
+from replicator.mirror.plan import make_plan
+from replicator.mirror.position import MirrorPosition, ReplayClaim
+from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Released
+from replicator.mirror.resume import Resume, find_resume
+from replicator.mirror.state import MirrorState
+from versioning import stamp as stamps
+from versioning.backends.base import Append
+from versioning.backends.memory import MemoryStream
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Body, Entry, Heartbeat, NewEntry, Origin, Replayed
+
+NOW_MS = 1_700_000_000_000
+
+
+async def write(stream: MemoryStream, *bodies: Body, origin: Origin | None = None) -> list[Entry]:
+    count = len(await stream.read_after(stamps.ZERO, count=1_000))
+    entries = tuple(NewEntry(f"n{count + number}", body, origin) for number, body in enumerate(bodies))
+    first, *_ = await stream.append(Append(entries, clock_ms=0))
+    return await stream.read_after(first - 1, count=len(bodies))
+
+
+async def resume(origin: MemoryStream, target: MemoryStream, stored: Checkpoint | None, *, last: int) -> Resume:
+    return await find_resume(origin, target, "a", stored, last=last, is_short=False, now_ms=NOW_MS, window_ms=60_000)
+
+
+def checkpoint(position: MirrorPosition) -> Checkpoint:
+    return Checkpoint(position.encode(), 0, "c")
+
+
+async def test_what_another_mirror_writes_meanwhile_does_not_count() -> None:
+    """A failover may take it back, and the next append would still find the checkpoint that it expects."""
+    origin, target = MemoryStream(lambda: NOW_MS), MemoryStream(lambda: NOW_MS)
+    (entry,) = await write(origin, Heartbeat(1))
+    (before,) = await write(target, Heartbeat(1))
+    copied = MirrorPosition(entry.stamp, entry.nonce)
+    (after,) = await write(target, Heartbeat(2), origin=copied.origin("a"))
+    stored = checkpoint(MirrorPosition(stamps.make(1), "gone"))
+    assert (await resume(origin, target, stored, last=after.stamp)).position == copied
+    assert (await resume(origin, target, stored, last=before.stamp)).gap
+
+
+async def test_the_beginning_of_an_origin_is_believed_only_while_nothing_was_trimmed_since() -> None:
+    origin, target = MemoryStream(lambda: NOW_MS), MemoryStream(lambda: NOW_MS)
+    first, second = await write(origin, Heartbeat(1), Heartbeat(2))
+    seen, unseen = ReplayClaim(0, second.stamp), ReplayClaim(0, first.stamp)
+    assert not (await resume(origin, target, checkpoint(MirrorPosition(claim=unseen)), last=0)).gap
+    origin.trim(second.stamp)
+    assert not (await resume(origin, target, checkpoint(MirrorPosition(claim=seen)), last=0)).gap
+    assert (await resume(origin, target, checkpoint(MirrorPosition(claim=unseen)), last=0)).gap
+    assert (await resume(origin, target, checkpoint(MirrorPosition()), last=0)).gap
+
+
+def test_entries_trimmed_between_the_gap_and_the_first_copy_break_the_history() -> None:
+    trimmed = Entry(stamps.make(2_000), "b", "a", Heartbeat(1))
+    MirrorQueue("a", MirrorPosition(), until=stamps.make(2_000)).put(trimmed, 0)
+    MirrorQueue("a", MirrorPosition()).put(Entry(stamps.make(2_000), "b", "", Heartbeat(1)), 0)
+    with pytest.raises(BrokenOriginError, match="trimmed before they were copied"):
+        MirrorQueue("a", MirrorPosition(), until=stamps.make(1_999)).put(trimmed, 0)
+
+
+@pytest.mark.parametrize(("unclaimed_ms", "claimed_ms"), [(0, 500), (400, 500), (900, 900)])
+def test_no_replay_is_claimed_below_what_mirrors_had_said_by_themselves(unclaimed_ms: int, claimed_ms: int) -> None:
+    released = Released(((Replayed(500, "0-1-1"), Origin("a", "1-0", "n")),), MirrorPosition(stamps.make(1), "n"), 1)
+    plan = make_plan([], released, None, MirrorState("a", unclaimed_ms=unclaimed_ms), "a")
+    assert plan is not None
+    assert plan.released == (Replayed(claimed_ms, "0-1-1"),)
