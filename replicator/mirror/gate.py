@@ -123,6 +123,8 @@ class _View:
     position: Position | None = None
     lowest: Position | None = None
     """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``)."""
+    had: Position | None = None
+    """What it had before it went back, until it has that again."""
     asked_ms: int = -LATELY_MS
     """Monotonic: when the last question that was answered was asked."""
     promised: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=PROMISED_MAX))
@@ -162,9 +164,15 @@ class _View:
         # Whether it went back unseen, the answer to a doubt will tell.
         return _is_in(self.position if self.lowest is None else self.lowest, gtid)
 
-    def go_back(self, position: Position) -> None:
+    def go_back(self, position: Position, lacked: str) -> None:
         if self.lowest is None or not position.covers(self.lowest):
             self.lowest = position
+        if self.had is None:
+            self.had = _parsed(lacked) if lacked else self.position
+
+    def never_had(self, gtid: str) -> bool:
+        """Whether it lacks this, and did not lose it: a value without it is as new as this database ever was."""
+        return not self.has(gtid) and not _is_in(self.had, gtid)
 
 
 class GateBoard:
@@ -197,9 +205,9 @@ class GateBoard:
         return all(view.kept(gtid) for view in self._views)
 
     def says_unapplied(self, gtid: str, since_ms: int) -> bool:
-        """Whether each database without ``gtid`` was asked lately, and after that time, and has answered."""
+        """Whether each database without ``gtid`` never had it, and was asked lately, after that time, and answered."""
         asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
-        return all(view.asked_ms >= asked_ms or view.has(gtid) for view in self._views)
+        return all(view.has(gtid) or (view.asked_ms >= asked_ms and view.never_had(gtid)) for view in self._views)
 
     def doubt(self, gtid: str) -> None:
         """Take note that another mirror says a database lacks this: who has it must say so once more.
@@ -265,7 +273,7 @@ class GateBoard:
             return
         is_rewound = bool(lacked) or (view.position is not None and not position.covers(view.position))
         if is_rewound:
-            view.go_back(position)
+            view.go_back(position, lacked)
             view.stats.rewinds += 1
             log.error(
                 "replica_rewound",
@@ -275,6 +283,8 @@ class GateBoard:
                 hint="restored from an older copy? its keys are pending until it has caught up",
             )
         view.position = position
+        if view.had is not None and position.covers(view.had):
+            view.had = None
         if is_rewound:
             self._on_rewind()
         self._on_progress()

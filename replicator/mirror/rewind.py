@@ -6,25 +6,25 @@ When it is behind by more than the window, or has less than it had at the last g
 keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
+from replicator.mirror import gate
 from replicator.mirror.queue import REWOUND, UNAPPLIED, IsApplied, is_unapplied
 from replicator.mirror.settle import Again
 from replicator.mirror.state import names_of, speaks_of_data
 from replicator.mirror.target import PAGE_ENTRIES
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
-from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, ReadBody
 
 
-async def unapplied_again(target: StreamBackend, dc: str, is_kept: IsApplied, *, window_ms: int) -> list[Again]:
-    """Raises BackendError."""
-    scan = _Scan(is_kept)
+async def unapplied_again(target: StreamBackend, here: Origin, is_kept: IsApplied, *, window_ms: int) -> list[Again]:
+    """``here``: the last entry of the origin that is in the target stream. Raises BackendError."""
+    scan = _Scan(is_kept, here)
     before: int | None = None
     newest, is_whole = 0, True
     while page := await target.read_before(before, count=PAGE_ENTRIES):
         newest = newest or page[0].stamp
         for entry in page:
-            if entry.origin is not None and entry.origin.dc == dc:
-                scan.take_older(entry, entry.origin)
+            scan.take_older(entry)
         before, is_whole = page[-1].stamp, not page[-1].previous
         if stamps.ms_of(newest) - stamps.ms_of(before) > window_ms:
             return scan.found(is_whole=False)
@@ -32,52 +32,60 @@ async def unapplied_again(target: StreamBackend, dc: str, is_kept: IsApplied, *,
 
 
 class _Scan:
-    def __init__(self, is_kept: IsApplied) -> None:
+    def __init__(self, is_kept: IsApplied, here: Origin) -> None:
         self._is_kept = is_kept
+        self._here = here
         self._found: list[Again] = []
         self._decided: set[tuple[bool, str]] = set()
-        self._newest: tuple[str, Origin] | None = None
+        self._newest_gtid = self._newest_position = ""
         self._oldest_gtid = ""
         self._is_gap_decided = False
         self._is_gap_lacked = False
 
-    def take_older(self, entry: Entry, origin: Origin) -> None:
-        body = entry.body
+    def take_older(self, entry: Entry) -> None:
+        body, origin = entry.body, entry.origin
         if isinstance(body, Heartbeat):
-            # Of an idle database nothing else may be left: it too says what every replica had.
-            self._note_position(body.gtid, origin)
-            return
+            # Of an idle database nothing else may be left: it too says what every replica had. Few name their origin.
+            self._newest_position = self._newest_position or body.gtid
+            self._oldest_gtid = body.gtid or self._oldest_gtid
+        elif origin is not None and origin.dc == self._here.dc:
+            self._take_own(body, origin)
+
+    def _take_own(self, body: ReadBody, origin: Origin) -> None:
         if isinstance(body, Gap):
-            self._take_gap(body, origin)
+            self._take_gap(body)
             return
         if not isinstance(body, Change | Generation) or not speaks_of_data(body):
             return
-        self._note_position(body.gtid, origin)
+        self._note(body.gtid)
         is_change = isinstance(body, Change)
         names = tuple(name for name in names_of(body) if (is_change, name) not in self._decided)
         self._decided.update((is_change, name) for name in names)
         if names and not body.pending and not self._is_kept(body.gtid):
             self._found.append(_pending(body, names, origin))
 
-    def _take_gap(self, body: Gap, origin: Origin) -> None:
-        self._note_position(body.gtid, origin)
+    def _take_gap(self, body: Gap) -> None:
+        self._note(body.gtid)
         if not self._is_gap_decided:
             self._is_gap_decided = True
             self._is_gap_lacked = not is_unapplied(body) and not self._is_kept(body.gtid)
 
-    def _note_position(self, gtid: str, origin: Origin) -> None:
-        if gtid:
-            self._newest = self._newest or (gtid, origin)
-            self._oldest_gtid = gtid
+    def _note(self, gtid: str) -> None:
+        self._newest_gtid = self._newest_gtid or gtid
+        self._oldest_gtid = gtid or self._oldest_gtid
 
     def found(self, *, is_whole: bool) -> list[Again]:
         """Return what to write: the gap, which hides what is pending below it, then the entries, oldest first."""
         again = self._found[::-1]
         is_unnamed = self._is_gap_lacked or (not is_whole and not self._is_kept(self._oldest_gtid))
-        if self._newest is not None and is_unnamed:
-            gtid, origin = self._newest
-            again.insert(0, Again(Gap(REWOUND + UNAPPLIED, gtid), origin, is_settled=False))
+        if is_unnamed and (gtid := self._newest()):
+            again.insert(0, Again(Gap(REWOUND + UNAPPLIED, gtid), self._here, is_settled=False))
         return again
+
+    def _newest(self) -> str:
+        """Return the furthest that is spoken of: entries may be ahead of the last heartbeat, or long before it."""
+        gtid, position = self._newest_gtid, self._newest_position
+        return gtid if gtid and not (position and gate.names(position, gtid)) else position
 
 
 def _pending(body: Change | Generation, names: tuple[str, ...], origin: Origin) -> Again:

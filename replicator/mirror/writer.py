@@ -159,9 +159,10 @@ class MirrorWriter:
     def _passing_beat(self, released: Released) -> Heartbeat:
         """The newest heartbeat of the origin that may enter the target stream.
 
-        It goes past entries at the gate only where every replica they wait for has said that it lacks them: then they
-        wait for the data's own lag, which ``applied_ms`` tells. A gate that has not answered proves nothing, and a
-        follower that was told "read up to now" would vouch for values which those entries supersede.
+        It goes past entries at the gate only where every replica they wait for has said that it lacks them, and never
+        had them: then they wait for the data's own lag, which ``applied_ms`` tells. A gate that has not answered proves
+        nothing, and of a replica that went back newer values have been served; a follower that was told "read up to
+        now" would vouch for values which those entries supersede.
         """
         held = released.held
         if released.is_cut:
@@ -287,15 +288,16 @@ class MirrorWriter:
             is_said = await self._say_all_again()
         finally:
             self._has_rewound |= not is_said
-        if not self._has_rewound:
+        if self._has_rewound:
+            self._wake.set()  # At once: what must be said again may be trimmed meanwhile.
+        else:
             self._board.said_again()
 
     async def _say_all_again(self) -> bool:
         options, target = self._options, self._target
+        here = (MirrorPosition.of(target.stored) or MirrorPosition()).origin(options.origin_dc)
         try:
-            agains = await unapplied_again(
-                target.stream, options.origin_dc, self._board.has_kept, window_ms=options.window_ms
-            )
+            agains = await unapplied_again(target.stream, here, self._board.has_kept, window_ms=options.window_ms)
         except BackendError as error:
             await self._pause(error)
             return False

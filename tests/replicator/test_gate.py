@@ -55,6 +55,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.is_down = False
+        self.applied = "0-1-4"
         self.asked: list[tuple[str, bool]] = []
         """And whether it answered."""
 
@@ -63,14 +64,14 @@ class Recording:
         self.asked.append((gtid, not self.is_down))
         if self.is_down:
             raise GateError("down")
-        return "0-1-4"
+        return self.applied
 
     async def aclose(self) -> None:
         """Nothing to close."""
 
 
 @contextlib.asynccontextmanager
-async def watched(gate: Recording) -> AsyncIterator[None]:
+async def watched(gate: Recording) -> AsyncIterator[GateBoard]:
     """Ask it, again and again, for what it does not have."""
     board = GateBoard(
         [gate],
@@ -82,7 +83,7 @@ async def watched(gate: Recording) -> AsyncIterator[None]:
     )
     task = asyncio.ensure_future(board.run())
     try:
-        yield
+        yield board
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -126,3 +127,30 @@ async def test_a_database_that_is_down_is_tried_every_second_however_long(pauses
     async with watched(gate):
         await asked_again(gate, 30)
     assert 0.5 <= max(pauses) <= 1.0
+
+
+async def test_what_a_database_lost_is_not_taken_for_what_it_has_not_applied_yet(pauses: list[float]) -> None:
+    """Values with it have been served: whoever is told "read up to now" would vouch for older ones."""
+    gate = Recording()
+    async with watched(gate) as board:
+        await asked_again(gate, 2)
+        assert board.says_unapplied("0-1-5", 0)
+        gate.applied = "0-1-2"
+        await asked_again(gate, 2)
+        assert not board.says_unapplied("0-1-4", 0)
+        assert board.says_unapplied("0-1-5", 0)
+        gate.applied = "0-1-4"
+        await asked_again(gate, 2)
+        gate.applied = "0-1-6"
+        await asked_again(gate, 2)
+        assert board.says_unapplied("0-1-7", 0)
+
+
+async def test_what_another_mirror_was_told_a_database_has_it_had(pauses: list[float]) -> None:
+    gate = Recording()
+    async with watched(gate) as board:
+        await asked_again(gate, 2)
+        board.promise("0-1-6")
+        await asked_again(gate, 2)
+        assert not board.has_kept("0-1-6")
+        assert not board.says_unapplied("0-1-6", 0)

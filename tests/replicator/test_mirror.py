@@ -427,6 +427,22 @@ async def test_a_replica_that_went_back_makes_its_keys_pending(world: MirrorWorl
     await world.until(lambda v: sum(body.settled for body in v.changes) == 2)
 
 
+async def test_a_replica_that_lost_what_the_stream_no_longer_names_is_a_gap_until_it_has_it_again(
+    world: MirrorWorld,
+) -> None:
+    gate = ScriptedGate(applied="0-1-5")
+    world.start(gate)
+    await world.change(5)
+    await world.beat("0-1-5")
+    view = await world.until(lambda v: bool(v.heartbeats) and v.heartbeats[-1].gtid == "0-1-5")
+    world.target.trim(view.entries[-1].stamp)
+    gate.apply("0-1-3")
+    view = await world.until(lambda v: bool(v.gaps))
+    assert [(is_unapplied(gap), gap.gtid) for gap in view.gaps] == [(True, "0-1-5")]
+    gate.apply("0-1-5")
+    await world.until(lambda v: not is_unapplied(v.gaps[-1]))
+
+
 async def test_a_newly_listed_replica_that_is_behind_makes_keys_pending(world: MirrorWorld) -> None:
     mirror = world.start(ScriptedGate("old", "0-1-5"))
     await world.change(4)

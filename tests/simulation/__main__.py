@@ -5,6 +5,7 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from tests.simulation.play import play
 from tests.simulation.report import report, trace
@@ -24,18 +25,21 @@ def main() -> int:
     parser.add_argument("--seeds", metavar="A:B", help="play these, B excluded; end at the first failure")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, help="play one")
+    parser.add_argument(
+        "--dense", action="store_true", help="more faults in less time: finds sooner what takes several"
+    )
     parser.add_argument("--trace", action="store_true", help="with --seed: print all that happened")
     arguments = parser.parse_args()
     if arguments.seed is not None:
-        return _one(arguments.seed, is_traced=arguments.trace)
+        return _one(arguments.seed, is_dense=arguments.dense, is_traced=arguments.trace)
     if arguments.seeds is None:
         parser.error("give --seeds A:B or --seed N")
     first, _, end = arguments.seeds.partition(":")
-    return _many(range(int(first), int(end)), arguments.processes)
+    return _many(range(int(first), int(end)), arguments.processes, is_dense=arguments.dense)
 
 
-def _one(seed: int, *, is_traced: bool) -> int:
-    played = play(make(seed))
+def _one(seed: int, *, is_dense: bool, is_traced: bool) -> int:
+    played = play(make(seed, is_dense=is_dense))
     if is_traced:
         _say("\n".join(trace(played)))
     _say(f"seed {seed}: {played.violation or 'no violation'}")
@@ -44,14 +48,14 @@ def _one(seed: int, *, is_traced: bool) -> int:
     return 1 if played.violation else 0
 
 
-def _many(seeds: range, processes: int) -> int:
+def _many(seeds: range, processes: int, *, is_dense: bool) -> int:
     began_s = said_s = time.monotonic()
     done = 0
     with multiprocessing.Pool(processes) as pool:
-        for count, failed in pool.imap_unordered(_chunk, _chunks(seeds)):
+        for count, failed in pool.imap_unordered(partial(_chunk, is_dense=is_dense), _chunks(seeds)):
             done += count
             if failed is not None:
-                _say(report(play(make(failed))))
+                _say(report(play(make(failed, is_dense=is_dense))))
                 pool.terminate()
                 return 1
             if time.monotonic() - said_s > SAID_EVERY_S:
@@ -67,10 +71,10 @@ def _chunks(seeds: range) -> Iterator[range]:
         yield range(first, min(first + CHUNK, seeds.stop))
 
 
-def _chunk(seeds: range) -> tuple[int, int | None]:
+def _chunk(seeds: range, *, is_dense: bool) -> tuple[int, int | None]:
     """Return how many were played, and the first one that failed."""
     for seed in seeds:
-        if play(make(seed)).violation is not None:
+        if play(make(seed, is_dense=is_dense)).violation is not None:
             return seed - seeds.start + 1, seed
     return len(seeds), None
 

@@ -4,13 +4,15 @@ import random
 from dataclasses import dataclass, replace
 
 from tests.simulation.chaos import Op
-from tests.simulation.faults import LOSSES_APART_S, NAMES, Faults, draw
+from tests.simulation.faults import LOSSES_APART_S, NAMES, Faults, draw, draw_dense
 
 WARM_S = 4.0
 """Everything starts, and every reader has its first values."""
 
 LENGTHS_S = (8.0, 8.0, 8.0, 12.0, 12.0, 20.0, 40.0, 65.0)
 """Most short, since most faults show at once; some longer than the window."""
+
+DENSE_LENGTHS_S = (20.0, 40.0, 65.0)
 
 WRITES_PER_S = 1.2
 
@@ -21,6 +23,7 @@ class Scenario:
     active_s: float
     faults: Faults
     ops: tuple[Op, ...]
+    is_dense: bool = False
 
     @property
     def is_calm(self) -> bool:
@@ -30,15 +33,15 @@ class Scenario:
         return replace(self, ops=ops)
 
 
-def make(seed: int, faults: Faults | None = None, active_s: float | None = None) -> Scenario:
-    rng = random.Random(f"scenario {seed}")
-    drawn = draw(rng)
-    length_s = rng.choice(LENGTHS_S) if active_s is None else active_s
+def make(seed: int, faults: Faults | None = None, active_s: float | None = None, *, is_dense: bool = False) -> Scenario:
+    rng = random.Random(f"{'dense' if is_dense else 'scenario'} {seed}")
+    drawn = draw_dense(rng) if is_dense else draw(rng)
+    length_s = rng.choice(DENSE_LENGTHS_S if is_dense else LENGTHS_S) if active_s is None else active_s
     chosen = faults or drawn
     ops = [*_writes(rng, length_s)]
     for name in NAMES:
         ops.extend(_spread(rng, name, getattr(chosen, name), length_s))
-    return Scenario(seed, length_s, chosen, _apart(sorted(ops, key=lambda op: op.at_s)))
+    return Scenario(seed, length_s, chosen, _apart(sorted(ops, key=lambda op: op.at_s)), is_dense)
 
 
 def _apart(ops: list[Op]) -> tuple[Op, ...]:

@@ -12,7 +12,8 @@ from tests.simulation.history import History
 from tests.simulation.loop import NothingLeftError, VirtualLoop
 from tests.simulation.play import Played
 from tests.simulation.process import Process
-from tests.simulation.scenario import Scenario
+from tests.simulation.report import report
+from tests.simulation.scenario import Scenario, make
 from tests.simulation.shrink import shrink
 from tests.simulation.world import ViolationError
 
@@ -61,6 +62,16 @@ def test_a_shorter_run_keeps_what_matters() -> None:
 
     found = shrink(play(Scenario(1, 40.0, CALM, ops)), budget_s=20, play=play)
     assert [op.at_s for op in found.scenario.ops] == [7, 12]
+
+
+def test_a_dense_seed_is_another_run_with_more_faults_and_says_so() -> None:
+    usual, dense = (
+        sum(op.name != "write" for seed in range(40) for op in make(seed, is_dense=d).ops) for d in (False, True)
+    )
+    assert dense > 5 * usual
+    assert make(3, is_dense=True) == make(3, is_dense=True)
+    failed = Played(make(3, is_dense=True), ViolationError("I1", 30.0, "stale"), History(), 0, 30.0)
+    assert "--seed 3 --dense --trace" in report(failed, budget_s=0)
 
 
 def test_every_fault_does_something() -> None:
