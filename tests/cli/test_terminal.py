@@ -24,7 +24,12 @@ def url() -> Iterator[str]:
 
 
 def start(*arguments: str, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
-    return subprocess.Popen([STAMPLINE, *arguments], stdout=stdout, stderr=subprocess.PIPE, text=True)
+    # A job in the background inherits SIGINT ignored, and would hand it on.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([STAMPLINE, *arguments], stdout=stdout, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
