@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, Protocol
 
 import structlog
 
-from replicator.mirror.options import GateStats, MirrorStats
+from replicator.mirror.options import PROMISED_MAX, GateStats, MirrorStats
 from replicator.position import FilePosition, Flavor, Position, parse
 from replicator.retry import Backoff
 from versioning.errors import ConfigError, FormatError, StamplineError
@@ -31,9 +31,6 @@ LATELY_MS: Final = 3 * WAIT_MS
 IDLE_MS: Final = 1_000
 """With nothing to wait for, each database is asked this often whether it still has what it had. One that is down is
 tried as often: it may come back as an older copy, and have caught up seconds later."""
-
-PROMISED_MAX: Final = 1_000
-"""GTIDs kept until a database has been asked: those below the newest say little more."""
 
 UNANSWERED_PAUSE_S: Final = 0.1
 """Before asking again a database that would not wait (its replication is stopped)."""
@@ -170,9 +167,9 @@ class _View:
         if self.had is None:
             self.had = _parsed(lacked) if lacked else self.position
 
-    def never_had(self, gtid: str) -> bool:
-        """Whether it lacks this, and did not lose it: a value without it is as new as this database ever was."""
-        return not self.has(gtid) and not _is_in(self.had, gtid)
+    def has_lost(self, gtid: str) -> bool:
+        """Whether it had this before it went back: values with it have been served."""
+        return _is_in(self.had, gtid)
 
 
 class GateBoard:
@@ -207,7 +204,7 @@ class GateBoard:
     def says_unapplied(self, gtid: str, since_ms: int) -> bool:
         """Whether each database without ``gtid`` never had it, and was asked lately, after that time, and answered."""
         asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
-        return all(view.has(gtid) or (view.asked_ms >= asked_ms and view.never_had(gtid)) for view in self._views)
+        return all(view.has(gtid) or (view.asked_ms >= asked_ms and not view.has_lost(gtid)) for view in self._views)
 
     def doubt(self, gtid: str) -> None:
         """Take note that another mirror says a database lacks this: who has it must say so once more.

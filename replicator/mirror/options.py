@@ -13,6 +13,9 @@ BATCH_ENTRIES_MAX: Final = 500
 BATCH_KEYS_MAX: Final = 5_000
 """Keys in one append: about 300 KiB, for the same reason."""
 
+PROMISED_MAX: Final = 1_000
+"""GTIDs that a database is known to have, kept until it has been asked: those below the newest say little more."""
+
 QUEUE_KEYS_MAX: Final = 50_000
 """Keys (or entries without any) waiting in the mirror. More stay in the origin's stream, which is made to hold them."""
 

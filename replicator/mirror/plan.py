@@ -59,15 +59,12 @@ def _without_false_claims(
     left: list[tuple[Body, Origin]] = []
     is_poisoned = state.is_poisoned
     for body, origin in bodies:
-        match body:
-            case Gap():
-                is_poisoned = body.reason.startswith(POISON)
-                left.append((body, origin))
-            case Replayed():
-                if not is_poisoned:
-                    left.append((replace(body, since_ms=max(body.since_ms, state.unclaimed_ms)), origin))
-            case _:
-                left.append((body, origin))
+        if isinstance(body, Gap):
+            is_poisoned = body.reason.startswith(POISON)
+        if not isinstance(body, Replayed):
+            left.append((body, origin))
+        elif not is_poisoned:
+            left.append((replace(body, since_ms=max(body.since_ms, state.unclaimed_ms)), origin))
     return left, len(bodies) - len(left)
 
 

@@ -9,15 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
+from replicator.mirror.options import PROMISED_MAX
 from replicator.mirror.queue import OWN, POISON, REWOUND, as_pending, is_unapplied
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 from versioning.limits import CLOCK_ERROR_MS, WINDOW_MS
 
 Named = Change | Generation
-
-ACKNOWLEDGED_MAX: Final = 1_000
-"""GTIDs a database is first asked for; those below the newest say little more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -218,7 +216,7 @@ class WindowFold:
                 self._replayed_since_ms = body.since_ms
 
     def _acknowledge(self, body: Named) -> None:
-        if len(self.acknowledged) < ACKNOWLEDGED_MAX and body.gtid and not body.pending:
+        if len(self.acknowledged) < PROMISED_MAX and body.gtid and not body.pending:
             self.acknowledged.append(body.gtid)
 
     def _take_named(self, body: Named, entry: Entry, written_ms: int) -> None:

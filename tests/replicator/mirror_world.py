@@ -117,8 +117,9 @@ class MirrorWorld:
         for mirror in self.mirrors:
             mirror.link.is_broken = True
 
-    async def begin_target(self, at_ms: int) -> None:
-        """Let the target have begun at that time: a mirror that starts knows all that was said in a window."""
+    async def begin_target(self) -> None:
+        """Let the target have begun before any window: a mirror that starts knows all that was said in one."""
+        at_ms = now_ms() - FAST.window_ms - 5_000
         old = MemoryStream(lambda: at_ms)
         await old.append(Append((NewEntry("old", Heartbeat(at_ms)),), clock_ms=0))
         self.target.restore(old.snapshot())

@@ -282,7 +282,7 @@ async def test_a_killed_mirror_goes_on_where_it_was(world: MirrorWorld) -> None:
 
 async def test_a_flushed_target_gets_a_gap_all_the_origin_has_and_its_claim(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-99")
-    await world.begin_target(now_ms() - FAST.window_ms - 5_000)
+    await world.begin_target()
     mirror = world.start(gate)
     await world.write(Gap("first", "0-1-0"), Replayed(now_ms() - 400_000, "0-1-0"))
     for number in range(1, 4):
@@ -320,7 +320,7 @@ async def test_a_target_that_lost_writes_gets_them_again_with_new_stamps(world: 
 
 async def test_a_flushed_origin_is_a_gap_and_then_its_own_replay(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-99")
-    await world.begin_target(now_ms() - FAST.window_ms - 5_000)
+    await world.begin_target()
     mirror = world.start(gate)
     await world.change(1)
     await world.beat("0-1-1")

@@ -39,11 +39,7 @@ def _long_s(size: float) -> float:
 def _outage(server: Server, op: Op) -> None:
     server.is_down = True
     server.hang_up()
-
-    def end() -> None:
-        server.is_down = False
-
-    server._world.later(_long_s(op.size), end)  # type: ignore[attr-defined]
+    server._world.later(_long_s(op.size), server.come_up)  # type: ignore[attr-defined]
 
 
 def _fail_over(world: World, server: StreamServer, op: Op) -> None:
@@ -155,13 +151,6 @@ def _replica_stop(world: World, op: Op) -> None:
     world.later(_long_s(op.size), replica.start)
 
 
-def _replica_down(world: World, op: Op) -> None:
-    replica = _one_of(world.replicas, op.pick)
-    replica.is_down = True
-    replica.hang_up()
-    world.later(_long_s(op.size), replica.come_up)
-
-
 def _replica_rewind(world: World, op: Op) -> None:
     replica = _one_of(world.replicas, op.pick)
     replica.rewind(1 + int(10 * op.size), 5.0 + 4 * op.size)
@@ -238,7 +227,7 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "binlog_purge": lambda world, op: world.primary.purge(),
     "replica_lag": _replica_lag,
     "replica_stop": _replica_stop,
-    "replica_down": _replica_down,
+    "replica_down": lambda world, op: _outage(_one_of(world.replicas, op.pick), op),
     "replica_rewind": _replica_rewind,
     "load_slow": _load_slow,
     "source_crash": partial(_crash, SOURCES),
@@ -262,13 +251,13 @@ def mend(world: World) -> None:
     world.load_extra_s = 0.0
     world.wan.is_cut, world.wan.extra_s = False, 0.0
     world.primary.is_cut = False
-    for server in (world.stream_a, world.stream_b, world.values):
-        server.is_down = server.loses_answers = False
+    for server in (world.stream_a, world.stream_b, world.values, *world.replicas):
+        server.loses_answers = False
+        server.come_up()
     for stream in (world.stream_a, world.stream_b):
         stream.loses_push, stream.back_ms = False, 0
     for replica in world.replicas:
         replica.extra_lag_s = 0.0
-        replica.come_up()
         replica.start()
     for name in NAMES:
         process = world.processes[name]

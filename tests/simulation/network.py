@@ -34,6 +34,9 @@ class Server:
         self.waiting.append(future)
         return future
 
+    def come_up(self) -> None:
+        self.is_down = False
+
     def hang_up(self) -> None:
         """End all that waits, as a restart would."""
         waiting, self.waiting = self.waiting, []

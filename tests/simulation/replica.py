@@ -54,7 +54,7 @@ class Replica(Server):
         self._restore(catching_up_s)
 
     def come_up(self) -> None:
-        self.is_down = False
+        super().come_up()
         if self.loop.time() < self._restored_until_s:
             self._restore(SEEN_S)
 

@@ -53,9 +53,6 @@ class Store(MemoryStream):
         if self._state.since is not None:
             self._state.since = max(self._state.since, cutoff)
 
-    def after(self, after: int, count: int) -> list[Entry]:
-        return self._after(after, count)
-
     @property
     def entries(self) -> list[Entry]:
         return self._entries
@@ -81,18 +78,18 @@ class StreamServer(Server):
 
     def append(self, batch: Append) -> list[int]:
         appended: list[int] = at_once(self.store.append(batch))
-        entries = self.store.after(appended[0] - 1, len(appended)) if appended else []
+        entries = self.store._after(appended[0] - 1, len(appended)) if appended else []
         self.store.trim_old()
         self._world.appended(self, entries)
         for subscription in self.subscriptions:
             subscription.push(entries)
         blocked, self._blocked = self._blocked, []
         for after, count, future in blocked:
-            _give(future, self.store.after(after, count))
+            _give(future, self.store._after(after, count))
         return appended
 
     def read_after(self, after: int, count: int, block_ms: int) -> Any:
-        found = self.store.after(after, count)
+        found = self.store._after(after, count)
         if found or not block_ms:
             return found
         future = self.wait_here()

@@ -80,10 +80,10 @@ class NoPoisonedFill(Checker):
 
     def _is_gap_owed(self) -> bool:
         """Whether stream A does not go on from where the mirrors are: the next they write is a gap."""
-        position, origin = self._mirrored(), self.world.stream_a.store
+        position, origin = self._mirrored(), self.world.stream_a
         if position is None or position.stamp == stamps.ZERO:
             return position is None
-        entry, following = origin.one(position.stamp), origin.after(position.stamp, 1)
+        entry, following = origin.store.one(position.stamp), origin.read_after(position.stamp, 1, 0)
         is_torn = bool(following) and following[0].previous != position.nonce
         return entry is None or entry.nonce != position.nonce or is_torn
 
