@@ -2,7 +2,9 @@
 
 Pure: the shell (``client.follower``) reads pages and hands them in; nothing here waits. Two directions at once:
 
-- backwards from the newest entry, page by page, until one window is covered. Each page lowers the horizon;
+- backwards from the newest entry, page by page, until one window is covered. Each page lowers the horizon, down to the
+  first gap. What lies below a gap is taken in too: it proves values superseded, a forced bump above all, which no
+  replay says again;
 - forwards from the newest entry, as they come. Each entry names the nonce of the one before it; an entry whose
   predecessor is not the one held ends the belief in this history: ContinuityError, then ``lose``, then begin again.
 """
@@ -10,7 +12,7 @@ Pure: the shell (``client.follower``) reads pages and hands them in; nothing her
 from collections.abc import Sequence
 
 from versioning import stamp as stamps
-from versioning.entries import Change, Entry, Gap, Poisoned, Replayed
+from versioning.entries import Entry, Gap, Poisoned, Replayed
 from versioning.errors import StamplineError
 from versioning.index import Index, replay_horizon
 from versioning.liveness import Now
@@ -50,7 +52,7 @@ class Follow:
 
     def begin(self, page: Sequence[Entry], now: Now) -> None:
         """Take the newest page (newest first; empty for an empty stream), on an index that knows nothing."""
-        self._replay_horizon = stamps.STAMP_MAX
+        self._gap, self._is_spoiled, self._replay_horizon = stamps.ZERO, False, stamps.STAMP_MAX
         self._nonce = page[0].nonce if page else ""
         self.index.reach(page[0].stamp if page else stamps.ZERO)
         self._expected_older = self._nonce
@@ -75,23 +77,22 @@ class Follow:
             return
         self.index.apply_older(entry, now)
         self.oldest, self._expected_older = entry.stamp, entry.previous
-        self.index.horizon = max(entry.stamp, self._lost)
-        if not isinstance(entry.body, Change):
-            self._note_older(entry)
+        if not self._gap:
+            self.index.horizon = max(entry.stamp, self._lost)
+            self._note(entry)
         if entry.stamp <= self._floor or not entry.previous:
             self._end_coverage()
 
-    def _note_older(self, entry: Entry) -> None:
+    def _note(self, entry: Entry) -> None:
+        """Take in what says how far back this history is known."""
         match entry.body:
-            case Replayed():
-                self._replay_horizon = min(self._replay_horizon, replay_horizon(entry.body))
-            case Gap():
-                self._gap = max(self._gap, entry.stamp)
-                self._lower_horizon(self._replay_horizon)
-                self._end_coverage()
-            case Poisoned():
-                self._is_spoiled = self._gap < entry.stamp
-                self._end_coverage()
+            case Replayed() as body:
+                self._replay_horizon = min(self._replay_horizon, replay_horizon(body))
+            case Gap() | Poisoned():
+                self._gap, self._is_spoiled = entry.stamp, isinstance(entry.body, Poisoned)
+            case _:
+                return
+        self._lower_horizon()
 
     def joins(self, entry: Entry) -> bool:
         """Whether this is the entry after the last one taken in."""
@@ -108,10 +109,8 @@ class Follow:
             self.index.apply(entry, now)
             self._nonce = entry.nonce
             if isinstance(entry.body, Gap | Poisoned):
-                self._gap, self._is_spoiled = entry.stamp, isinstance(entry.body, Poisoned)
-                self._end_coverage()
-            elif isinstance(entry.body, Replayed) and not self._is_spoiled:
-                self._lower_horizon(replay_horizon(entry.body))
+                self._replay_horizon = stamps.STAMP_MAX
+            self._note(entry)
 
     def check_tail(self, last: Entry | None) -> None:
         """Compare the end of the stream with what is held: a read past the end of a shortened stream waits forever."""
@@ -128,10 +127,10 @@ class Follow:
         self.index.forget()
         self.wants_older = False
 
-    def _lower_horizon(self, replayed: int) -> None:
+    def _lower_horizon(self) -> None:
         """A replay began at the last gap, so its stamps are above that; above the lost history only if the gap is."""
-        if self._gap >= self._lost:
-            self.index.horizon = min(self.index.horizon, replayed)
+        if self._gap and self._gap >= self._lost and not self._is_spoiled:
+            self.index.horizon = min(self.index.horizon, self._replay_horizon)
 
     def _end_coverage(self) -> None:
         self.wants_older = False

@@ -4,6 +4,7 @@ The order inside an append is the rule: first what settles older entries, then w
 heartbeat. A settled entry behind a newer pending one of the same key would end the wrong wait.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,6 +34,9 @@ def make_plan(
     agains: list[Again], released: Released, heartbeat: Heartbeat | None, state: MirrorState, dc: str
 ) -> Plan | None:
     """Return None where there is nothing to append."""
+    if _has_gap(again.body for again in agains) and not _has_gap(body for body, _ in released.bodies):
+        # Alone: a replay behind it is claimed from its stamp on only (``MirrorState.unclaimed_ms``).
+        released, heartbeat = Released(), None
     left, not_claimed = _without_false_claims(released.bodies, state)
     bodies: list[tuple[Body, Origin | None]] = [(again.body, again.origin) for again in agains]
     bodies += left
@@ -51,6 +55,10 @@ def make_plan(
         tuple(body for body, _ in left),
         not_claimed,
     )
+
+
+def _has_gap(bodies: Iterable[Body]) -> bool:
+    return any(isinstance(body, Gap) for body in bodies)
 
 
 def _without_false_claims(

@@ -26,6 +26,9 @@ REWOUND: Final = "a replica has less than it had before"
 UNAPPLIED: Final = " (not yet applied by every replica)"
 """Marks, in the stream, a gap that must be said again when the replicas have come to its position."""
 
+AGAIN: Final = " (said again)"
+"""Marks that gap. A replay that began at the first one has entries below this one."""
+
 BEATS_KEPT_MAX: Final = 512
 
 IsApplied = Callable[[str], bool]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
-from replicator.mirror.queue import POISON, UNAPPLIED, IsApplied
+from replicator.mirror.queue import AGAIN, POISON, UNAPPLIED, IsApplied
 from replicator.mirror.state import MirrorState, Pending
 from versioning.entries import Body, Change, Gap, Generation, Origin
 
@@ -24,16 +24,15 @@ class Again(NamedTuple):
 def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: int, oldest: int) -> list[Again]:
     """Return what to write now, where databases are listed: one append at most.
 
-    ``oldest``: stamp of the oldest entry in the target stream. Of a pending entry trimmed too soon, or below a gap, a
-    process that starts now would not learn.
+    ``oldest``: stamp of the oldest entry in the target stream. Of a pending entry trimmed too soon a process that
+    starts now would not learn.
     """
-    seen = max(oldest, state.hidden)
 
     def judge(mark: Pending) -> bool | None:
         if is_applied(mark.body.gtid):
             return True
         # Three chances in a window, and twice the time a follower needs to cover it.
-        return False if now_ms - mark.written_ms >= window_ms // 3 or mark.stamp < seen else None
+        return False if now_ms - mark.written_ms >= window_ms // 3 or mark.stamp < oldest else None
 
     return _all_due(state, judge)
 
@@ -79,8 +78,8 @@ def _again(
         case Generation() as generation:
             body = replace(generation, namespaces=names, pending=not is_settled, settled=is_settled)
         case Gap() as gap:
-            reason = gap.reason.removesuffix(UNAPPLIED) if is_settled else gap.reason
+            reason = gap.reason.removesuffix(UNAPPLIED).removesuffix(AGAIN) + AGAIN
             # Saying an old gap again must not hide that something unreadable came after it.
             prefix = POISON if is_poisoned and not reason.startswith(POISON) else ""
-            body = replace(gap, reason=prefix + reason)
+            body = replace(gap, reason=prefix + reason + UNAPPLIED * (not is_settled))
     return Again(body, mark.origin, is_settled)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from replicator.mirror.options import PROMISED_MAX
-from replicator.mirror.queue import OWN, POISON, REWOUND, as_pending, is_unapplied
+from replicator.mirror.queue import AGAIN, OWN, POISON, REWOUND, UNAPPLIED, as_pending, is_unapplied
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 from versioning.limits import CLOCK_ERROR_MS, WINDOW_MS
@@ -47,9 +47,6 @@ class MirrorState:
     settled: dict[tuple[type[Named], str], Pending] = field(default_factory=dict)
     """Names whose last word, not older than the window, is that all replicas have the data by now."""
     gap: Pending | None = None
-    hidden: int = stamps.ZERO
-    """Stamp of the last gap, whoever wrote it: a process that starts reads no further back, and learns of nothing
-    pending below it."""
     rewound: Pending | None = None
     """The last gap that says a replica had gone back, pending or not."""
     is_poisoned: bool = False
@@ -57,8 +54,8 @@ class MirrorState:
     is_torn: bool = False
     """The last gap is the mirror's own: see ``MirrorQueue``."""
     unclaimed_ms: int = 0
-    """No replay may be claimed to reach below this (Unix ms): up to then there were words of mirrors which it does not
-    repeat, that a replica had gone back above all."""
+    """No replay may be claimed to reach below this (Unix ms): up to then there were words which it does not repeat,
+    that a replica had gone back above all, or some that followers may not have from it (``_bars_replays``)."""
     is_short: bool = False
     """Entries were deleted before every replica had them: some may have been pending, and no gap stands for them."""
 
@@ -73,8 +70,8 @@ class MirrorState:
         """Fold in the next entry of the target stream."""
         self.last, self.nonce = entry.stamp, entry.nonce
         body = entry.body
-        if isinstance(body, Gap | Poisoned):
-            self.hidden = entry.stamp
+        if _bars_replays(entry, self.dc):
+            self.unclaimed_ms = max(self.unclaimed_ms, _just_after(entry.stamp))
         if isinstance(body, Heartbeat):
             self.applied_ms = max(self.applied_ms, body.applied_ms)
         elif entry.origin is not None and entry.origin.dc == self.dc:
@@ -111,7 +108,6 @@ class MirrorState:
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         if body.reason.startswith(REWOUND):
             self.rewound = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
-            self.unclaimed_ms = max(self.unclaimed_ms, _just_after(entry.stamp))
         else:
             self.is_short = False
             self.is_poisoned = body.reason.startswith(POISON)
@@ -123,7 +119,7 @@ class MirrorState:
             self.gap = None
 
     def pendings(self) -> Iterator[tuple[Pending, tuple[str, ...]]]:
-        """Each pending entry with the names it still holds, oldest first; before them the gap, which hides others."""
+        """Each pending entry with the names it still holds, oldest first; before them the gap."""
         if self.gap is not None:
             yield self.gap, ()
         for where in (self.keys, self.namespaces):
@@ -188,8 +184,8 @@ class WindowFold:
         if not state.last:
             state.last, state.nonce = entry.stamp, entry.nonce
         self._oldest = entry
-        if isinstance(body, Gap | Poisoned):
-            state.hidden = max(state.hidden, entry.stamp)
+        if _bars_replays(entry, state.dc):
+            state.unclaimed_ms = max(state.unclaimed_ms, _just_after(entry.stamp))
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body)
         elif entry.origin is not None and entry.origin.dc == state.dc:
@@ -287,7 +283,6 @@ class WindowFold:
         if body.reason.startswith(REWOUND):
             state = self.state
             state.rewound = state.rewound or Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
-            state.unclaimed_ms = max(state.unclaimed_ms, _just_after(entry.stamp))
         else:
             self._is_gap_seen = True
             self._decide_replays(body.reason)
@@ -303,6 +298,19 @@ class WindowFold:
             self._is_poison_decided, self.state.is_poisoned = True, is_poison
         if not self._is_torn_decided and not is_poison:
             self._is_torn_decided, self.state.is_torn = True, reason.startswith(OWN)
+
+
+def _bars_replays(entry: Entry, dc: str) -> bool:
+    """Whether a replay of the origin, even one that goes on after this entry, says nothing of what is below it.
+
+    A gap said again may lie in the middle of a replay, and stands for loads from a replica that lagged until then; the
+    replay of one origin is silent on the gaps of another.
+    """
+    body = entry.body
+    if not isinstance(body, Gap):
+        return isinstance(body, Poisoned)
+    is_own = entry.origin is not None and entry.origin.dc == dc
+    return not is_own or body.reason.startswith(REWOUND) or body.reason.removesuffix(UNAPPLIED).endswith(AGAIN)
 
 
 def _just_after(stamp: int) -> int:

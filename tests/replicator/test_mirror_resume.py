@@ -4,14 +4,15 @@ import pytest
 
 from replicator.mirror.plan import make_plan
 from replicator.mirror.position import MirrorPosition, ReplayClaim
-from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Released
+from replicator.mirror.queue import AGAIN, BrokenOriginError, MirrorQueue, Released
 from replicator.mirror.resume import Resume, find_resume
+from replicator.mirror.settle import Again
 from replicator.mirror.state import MirrorState
 from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Body, Entry, Heartbeat, NewEntry, Origin, Replayed
+from versioning.entries import Body, Entry, Gap, Heartbeat, NewEntry, Origin, Replayed
 
 NOW_MS = 1_700_000_000_000
 
@@ -68,3 +69,11 @@ def test_no_replay_is_claimed_below_what_mirrors_had_said_by_themselves(unclaime
     plan = make_plan([], released, None, MirrorState("a", unclaimed_ms=unclaimed_ms), "a")
     assert plan is not None
     assert plan.released == (Replayed(claimed_ms, "0-1-1"),)
+
+
+def test_a_gap_said_again_is_appended_before_what_leaves_the_gate() -> None:
+    released = Released(((Replayed(500, "0-1-1"), Origin("a", "1-0", "n")),), MirrorPosition(stamps.make(1), "n"), 1)
+    again = Again(Gap("gone" + AGAIN, "0-1-1"), Origin("a", "0-0", ""), is_settled=True)
+    plan = make_plan([again], released, Heartbeat(9), MirrorState("a"), "a")
+    assert plan is not None
+    assert (plan.bodies, plan.position, plan.taken) == (((again.body, again.origin),), None, 0)

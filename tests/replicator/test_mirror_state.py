@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.mirror.queue import POISON, REWOUND, UNAPPLIED
+from replicator.mirror.queue import AGAIN, POISON, REWOUND, UNAPPLIED
 from replicator.mirror.state import MirrorState, Pending, WindowFold
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
@@ -24,7 +24,8 @@ bodies: st.SearchStrategy[Body] = st.one_of(
     st.builds(lambda k, g, f: Change(k, g, pending=f[0], settled=f[1]), keys, gtids, flags),
     st.builds(lambda g, f: Generation(("t",), 1, 2, "r", g, pending=f[0], settled=f[1]), gtids, flags),
     st.builds(
-        lambda poison, unapplied, g: Gap(POISON * poison + "gone" + UNAPPLIED * unapplied, g),
+        lambda poison, again, unapplied, g: Gap(POISON * poison + "gone" + AGAIN * again + UNAPPLIED * unapplied, g),
+        st.booleans(),
         st.booleans(),
         st.booleans(),
         gtids,
@@ -68,6 +69,7 @@ def test_both_directions_find_the_same(found: list[Body]) -> None:
     entries = entries_of([Heartbeat(9, 5), *found])
     state, other = forwards(entries), backwards(entries).carrying(MirrorState("a"), COPIED)
     assert (state.last, state.nonce, state.is_poisoned) == (other.last, other.nonce, other.is_poisoned)
+    assert state.unclaimed_ms == other.unclaimed_ms
     assert {k: told(m) for k, m in state.keys.items()} == {k: told(m) for k, m in other.keys.items()}
     assert {k: told(m) for k, m in state.namespaces.items()} == {k: told(m) for k, m in other.namespaces.items()}
     assert {k: told(m) for k, m in state.settled.items()} == {k: told(m) for k, m in other.settled.items()}
@@ -166,6 +168,13 @@ def test_a_mirror_that_was_there_knows_what_was_deleted() -> None:
 def test_no_replay_reaches_below_what_says_that_a_replica_had_gone_back() -> None:
     entries = entries_of([Heartbeat(9, 5), Gap(REWOUND, "0-1-1")])
     assert forwards(entries).unclaimed_ms == backwards(entries).state.unclaimed_ms == 2_001
+
+
+def test_no_replay_reaches_below_a_gap_said_again_nor_another_origin_s() -> None:
+    """The first may lie in the middle of the replay; on the second the replay is silent."""
+    again, foreign = entries_of([Heartbeat(9, 5), Gap("gone" + AGAIN + UNAPPLIED)]), entries_of([Gap("gone")] * 2, "c")
+    for entries in (again, foreign):
+        assert forwards(entries).unclaimed_ms == backwards(entries).state.unclaimed_ms == 2_001
 
 
 def test_no_replay_reaches_below_what_a_mirror_knows() -> None:

@@ -71,6 +71,21 @@ def test_a_replay_makes_values_older_than_the_gap_checkable_again() -> None:
         assert index.verdict("t:2", stamp_at(-100), NOW) is Verdict.FRESH
 
 
+def test_a_replay_whose_gap_was_not_read_says_nothing() -> None:
+    """Some of what it stamped again may be gone with the gap."""
+    stream = history((0, Gap("x")), (1, Change(("t:1",))), (2, beat_at(2)), (3, Replayed(START_MS - 10**6)))
+    follow = following(stream[2:3])
+    follow.take(stream[3:], NOW)
+    assert follow.index.horizon == stamp_at(2)
+
+
+def test_what_lies_below_a_gap_is_still_superseded_after_a_replay() -> None:
+    """A forced bump has no commit behind it: no replay says it again."""
+    since_ms = START_MS - 3_000_000
+    index = following(history((0, Change(("t:1",))), (1, Gap("flushed")), (2, Replayed(since_ms)))).index
+    assert index.verdict("t:1", stamp_at(-100), at(2)) is Verdict.STALE
+
+
 def test_a_poisoned_entry_inside_a_replay_spoils_it() -> None:
     stream = history((0, Gap("x")), (1, Poisoned("x")), (2, Replayed(START_MS - 10**6)), (100, beat_at(100)))
     assert following(stream).index.horizon == stamp_at(1)
@@ -153,9 +168,10 @@ generations = st.builds(
     st.sets(st.sampled_from(NAMES), min_size=1),
     st.sampled_from(WORDS),
 )
+marks = st.sampled_from([Gap("g"), Gap("g"), Poisoned("p"), Replayed(START_MS - 10**6), Replayed(START_MS - 10**7)])
 
 
-@given(st.lists(changes | generations, min_size=1, max_size=12), st.data())
+@given(st.lists(changes | generations | marks, min_size=1, max_size=12), st.data())
 def test_whatever_comes_while_the_window_is_covered_the_index_is_that_of_one_who_read_all_forwards(
     bodies: list[Body], data: st.DataObject
 ) -> None:
@@ -178,3 +194,4 @@ def test_whatever_comes_while_the_window_is_covered_the_index_is_that_of_one_who
     assert {key: follow.index.is_pending(key) for key in KEYS} == {key: plain.index.is_pending(key) for key in KEYS}
     assert follow.index.last_stamps(KEYS) == plain.index.last_stamps(KEYS)
     assert follow.index.pending_count == plain.index.pending_count
+    assert follow.index.horizon == plain.index.horizon
