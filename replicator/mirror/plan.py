@@ -72,7 +72,7 @@ def _without_false_claims(
         if not isinstance(body, Replayed):
             left.append((body, origin))
         elif not is_poisoned:
-            left.append((replace(body, since_ms=max(body.since_ms, state.unclaimed_ms)), origin))
+            left.append((replace(body, since_ms=state.claimable_ms(body.since_ms)), origin))
     return left, len(bodies) - len(left)
 
 

@@ -24,7 +24,10 @@ REWOUND: Final = "a replica has less than it had before"
 """Such a gap says nothing of the origin."""
 
 UNAPPLIED: Final = " (not yet applied by every replica)"
-"""Marks, in the stream, a gap that must be said again when the replicas have come to its position."""
+"""Marks, in the stream, a gap that must be said again when the replicas have come to its position.
+
+A marked one without position entered before a heartbeat told what they must have for it.
+"""
 
 AGAIN: Final = " (said again)"
 """Marks that gap. A replay that began at the first one has entries below this one."""
@@ -51,6 +54,8 @@ class Held:
     """Monotonic time."""
     gtid: str | None
     """What the gate waits for. None: not known before the next heartbeat names a position."""
+    is_urgent: bool = False
+    """It does not wait for its time limit."""
 
     @property
     def keys_count(self) -> int:
@@ -116,6 +121,8 @@ class MirrorQueue:
         self._dc = dc
         self._items: deque[Held] = deque()
         self._unplaced: list[Held] = []
+        self.place: str | None = None
+        """Position that the last heartbeat named since the last gap of unknown position came; None: none did."""
         self._floor = position
         self._is_floor_seen = True
         self._newest = position
@@ -184,13 +191,15 @@ class MirrorQueue:
         self._waiting += not isinstance(item.body, Heartbeat)
         if item.gtid is None:
             self._unplaced.append(item)
+            self.place = None
 
-    def place_now(self) -> None:
-        """No heartbeat comes (the queue is full, or the source silent): the newest GTID here has to do."""
-        if self._unplaced:
-            self._place(next((item.gtid for item in reversed(self._items) if item.gtid), ""))
+    def hurry(self) -> None:
+        """No heartbeat can come, since the queue is full: gaps of unknown position leave without."""
+        for item in self._unplaced:
+            item.is_urgent = True
 
     def _place(self, gtid: str) -> None:
+        self.place = gtid
         for item in self._unplaced:
             item.gtid = gtid
             item.body = replace(item.body, gtid=gtid)
@@ -203,12 +212,11 @@ class MirrorQueue:
 
     def release(self, now_ms: int, limit_ms: int, is_applied: IsApplied, *, has_gates: bool) -> Released:
         """Say what may leave now. It stays until ``drop``: the append may be refused."""
-        if self._unplaced and now_ms - self._unplaced[0].came_ms >= limit_ms:
-            self.place_now()
         bodies: list[tuple[Body, Origin]] = []
         position, taken, keys, beat, last, held = None, 0, 0, None, None, None
         for item in self._items:
-            body = _leaving(item, now_ms - item.came_ms >= limit_ms, is_applied, has_gates=has_gates)
+            is_late = item.is_urgent or now_ms - item.came_ms >= limit_ms
+            body = _leaving(item, is_late, is_applied, has_gates=has_gates)
             if body is None:
                 held = item
                 break
@@ -304,3 +312,8 @@ def is_unapplied(body: Body | Poisoned) -> TypeGuard[Change | Generation | Gap]:
         case Gap():
             return body.reason.endswith(UNAPPLIED)
     return False
+
+
+def is_unplaced(body: Body) -> bool:
+    """Whether this pending entry is a gap of which no heartbeat has told yet what the replicas must have for it."""
+    return isinstance(body, Gap) and not body.gtid

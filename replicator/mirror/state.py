@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
+from replicator.mirror.lags import Lags
 from replicator.mirror.options import PROMISED_MAX
 from replicator.mirror.queue import AGAIN, OWN, POISON, REWOUND, UNAPPLIED, as_pending, is_unapplied
 from versioning import stamp as stamps
@@ -56,8 +57,12 @@ class MirrorState:
     unclaimed_ms: int = 0
     """No replay may be claimed to reach below this (Unix ms): up to then there were words which it does not repeat,
     that a replica had gone back above all, or some that followers may not have from it (``_bars_replays``)."""
+    lags: Lags = field(init=False)
     is_short: bool = False
     """Entries were deleted before every replica had them: some may have been pending, and no gap stands for them."""
+
+    def __post_init__(self) -> None:
+        self.lags = Lags(self.window_ms)
 
     @property
     def pending_count(self) -> int:
@@ -73,10 +78,21 @@ class MirrorState:
         if _bars_replays(entry, self.dc):
             self.unclaimed_ms = max(self.unclaimed_ms, _just_after(entry.stamp))
         if isinstance(body, Heartbeat):
-            self.applied_ms = max(self.applied_ms, body.applied_ms)
+            self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif entry.origin is not None and entry.origin.dc == self.dc:
             # Stamps may be ahead of the clock (P1).
             self._take_own(entry, min(stamps.ms_of(entry.stamp), now_ms))
+
+    def _take_heartbeat(self, body: Heartbeat, written_ms: int) -> None:
+        self.applied_ms = max(self.applied_ms, body.applied_ms)
+        if body.applied_ms:
+            self.lags.take(body.applied_ms, written_ms)
+
+    def claimable_ms(self, since_ms: int) -> int:
+        """Return since when a replay that says ``since_ms`` may be claimed in the target stream."""
+        if not self.is_timed:
+            since_ms = self.lags.claimable_ms(since_ms, stamps.ms_of(self.last))
+        return max(since_ms, self.unclaimed_ms)
 
     def _take_own(self, entry: Entry, written_ms: int) -> None:
         match entry.body:
@@ -177,6 +193,8 @@ class WindowFold:
         self._is_poison_decided = False
         self._is_torn_decided = False
         self._has_heartbeat = False
+        self._beat_ms = 0
+        """When the oldest heartbeat that tells of the replicas was written."""
         self._oldest = _NOTHING
 
     def take_older(self, entry: Entry) -> None:
@@ -187,11 +205,13 @@ class WindowFold:
         if _bars_replays(entry, state.dc):
             state.unclaimed_ms = max(state.unclaimed_ms, _just_after(entry.stamp))
         if isinstance(body, Heartbeat):
-            self._take_heartbeat(body)
+            self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif entry.origin is not None and entry.origin.dc == state.dc:
             self._take_own(entry, min(stamps.ms_of(entry.stamp), self._now_ms))
 
-    def _take_heartbeat(self, body: Heartbeat) -> None:
+    def _take_heartbeat(self, body: Heartbeat, written_ms: int) -> None:
+        if body.applied_ms:
+            self._take_lag(body.applied_ms, written_ms)
         self.state.applied_ms = max(self.state.applied_ms, body.applied_ms)
         if self._replayed_since_ms is not None:
             self._is_gap_decided |= self._replayed_since_ms <= body.applied_ms
@@ -210,6 +230,13 @@ class WindowFold:
             case Replayed() as body:
                 self._is_gap_decided |= self.state.is_timed
                 self._replayed_since_ms = body.since_ms
+
+    def _take_lag(self, applied_ms: int, written_ms: int) -> None:
+        if self._beat_ms:
+            self.state.lags.join(applied_ms, self._beat_ms)
+        else:
+            self.state.lags.applied_ms = applied_ms
+        self._beat_ms = written_ms
 
     def _acknowledge(self, body: Named) -> None:
         if len(self.acknowledged) < PROMISED_MAX and body.gtid and not body.pending:
@@ -249,9 +276,13 @@ class WindowFold:
         be said before that: an entry of an origin proves that everything up to it is there.
         """
         state = self.state
+        is_all = before is None and self.covers_window
         if before is None:
             state.is_short, state.unclaimed_ms = self._is_short(), max(state.unclaimed_ms, self._unknown_ms())
             before = MirrorState(state.dc)
+        if self._beat_ms and not is_all:
+            state.lags.join(before.lags.applied_ms, self._beat_ms)
+        state.lags.merge(before.lags)
         # A mirror that was there when entries were deleted still knows what they said.
         state.is_short |= before.is_short
         state.unclaimed_ms = max(state.unclaimed_ms, before.unclaimed_ms)

@@ -110,7 +110,7 @@ class MirrorWriter:
 
     async def has_room(self) -> None:
         while self.queue.keys_count >= self._options.queue_keys_max:
-            self.queue.place_now()
+            self.queue.hurry()
             self._room.clear()
             await self._room.wait()
 
@@ -185,7 +185,14 @@ class MirrorWriter:
             return []
         self._next_scan_ms = now.monotonic_ms + (TICK_MS if self._board else PENDING_TICK_MS)
         if self._board:
-            found = due(state, now.ms, self._board.has_applied, window_ms=self._options.window_ms, oldest=self._oldest)
+            found = due(
+                state,
+                now.ms,
+                self._board.has_applied,
+                place=self.queue.place,
+                window_ms=self._options.window_ms,
+                oldest=self._oldest,
+            )
         else:
             found = due_by_time(state, now.ms, self._options.settle_delays_ms)
         if found:

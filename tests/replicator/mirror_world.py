@@ -119,9 +119,12 @@ class MirrorWorld:
 
     async def begin_target(self) -> None:
         """Let the target have begun before any window: a mirror that starts knows all that was said in one."""
-        at_ms = now_ms() - FAST.window_ms - 5_000
+        until_ms = now_ms()
+        at_ms = until_ms - FAST.window_ms - 5_000
         old = MemoryStream(lambda: at_ms)
-        await old.append(Append((NewEntry("old", Heartbeat(at_ms)),), clock_ms=0))
+        while at_ms < until_ms:
+            await old.append(Append((NewEntry(f"old {at_ms}", Heartbeat(at_ms, at_ms)),), clock_ms=0))
+            at_ms += 30_000
         self.target.restore(old.snapshot())
 
     async def write(self, *bodies: Body) -> None:

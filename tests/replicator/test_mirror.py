@@ -151,6 +151,7 @@ async def test_a_later_change_of_a_pending_key_ends_its_wait(world: MirrorWorld)
     gate.apply("0-1-3")
     view = await world.until(lambda v: len(v.changes) == 3)
     assert view.changes[-1].gtid == "0-1-3"
+    await world.beat("0-1-3")
     await world.until(lambda v: mirror.stats.pending == 0)
 
 
@@ -202,6 +203,21 @@ async def test_a_gap_that_passed_unapplied_is_said_again_when_applied(world: Mir
     world.start(gate)
     gate.apply("0-1-5")
     await world.until(lambda v: v.gaps[-1] == Gap("purged" + AGAIN, gtid="0-1-5"))
+
+
+async def test_a_gap_that_entered_before_a_heartbeat_is_said_again_with_the_position_that_one_names(
+    world: MirrorWorld,
+) -> None:
+    """Until then nobody knows what the replicas must have for it."""
+    gate = ScriptedGate(applied="0-1-1")
+    world.start(gate)
+    await world.change(1)
+    view = await world.until(lambda v: bool(v.gaps))
+    assert (view.gaps[0].gtid, view.gaps[0].reason.endswith(UNAPPLIED)) == ("", True)
+    await world.beat("0-1-5")
+    await world.until(lambda v: (v.gaps[-1].gtid, v.gaps[-1].reason.endswith(AGAIN + UNAPPLIED)) == ("0-1-5", True))
+    gate.apply("0-1-5")
+    await world.until(lambda v: v.gaps[-1].reason.endswith(AGAIN))
 
 
 async def test_heartbeats_pass_what_is_held_and_tell_what_is_applied(world: MirrorWorld) -> None:

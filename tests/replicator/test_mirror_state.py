@@ -69,7 +69,7 @@ def test_both_directions_find_the_same(found: list[Body]) -> None:
     entries = entries_of([Heartbeat(9, 5), *found])
     state, other = forwards(entries), backwards(entries).carrying(MirrorState("a"), COPIED)
     assert (state.last, state.nonce, state.is_poisoned) == (other.last, other.nonce, other.is_poisoned)
-    assert state.unclaimed_ms == other.unclaimed_ms
+    assert (state.unclaimed_ms, state.lags) == (other.unclaimed_ms, other.lags)
     assert {k: told(m) for k, m in state.keys.items()} == {k: told(m) for k, m in other.keys.items()}
     assert {k: told(m) for k, m in state.namespaces.items()} == {k: told(m) for k, m in other.namespaces.items()}
     assert {k: told(m) for k, m in state.settled.items()} == {k: told(m) for k, m in other.settled.items()}

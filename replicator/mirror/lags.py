@@ -1,0 +1,48 @@
+"""When the replicas were further behind than a replay allows for (P3), as heartbeats of the target stream tell it.
+
+A replay since T makes followers vouch for values filled after T + slack: those lack no commit before T, as long as the
+replicas had all of those by then. The first heartbeat that says so proves it, for what is filled after it.
+"""
+
+from dataclasses import dataclass
+
+from versioning.limits import REPLAY_SLACK_MS
+
+
+@dataclass(slots=True)
+class Lags:
+    """One hull around all such times. All are Unix times in ms."""
+
+    window_ms: int
+    applied_ms: int = 0
+    """Up to when the replicas had applied, says the last heartbeat."""
+    since_ms: int = 0
+    until_ms: int = 0
+    """The heartbeat of this time was the first to say that they had what was committed from ``since_ms`` on."""
+
+    def take(self, applied_ms: int, written_ms: int) -> None:
+        """Take in the next heartbeat."""
+        self.join(self.applied_ms, written_ms)
+        self.applied_ms = applied_ms
+
+    def join(self, applied_ms: int, written_ms: int) -> None:
+        """Take in that a heartbeat followed one that said ``applied_ms``."""
+        if written_ms - applied_ms <= REPLAY_SLACK_MS:
+            return
+        is_old = self.until_ms < written_ms - self.window_ms
+        self.since_ms = applied_ms if is_old else min(self.since_ms, applied_ms)
+        self.until_ms = max(self.until_ms, written_ms)
+
+    def merge(self, before: "Lags") -> None:
+        """Take in what was known of the time before, and is not in the stream any more."""
+        self.applied_ms = self.applied_ms or before.applied_ms
+        if before.until_ms and before.until_ms >= self.until_ms - self.window_ms:
+            self.join(before.since_ms, before.until_ms)
+
+    def claimable_ms(self, since_ms: int, last_ms: int) -> int:
+        """Return since when a replay may be claimed; ``last_ms`` is the time of the stream's last entry."""
+        if since_ms > self.applied_ms:
+            return max(since_ms, last_ms + 1 - REPLAY_SLACK_MS)
+        if since_ms > self.since_ms:
+            return max(since_ms, self.until_ms + 1 - REPLAY_SLACK_MS)
+        return since_ms
