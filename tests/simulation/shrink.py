@@ -13,18 +13,30 @@ Ops = tuple[Op, ...]
 def shrink(failed: Played, *, budget_s: float, play: Callable[[Scenario], Played] = play) -> Played:
     """Return the shortest play that violates the same invariant, as far as the time allows (seconds of real time)."""
     assert failed.violation is not None
+    invariant = failed.violation.invariant
     give_up_at = time.monotonic() + budget_s
     best = _cut(failed)
-    is_smaller = True
-    while is_smaller:
-        is_smaller = False
-        for fewer in _smaller(best.scenario.ops):
-            if time.monotonic() > give_up_at:
-                return best
-            played = play(best.scenario.with_ops(fewer))
-            if played.violation and played.violation.invariant == failed.violation.invariant:
-                best, is_smaller = _cut(played), True
-                break
+
+    def tried(ops: Ops) -> bool:
+        nonlocal best
+        if time.monotonic() > give_up_at:
+            return False
+        played = play(best.scenario.with_ops(ops))
+        is_same = played.violation is not None and played.violation.invariant == invariant
+        if is_same:
+            best = _cut(played)
+        return is_same
+
+    for name in sorted({op.name for op in best.scenario.ops}):
+        tried(tuple(op for op in best.scenario.ops if op.name != name))
+    before = 0
+    while before != len(best.scenario.ops):
+        before = len(best.scenario.ops)
+        for size in _halves(before):
+            first = 0
+            while first < len(ops := best.scenario.ops):
+                # What follows a part that was left out has moved to its place.
+                first += 0 if tried(ops[:first] + ops[first + size :]) else size
     return best
 
 
@@ -34,11 +46,6 @@ def _cut(played: Played) -> Played:
     return Played(played.scenario.with_ops(ops), played.violation, played.history, played.events, played.virtual_s)
 
 
-def _smaller(ops: Ops) -> Iterator[Ops]:
-    for name in sorted({op.name for op in ops}):
-        yield tuple(op for op in ops if op.name != name)
-    size = len(ops) // 2
-    while size:
-        for first in range(0, len(ops), size):
-            yield ops[:first] + ops[first + size :]
-        size //= 2
+def _halves(count: int) -> Iterator[int]:
+    while count := count // 2:
+        yield count
