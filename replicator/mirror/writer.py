@@ -302,8 +302,10 @@ class MirrorWriter:
 
     async def _say_all_again(self) -> bool:
         options, target = self._options, self._target
-        here = (MirrorPosition.of(target.stored) or MirrorPosition()).origin(options.origin_dc)
         try:
+            # The stream may have lost what this mirror had said last: that is due again by itself.
+            await self._look_again()
+            here = (MirrorPosition.of(target.stored) or MirrorPosition()).origin(options.origin_dc)
             agains = await unapplied_again(target.stream, here, self._board.has_kept, window_ms=options.window_ms)
         except BackendError as error:
             await self._pause(error)

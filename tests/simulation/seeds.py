@@ -530,4 +530,18 @@ KEPT: Final = (
             Op(at_s=37.909368991063616, name="write", size=0.11650746695546677, pick=0.5468051776376553),
         ),
     ),
+    Kept(
+        "a stream had lost what was settled, and the mirror took its keys for pending there when a replica went back",
+        13054,
+        40.0,
+        (
+            Op(at_s=23.290047632154117, name="write", size=0.6182546166880487, pick=0.7558124033173751),
+            Op(at_s=24.86051433683562, name="replica_rewind", size=0.1712715829211947, pick=0.6510082712609256),
+            Op(at_s=25.09762958990555, name="replica_rewind", size=0.11634169080402912, pick=0.7361568234807402),
+            Op(at_s=26.029579888712824, name="redis_a_outage", size=0.8390076062701888, pick=0.3158781638173661),
+            Op(at_s=30.218062105201273, name="redis_b_failover", size=0.9059417822312246, pick=0.4369652293733397),
+            Op(at_s=30.60440899799663, name="replica_rewind", size=0.3341890682587304, pick=0.9049034611667667),
+            Op(at_s=32.27769168703324, name="write", size=0.33880022375720475, pick=0.5756087890290971),
+        ),
+    ),
 )
