@@ -22,7 +22,7 @@ from loadtests.bench import feeder
 from loadtests.bench.contract import Sample
 from loadtests.bench.servers import start_python
 from versioning.backends.redis_stream import RedisStream
-from versioning.entries import Replayed
+from versioning.entries import Gap, Replayed
 from versioning.limits import WINDOW_MS
 
 CONNECTIONS: Final = 16
@@ -75,7 +75,7 @@ def make_complete(redis_url: str) -> None:
 
     async def append() -> None:
         stream = RedisStream.from_url(redis_url)
-        await stream.append(feeder.append_of(Replayed(feeder.now_ms() - 2 * WINDOW_MS)))
+        await stream.append(feeder.append_of(Gap("begun"), Replayed(feeder.now_ms() - 2 * WINDOW_MS)))
         await stream.aclose()
 
     asyncio.run(append())

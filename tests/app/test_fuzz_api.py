@@ -18,7 +18,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
 from versioning.bump import RequestError
-from versioning.entries import Body, Heartbeat, NewEntry, Replayed
+from versioning.entries import Body, Gap, Heartbeat, NewEntry, Replayed
 
 EXAMPLES_MAX = 20
 """For each operation: the whole file stays at a few seconds."""
@@ -53,7 +53,7 @@ CHECKS = [
 def api() -> schemathesis.BaseSchema:
     section = ServeSection.model_validate({"token": TOKEN, "bumps_per_min": 100_000, "bumps_total_per_min": 100_000})
     stream = MemoryStream(lambda: START_MS)
-    bodies: tuple[Body, ...] = (Replayed(START_MS - 3 * 3_600_000), CHANGE, Heartbeat(START_MS))
+    bodies: tuple[Body, ...] = (Gap("begun"), Replayed(START_MS - 3 * 3_600_000), CHANGE, Heartbeat(START_MS))
     entries = tuple(NewEntry(f"{number:016x}", body) for number, body in enumerate(bodies))
     asyncio.run(stream.append(Append(entries, START_MS)))
     app = create_app(section, stream, clock=Clock())

@@ -16,7 +16,7 @@ from app.site.watch import SiteWatch
 from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
-from versioning.entries import Body, Change, Heartbeat, NewEntry, Replayed
+from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry, Replayed
 from versioning.liveness import Now
 
 START_MS = 1_800_000_000_000
@@ -60,7 +60,7 @@ class World:
 
     async def complete(self) -> None:
         """Make the history complete since long ago, and the source alive now."""
-        await self.append(Replayed(START_MS - 3 * 3_600_000), Heartbeat(self.clock.ms, self.clock.ms))
+        await self.append(Gap("begun"), Replayed(START_MS - 3 * 3_600_000), Heartbeat(self.clock.ms, self.clock.ms))
 
     async def get(self, path: str, **arguments: Any) -> Any:
         return (await self.client.get(path, **arguments)).json()

@@ -20,7 +20,7 @@ from deploy.simulation.redis_server import RedisServer
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
 from versioning.cli.sections import MySqlSection, StreamSection, ValuesSection
-from versioning.entries import Body, Change, Heartbeat, NewEntry, Replayed
+from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry, Replayed
 
 TRACKER = {"tracker_id": "T-1", "name": "one", "tenant_id": 7, "extra": {"colour": "red"}}
 
@@ -64,7 +64,7 @@ class World:
         await self.stream.append(Append(entries, clock_ms=now_ms()))
 
     async def begin(self) -> None:
-        await self.append(Replayed(now_ms() - 3 * 3_600_000), Heartbeat(now_ms(), now_ms()))
+        await self.append(Gap("begun"), Replayed(now_ms() - 3 * 3_600_000), Heartbeat(now_ms(), now_ms()))
 
 
 @pytest.fixture
