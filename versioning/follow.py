@@ -108,7 +108,8 @@ class Follow:
                 self.index.horizon = max(entry.stamp, self._lost)
             self.index.apply(entry, now)
             self._nonce = entry.nonce
-            if isinstance(entry.body, Gap | Poisoned):
+            if self._gap or isinstance(entry.body, Gap | Poisoned):
+                # What an earlier replay earned is in the horizon, and may have been pruned since.
                 self._replay_horizon = stamps.STAMP_MAX
             self._note(entry)
 

@@ -79,6 +79,15 @@ def test_a_replay_whose_gap_was_not_read_says_nothing() -> None:
     assert follow.index.horizon == stamp_at(2)
 
 
+def test_a_later_replay_does_not_bring_back_what_was_pruned_after_an_earlier_one() -> None:
+    since_ms = START_MS - 3_000_000
+    stream = history((0, Gap("x")), (1, Replayed(since_ms)), (2, Replayed(since_ms + 1_000)))
+    follow = following(stream[:2])
+    follow.index.horizon += 10_000 << 20
+    follow.take(stream[2:], NOW)
+    assert follow.index.horizon >> 20 == since_ms + 1_000 + REPLAY_SLACK_MS
+
+
 def test_what_lies_below_a_gap_is_still_superseded_after_a_replay() -> None:
     """A forced bump has no commit behind it: no replay says it again."""
     since_ms = START_MS - 3_000_000
