@@ -2,6 +2,7 @@
 
 import argparse
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -51,8 +52,9 @@ def _one(seed: int, *, is_dense: bool, is_traced: bool) -> int:
 def _many(seeds: range, processes: int, *, is_dense: bool) -> int:
     began_s = said_s = time.monotonic()
     done = 0
+    work = partial(_chunk, is_dense=is_dense, parent=os.getpid())
     with multiprocessing.Pool(processes) as pool:
-        for count, failed in pool.imap_unordered(partial(_chunk, is_dense=is_dense), _chunks(seeds)):
+        for count, failed in pool.imap_unordered(work, _chunks(seeds)):
             done += count
             if failed is not None:
                 _say(report(play(make(failed, is_dense=is_dense))))
@@ -71,9 +73,11 @@ def _chunks(seeds: range) -> Iterator[range]:
         yield range(first, min(first + CHUNK, seeds.stop))
 
 
-def _chunk(seeds: range, *, is_dense: bool) -> tuple[int, int | None]:
+def _chunk(seeds: range, *, is_dense: bool, parent: int) -> tuple[int, int | None]:
     """Return how many were played, and the first one that failed."""
     for seed in seeds:
+        if os.getppid() != parent:
+            raise SystemExit("whoever asked for these seeds is gone")
         if play(make(seed, is_dense=is_dense)).violation is not None:
             return seed - seeds.start + 1, seed
     return len(seeds), None
