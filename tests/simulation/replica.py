@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 LAG_S = (0.02, 0.25)
 
 SEEN_S = 1.5
-"""An older copy takes that long to catch up at least, once it is reachable. Of one that is faster than two questions of
-the gate nobody learns: a limit that README names."""
+"""An older copy takes that long to catch up at least, once it is reachable and a mirror is there. Of one that is faster
+than two questions of the gate, or catches up while every mirror is down, nobody learns: a limit that README names."""
 
 
 class Replica(Server):
@@ -42,9 +42,13 @@ class Replica(Server):
             self._apply(self._received)
 
     def start(self) -> None:
-        if self.loop.time() >= self._restored_until_s:
-            self.is_stopped = False
-            self._apply(self._received)
+        if self.loop.time() < self._restored_until_s:
+            return
+        if self._restored_until_s and not self._world.is_watched(SEEN_S):
+            self._restore(SEEN_S)
+            return
+        self.is_stopped, self._restored_until_s = False, 0.0
+        self._apply(self._received)
 
     def rewind(self, count: int, catching_up_s: float) -> None:
         """Restart with an older copy; nothing is applied again before that time, whoever says start."""

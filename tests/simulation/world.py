@@ -70,6 +70,12 @@ class World:
     def step_clock(self, name: str) -> None:
         self._skews[name] = self.processes[name].skew_ms = self.skew_ms()
 
+    def is_watched(self, for_s: float) -> bool:
+        """Whether some mirror has been there that long."""
+        now_s = self.loop.time()
+        mirrors = (process for name, process in self.processes.items() if name.startswith("mirror"))
+        return any(not mirror.is_halted and now_s - mirror.resumed_s >= for_s for mirror in mirrors)
+
     def later(self, after_s: float, action: Callable[[], object]) -> None:
         self.loop.call_later(after_s, action, context=NOBODY)
 
