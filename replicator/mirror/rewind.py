@@ -75,7 +75,7 @@ class _Scan:
         self._oldest_gtid = gtid or self._oldest_gtid
 
     def found(self, *, is_whole: bool) -> list[Again]:
-        """Return what to write: the gap, which hides what is pending below it, then the entries, oldest first."""
+        """Return what to write: the gap, then the entries, oldest first."""
         again = self._found[::-1]
         is_unnamed = self._is_gap_lacked or (not is_whole and not self._is_kept(self._oldest_gtid))
         if is_unnamed and (gtid := self._newest()):

@@ -75,13 +75,17 @@ class MirrorState:
         """Fold in the next entry of the target stream."""
         self.last, self.nonce = entry.stamp, entry.nonce
         body = entry.body
-        if _bars_replays(entry, self.dc):
-            self.unclaimed_ms = max(self.unclaimed_ms, _just_after(entry.stamp))
+        self.bar_replays(entry)
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif entry.origin is not None and entry.origin.dc == self.dc:
             # Stamps may be ahead of the clock (P1).
             self._take_own(entry, min(stamps.ms_of(entry.stamp), now_ms))
+
+    def bar_replays(self, entry: Entry) -> None:
+        """Take in what no replay may reach below; in any order."""
+        if _bars_replays(entry, self.dc):
+            self.unclaimed_ms = max(self.unclaimed_ms, _just_after(entry.stamp))
 
     def _take_heartbeat(self, body: Heartbeat, written_ms: int) -> None:
         self.applied_ms = max(self.applied_ms, body.applied_ms)
@@ -202,8 +206,7 @@ class WindowFold:
         if not state.last:
             state.last, state.nonce = entry.stamp, entry.nonce
         self._oldest = entry
-        if _bars_replays(entry, state.dc):
-            state.unclaimed_ms = max(state.unclaimed_ms, _just_after(entry.stamp))
+        state.bar_replays(entry)
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif entry.origin is not None and entry.origin.dc == state.dc:

@@ -70,8 +70,8 @@ class World:
     def step_clock(self, name: str) -> None:
         self._skews[name] = self.processes[name].skew_ms = self.skew_ms()
 
-    def is_watched(self, for_s: float) -> bool:
-        """Whether some mirror has been there that long."""
+    def is_watched(self, for_s: float = 0.0) -> bool:
+        """Whether some mirror is there, and has been that long."""
         now_s = self.loop.time()
         mirrors = (process for name, process in self.processes.items() if name.startswith("mirror"))
         return any(not mirror.is_halted and now_s - mirror.resumed_s >= for_s for mirror in mirrors)

@@ -13,7 +13,6 @@ import orjson
 
 from replicator.mirror.position import MirrorPosition
 from tests.simulation import limits
-from tests.simulation.actors import MIRRORS
 from tests.simulation.checkers.base import Checker
 from tests.simulation.streams import at_once
 from tests.simulation.world import World
@@ -63,7 +62,7 @@ class NoPoisonedFill(Checker):
             world.stream_b.is_down
             or world.stream_b.loses_answers
             or any(replica.is_down for replica in world.replicas)
-            or all(world.processes[name].is_halted for name in MIRRORS)
+            or not world.is_watched()
         )
 
     def _check(self, kept: Kept) -> None:
