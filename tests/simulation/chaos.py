@@ -43,10 +43,7 @@ def _outage(server: Server, op: Op) -> None:
 
 
 def _fail_over(world: World, server: StreamServer, op: Op) -> None:
-    snapshot = server.store.snapshot()
-
-    def promote() -> None:
-        server.fail_over(snapshot)
+    def promoted() -> None:
         server.skew_ms = world.skew_ms()  # Another machine.
         server.is_down = True
         world.note("failed over", server.name)
@@ -55,11 +52,7 @@ def _fail_over(world: World, server: StreamServer, op: Op) -> None:
     def end() -> None:
         server.is_down = False
 
-    world.later(0.9 * op.size, promote)
-
-
-def _flush(server: StreamServer) -> None:
-    server.store.flush()
+    server.fail_over(0.9 * op.size, promoted)
 
 
 def _trim(server: StreamServer, op: Op) -> None:
@@ -208,12 +201,12 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "truncate": _truncate,
     "redis_a_outage": lambda world, op: _outage(world.stream_a, op),
     "redis_a_failover": lambda world, op: _fail_over(world, world.stream_a, op),
-    "redis_a_flush": lambda world, op: _flush(world.stream_a),
+    "redis_a_flush": lambda world, op: world.stream_a.flush(),
     "redis_a_trim": lambda world, op: _trim(world.stream_a, op),
     "redis_a_clock_back": lambda world, op: _clock_back(world, world.stream_a, op),
     "redis_b_outage": lambda world, op: _outage(world.stream_b, op),
     "redis_b_failover": lambda world, op: _fail_over(world, world.stream_b, op),
-    "redis_b_flush": lambda world, op: _flush(world.stream_b),
+    "redis_b_flush": lambda world, op: world.stream_b.flush(),
     "redis_b_trim": lambda world, op: _trim(world.stream_b, op),
     "redis_b_clock_back": lambda world, op: _clock_back(world, world.stream_b, op),
     "values_outage": _values_outage,

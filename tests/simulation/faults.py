@@ -1,14 +1,8 @@
-"""What may go wrong. Every fault is a rate, in events per minute of virtual time; zero: never.
-
-Two losses (failover, flush) of one Redis are LOSSES_APART_S apart, since the protocol assumes it of the world: a second
-one within the two seconds that writers lead after the first may lose that lead too.
-"""
+"""What may go wrong. Every fault is a rate, in events per minute of virtual time; zero: never."""
 
 import random
 from dataclasses import dataclass, fields, replace
 from typing import Final
-
-LOSSES_APART_S: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 
 from tests.simulation.chaos import Op
-from tests.simulation.faults import LOSSES_APART_S, NAMES, Faults, draw, draw_dense
+from tests.simulation.faults import NAMES, Faults, draw, draw_dense
 
 WARM_S = 4.0
 """Everything starts, and every reader has its first values."""
@@ -41,21 +41,7 @@ def make(seed: int, faults: Faults | None = None, active_s: float | None = None,
     ops = [*_writes(rng, length_s)]
     for name in NAMES:
         ops.extend(_spread(rng, name, getattr(chosen, name), length_s))
-    return Scenario(seed, length_s, chosen, _apart(sorted(ops, key=lambda op: op.at_s)), is_dense)
-
-
-def _apart(ops: list[Op]) -> tuple[Op, ...]:
-    """Leave out what comes too soon after another loss of the same Redis."""
-    kept: list[Op] = []
-    last_s: dict[str, float] = {}
-    for op in ops:
-        server, _, kind = op.name.rpartition("_")
-        if kind in {"failover", "flush"}:
-            if op.at_s - last_s.get(server, -LOSSES_APART_S) < LOSSES_APART_S:
-                continue
-            last_s[server] = op.at_s
-        kept.append(op)
-    return tuple(kept)
+    return Scenario(seed, length_s, chosen, tuple(sorted(ops, key=lambda op: op.at_s)), is_dense)
 
 
 def _writes(rng: random.Random, length_s: float) -> list[Op]:

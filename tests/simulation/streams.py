@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 RETENTION_MS = WINDOW_MS + 8_000
 
+LEAD_KEPT_S = 3.0
+"""A loss this soon after the first append after the one before is a limit of the README, and kept away."""
+
 
 def at_once(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine that never waits."""
@@ -54,6 +57,11 @@ class Store(MemoryStream):
             self._state.since = max(self._state.since, cutoff)
 
     @property
+    def leads(self) -> bool:
+        """Whether the next append is the first after a loss."""
+        return self._state.history != self._history
+
+    @property
     def entries(self) -> list[Entry]:
         return self._entries
 
@@ -72,12 +80,17 @@ class StreamServer(Server):
         self.store = Store(self.now_ms)
         self.subscriptions: list[Subscription] = []
         self._blocked: list[tuple[int, int, asyncio.Future[Any]]] = []
+        self._led_s = -LEAD_KEPT_S
+        self._is_losing = False
 
     def now_ms(self) -> int:
         return BASE_MS + int(self.loop.time() * 1000) + self.skew_ms - self.back_ms
 
     def append(self, batch: Append) -> list[int]:
+        leads = self.store.leads
         appended: list[int] = at_once(self.store.append(batch))
+        if leads:
+            self._led_s = self.loop.time()
         entries = self.store._after(appended[0] - 1, len(appended)) if appended else []
         self.store.trim_old()
         self._world.appended(self, entries)
@@ -104,9 +117,27 @@ class StreamServer(Server):
         for subscription in subscriptions:
             subscription.end()
 
-    def fail_over(self, snapshot: MemorySnapshot) -> None:
-        self.store.restore(snapshot)
-        self.hang_up()
+    @property
+    def keeps_all(self) -> bool:
+        return self.loop.time() - self._led_s < LEAD_KEPT_S
+
+    def flush(self) -> None:
+        if not self.keeps_all:
+            self.store.flush()
+
+    def fail_over(self, after_s: float, promoted: Callable[[], None]) -> None:
+        """``after_s`` later, fall back to what is written now. One at a time: a replica has no past of its own."""
+        if self._is_losing:
+            return
+        self._is_losing = True
+        self.loop.call_later(after_s, self._promote, self.store.snapshot(), promoted, context=NOBODY)
+
+    def _promote(self, snapshot: MemorySnapshot, promoted: Callable[[], None]) -> None:
+        self._is_losing = False
+        if not self.keeps_all:
+            self.store.restore(snapshot)
+            self.hang_up()
+            promoted()
 
 
 def _give(future: "asyncio.Future[Any]", entries: list[Entry]) -> None:
