@@ -65,20 +65,21 @@ def test_two_sources_change_their_templates_one_after_the_other(site: Deployment
 
 
 def test_overlapping_runs_of_a_while_lose_nothing_and_say_nothing_twice(site: Deployment) -> None:
-    first, second = site.source("run-1", "--for", "4s"), site.source("run-2", "--for", "2s")
+    long, short, last = site.source("run-1", "--for", "5m"), site.source("run-2", "--for", "10s"), site.source("run-3")
     with site.load():
-        first.process.start()
-        first.process.wait_until(lambda: says(first, "binlog_reading"), DEADLINE_S)
-        second.process.start()
-        second.process.wait_until(lambda: says(second, "binlog_reading"), DEADLINE_S)
-        assert first.process.is_running
-        for role in (first, second):
-            until(functools.partial(has_ended, role))
-            assert role.process.exit_code == 0, role.process.log_tail()
-    last = site.source("run-3", "--for", "1s")
-    last.process.start()
-    until(functools.partial(has_ended, last))
-    site.assert_nothing_is_lost(site.redis_a)
+        for role in (long, short):
+            role.process.start()
+            role.process.wait_until(functools.partial(says, role, "binlog_reading"), DEADLINE_S)
+        until(functools.partial(has_ended, short), "its time is over")
+        assert long.process.is_running
+        long.process.stop()
+        written = site.updates
+        until(lambda: site.updates > written, "what only the next run can say")
+    with last:
+        site.assert_nothing_is_lost(site.redis_a)
+        last.process.stop()
+    for role in (long, short, last):
+        assert role.process.exit_code == 0, role.process.log_tail()
     said = Counter((body["gtid"], key) for body in site.bodies(site.redis_a, "change") for key in body["keys"])
     assert set(said.values()) == {1}
     assert len(site.bodies(site.redis_a, "gap")) == 1
