@@ -89,9 +89,9 @@ class Mirror:
         self._writer = MirrorWriter(options, self._target, self._board, stats, clock, pulse=self._pulse)
 
     async def run(self) -> None:
-        await self._agree()
         works = [self._sessions()]
         if self._board:
+            # From the start, while the target does not answer yet too: nobody else may see a replica go back then.
             works.append(self._board.run())
         await first_of(*works)
 
@@ -105,6 +105,7 @@ class Mirror:
 
     async def _sessions(self) -> None:
         while True:
+            await self._agree()
             try:
                 await first_of(self._read(), self._writer.run())
             except RacedError:
@@ -116,7 +117,6 @@ class Mirror:
             if self._writer.is_finishing:
                 return
             await asyncio.sleep(self._backoff.next_s())
-            await self._agree()
 
     async def _agree(self) -> None:
         while True:

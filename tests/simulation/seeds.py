@@ -502,4 +502,18 @@ KEPT: Final = (
             Op(at_s=35.97366461189387, name="redis_a_flush", size=0.6174009138002712, pick=0.5981515329010979),
         ),
     ),
+    Kept(
+        "a replica went back while the one mirror had begun, and its stream's Redis did not answer yet",
+        22523,
+        40.0,
+        (
+            Op(at_s=5.588601250350364, name="write", size=0.23461168170326618, pick=0.8001856675830982),
+            Op(at_s=6.9532287766864815, name="redis_b_outage", size=0.9679753115845634, pick=0.5880624222866236),
+            Op(at_s=8.533408183863976, name="mirror_crash", size=0.48353807143721816, pick=0.538152329067814),
+            Op(at_s=16.31283178181371, name="replica_rewind", size=0.8878214397073726, pick=0.7010335836142274),
+            Op(at_s=17.288356376774964, name="redis_b_outage", size=0.9042440982447603, pick=0.598023132192226),
+            Op(at_s=19.2096330539571, name="replica_rewind", size=0.46039274778707584, pick=0.4505874609411573),
+            Op(at_s=19.340389527920628, name="mirror_crash", size=0.5727794360581638, pick=0.041139935751064005),
+        ),
+    ),
 )
