@@ -8,7 +8,7 @@ Heartbeats wait here only to keep their place: nothing stands behind one that is
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeGuard
+from typing import Final, NamedTuple, TypeGuard
 
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
 from replicator.mirror.position import MirrorPosition, hides_more
@@ -21,6 +21,8 @@ OWN: Final = "the mirror begins anew: "
 """Marks a gap of the mirror's own making. The beginning of a replay that the origin is in the middle of is not here."""
 
 REWOUND: Final = "a replica has less than it had before"
+SHORT: Final = "entries were deleted here before every replica had them"
+OF_REPLICAS: Final = (REWOUND, SHORT)
 """Such a gap says nothing of the origin."""
 
 UNAPPLIED: Final = " (not yet applied by every replica)"
@@ -35,6 +37,14 @@ AGAIN: Final = " (said again)"
 BEATS_KEPT_MAX: Final = 512
 
 IsApplied = Callable[[str], bool]
+
+
+class Place(NamedTuple):
+    """What a heartbeat of the origin tells: all that is in front of it there is in the databases at this position."""
+
+    stamp: int
+    """Of the heartbeat, in the origin's stream."""
+    gtid: str
 
 
 class BrokenOriginError(StamplineError):
@@ -121,8 +131,8 @@ class MirrorQueue:
         self._dc = dc
         self._items: deque[Held] = deque()
         self._unplaced: list[Held] = []
-        self.place: str | None = None
-        """Position that the last heartbeat named since the last gap of unknown position came; None: none did."""
+        self.place: Place | None = None
+        """The last one; None before the first heartbeat."""
         self._floor = position
         self._is_floor_seen = True
         self._newest = position
@@ -155,7 +165,7 @@ class MirrorQueue:
             self._put(Held(self._newest, body, now_ms, gtid))
         if isinstance(body, Heartbeat):
             self.beats.take(body)
-            self._place(body.gtid)
+            self._place(Place(entry.stamp, body.gtid))
         if self._claim is not None and entry.stamp >= self._claim.until:
             self._put_claim(self._claim.since_ms, now_ms)
 
@@ -191,18 +201,17 @@ class MirrorQueue:
         self._waiting += not isinstance(item.body, Heartbeat)
         if item.gtid is None:
             self._unplaced.append(item)
-            self.place = None
 
     def hurry(self) -> None:
         """No heartbeat can come, since the queue is full: gaps of unknown position leave without."""
         for item in self._unplaced:
             item.is_urgent = True
 
-    def _place(self, gtid: str) -> None:
-        self.place = gtid
+    def _place(self, place: Place) -> None:
+        self.place = place
         for item in self._unplaced:
-            item.gtid = gtid
-            item.body = replace(item.body, gtid=gtid)
+            item.gtid = place.gtid
+            item.body = replace(item.body, gtid=place.gtid)
         self._unplaced = []
 
     def count_poisoned(self) -> int:
@@ -312,8 +321,3 @@ def is_unapplied(body: Body | Poisoned) -> TypeGuard[Change | Generation | Gap]:
         case Gap():
             return body.reason.endswith(UNAPPLIED)
     return False
-
-
-def is_unplaced(body: Body) -> bool:
-    """Whether this pending entry is a gap of which no heartbeat has told yet what the replicas must have for it."""
-    return isinstance(body, Gap) and not body.gtid

@@ -38,11 +38,10 @@ async def find_resume(
     stored: Checkpoint | None,
     *,
     last: int,
-    is_short: bool,
     now_ms: int,
     window_ms: int,
 ) -> Resume:
-    """Raises BackendError of either stream. ``last`` and ``is_short`` are of the ``MirrorState`` for ``stored``.
+    """Raises BackendError of either stream. ``last`` is that of the ``MirrorState`` for ``stored``.
 
     What another mirror writes meanwhile does not count: the next append proves what is there up to ``last`` only.
     """
@@ -50,14 +49,11 @@ async def find_resume(
     if position is not None and await _is_there(origin, position):
         if await _is_torn(origin, position):
             return Resume(position, gap=_REASONS["origin_torn"], break_name="origin_torn", is_torn=True)
-        if is_short:
-            return Resume(position, gap=_REASONS["target_short"], break_name="target_short")
         return Resume(position, until=_until(position))
     name = "first_start" if stored is None else "origin_changed"
     shared = await _last_shared(origin, target, dc, last=last, since_ms=now_ms - window_ms)
     if shared is not None:
-        gap = _REASONS["target_short"] if is_short else ""
-        return Resume(shared, gap=gap, break_name=name if stored else "checkpoint_lost")
+        return Resume(shared, break_name=name if stored else "checkpoint_lost")
     state = await origin.state()
     claim = _claim(state, now_ms=now_ms, window_ms=window_ms)
     return Resume(MirrorPosition(claim=claim), gap=_REASONS[name], break_name=name, until=state.last)
@@ -67,7 +63,6 @@ _REASONS: Final = {
     "first_start": "this stream has nothing of the origin yet",
     "origin_changed": "the origin's stream has none of the entries that are here",
     "origin_torn": "entries were deleted in the middle of the origin's stream",
-    "target_short": "entries were deleted here before every replica had them",
 }
 
 

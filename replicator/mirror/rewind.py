@@ -2,8 +2,8 @@
 
 Its rows are older than stamps that readers rely on: every key whose last entry it lacked is pending again, even when it
 has caught up by now, since values were loaded from it.
-When it is behind by more than the window, or has less than it had at the last gap, or the stream was trimmed too soon,
-keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
+When it is behind by more than the window, or has less than it had at the last gap, or may lack what was trimmed from
+the stream too soon, keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
 from replicator.mirror import gate
@@ -38,7 +38,8 @@ class _Scan:
         self._found: list[Again] = []
         self._decided: set[tuple[bool, str]] = set()
         self._newest_gtid = self._newest_position = ""
-        self._oldest_gtid = ""
+        self._newest_stamp = stamps.ZERO
+        self._oldest_gtid = self._oldest_position = ""
         self._is_gap_decided = False
         self._is_gap_lacked = False
 
@@ -47,45 +48,64 @@ class _Scan:
         if isinstance(body, Heartbeat):
             # Of an idle database nothing else may be left: it too says what every replica had. Few name their origin.
             self._newest_position = self._newest_position or body.gtid
-            self._oldest_gtid = body.gtid or self._oldest_gtid
+            self._oldest_position = body.gtid or self._oldest_position
         elif origin is not None and origin.dc == self._here.dc:
             self._take_own(body, origin)
 
     def _take_own(self, body: ReadBody, origin: Origin) -> None:
         if isinstance(body, Gap):
-            self._take_gap(body)
+            self._take_gap(body, origin)
             return
         if not isinstance(body, Change | Generation) or not speaks_of_data(body):
             return
-        self._note(body.gtid)
+        self._note(body.gtid, origin)
+        if not (body.pending or body.settled):
+            self._oldest_gtid = body.gtid
         is_change = isinstance(body, Change)
         names = tuple(name for name in names_of(body) if (is_change, name) not in self._decided)
         self._decided.update((is_change, name) for name in names)
         if names and not body.pending and not self._is_kept(body.gtid):
             self._found.append(_pending(body, names, origin))
 
-    def _take_gap(self, body: Gap) -> None:
-        self._note(body.gtid)
+    def _take_gap(self, body: Gap, origin: Origin) -> None:
+        self._note(body.gtid, origin)
         if not self._is_gap_decided:
             self._is_gap_decided = True
             self._is_gap_lacked = not is_unapplied(body) and not self._is_kept(body.gtid)
 
-    def _note(self, gtid: str) -> None:
-        self._newest_gtid = self._newest_gtid or gtid
-        self._oldest_gtid = gtid or self._oldest_gtid
+    def _note(self, gtid: str, origin: Origin) -> None:
+        # What is said again has the place in the origin's stream that it had.
+        stamp = stamps.parse(origin.id)
+        if gtid and stamp > self._newest_stamp:
+            self._newest_stamp, self._newest_gtid = stamp, gtid
 
     def found(self, *, is_whole: bool) -> list[Again]:
         """Return what to write: the gap, then the entries, oldest first."""
         again = self._found[::-1]
-        is_unnamed = self._is_gap_lacked or (not is_whole and not self._is_kept(self._oldest_gtid))
-        if is_unnamed and (gtid := self._newest()):
-            again.insert(0, Again(Gap(REWOUND + UNAPPLIED, gtid), self._here, is_settled=False))
+        if self._is_gap_lacked or not (is_whole or self._is_rest_kept()):
+            # Where all that is left was said again, none of it need be the furthest: then a heartbeat must tell.
+            gtid = self._newest() if self._oldest_gtid else ""
+            again.insert(0, gap_of_replicas(REWOUND, self._here, gtid))
         return again
+
+    def _is_rest_kept(self) -> bool:
+        """Whether the replicas kept what came before all this, said again or not.
+
+        An entry that was never said again comes behind everything that came before it. Without one the heartbeats
+        tell; a stream that has neither tells nothing.
+        """
+        if self._oldest_gtid:
+            return self._is_kept(self._oldest_gtid) and self._is_kept(self._oldest_position)
+        return bool(self._newest_position) and self._is_kept(self._newest())
 
     def _newest(self) -> str:
         """Return the furthest that is spoken of: entries may be ahead of the last heartbeat, or long before it."""
         gtid, position = self._newest_gtid, self._newest_position
         return gtid if gtid and not (position and gate.names(position, gtid)) else position
+
+
+def gap_of_replicas(reason: str, here: Origin, gtid: str = "") -> Again:
+    return Again(Gap(reason + UNAPPLIED, gtid), here, is_settled=False)
 
 
 def _pending(body: Change | Generation, names: tuple[str, ...], origin: Origin) -> Again:

@@ -165,7 +165,6 @@ class Mirror:
                     options.origin_dc,
                     stored,
                     last=self._target.state.last,
-                    is_short=self._target.state.is_short,
                     now_ms=now_ms,
                     window_ms=options.window_ms,
                 )

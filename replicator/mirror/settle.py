@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
-from replicator.mirror.queue import AGAIN, POISON, UNAPPLIED, IsApplied, is_unplaced
+from replicator.mirror.queue import AGAIN, POISON, UNAPPLIED, IsApplied
 from replicator.mirror.state import MirrorState, Pending
 from versioning.entries import Body, Change, Gap, Generation, Origin
 
@@ -21,25 +21,20 @@ class Again(NamedTuple):
     is_settled: bool
 
 
-def due(
-    state: MirrorState, now_ms: int, is_applied: IsApplied, *, place: str | None, window_ms: int, oldest: int
-) -> list[Again]:
+def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: int, oldest: int) -> list[Again]:
     """Return what to write now, where databases are listed: one append at most.
 
-    ``place``: the position of a gap that entered without one; None while no heartbeat has told it. ``oldest``: stamp of
-    the oldest entry in the target stream. Of a pending entry trimmed too soon a process that starts now would not
-    learn.
+    ``oldest``: stamp of the oldest entry in the target stream. Of a pending entry trimmed too soon a process that
+    starts now would not learn.
     """
 
     def judge(mark: Pending) -> bool | None:
-        if is_unplaced(mark.body) and place is not None:
-            return is_applied(place)
-        if not is_unplaced(mark.body) and is_applied(mark.body.gtid):
+        if mark.is_placed and is_applied(mark.body.gtid):
             return True
         # Three chances in a window, and twice the time a follower needs to cover it.
         return False if now_ms - mark.written_ms >= window_ms // 3 or mark.stamp < oldest else None
 
-    return _all_due(state, judge, place or "")
+    return _all_due(state, judge)
 
 
 def due_by_time(state: MirrorState, now_ms: int, delays_ms: Sequence[int]) -> list[Again]:
@@ -51,14 +46,14 @@ def due_by_time(state: MirrorState, now_ms: int, delays_ms: Sequence[int]) -> li
             return True
         return False if any(mark.written_ms < step <= now_ms for step in steps) else None
 
-    return _all_due(state, judge, "")
+    return _all_due(state, judge)
 
 
-def _all_due(state: MirrorState, judge: Callable[[Pending], bool | None], place: str) -> list[Again]:
+def _all_due(state: MirrorState, judge: Callable[[Pending], bool | None]) -> list[Again]:
     found: list[Again] = []
     keys = 0
     for mark, names in state.pendings():
-        again = _again(mark, names, judge(mark), place, state.is_poisoned)
+        again = _again(mark, names, judge(mark), state.is_poisoned)
         if again is None:
             continue
         keys += max(len(names), 1)
@@ -72,7 +67,6 @@ def _again(
     mark: Pending,
     names: tuple[str, ...],
     is_settled: bool | None,  # noqa: FBT001
-    place: str,
     is_poisoned: bool,  # noqa: FBT001
 ) -> Again | None:
     if is_settled is None:
@@ -87,5 +81,5 @@ def _again(
             reason = gap.reason.removesuffix(UNAPPLIED).removesuffix(AGAIN) + AGAIN
             # Saying an old gap again must not hide that something unreadable came after it.
             prefix = POISON if is_poisoned and not reason.startswith(POISON) else ""
-            body = Gap(prefix + reason + UNAPPLIED * (not is_settled), gap.gtid or place)
+            body = Gap(prefix + reason + UNAPPLIED * (not is_settled), gap.gtid)
     return Again(body, mark.origin, is_settled)

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from replicator.mirror.lags import Lags
 from replicator.mirror.options import PROMISED_MAX
-from replicator.mirror.queue import AGAIN, OWN, POISON, REWOUND, UNAPPLIED, as_pending, is_unapplied
+from replicator.mirror.queue import AGAIN, OF_REPLICAS, OWN, POISON, REWOUND, UNAPPLIED, Place, as_pending, is_unapplied
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 from versioning.limits import CLOCK_ERROR_MS, WINDOW_MS
@@ -31,6 +31,8 @@ class Pending:
     """Unix time in ms: when the last one did."""
     stamp: int
     """Of that last one."""
+    is_placed: bool = True
+    """False: a gap of which no heartbeat has told yet what the replicas must have for it."""
 
 
 @dataclass(slots=True)
@@ -48,8 +50,8 @@ class MirrorState:
     settled: dict[tuple[type[Named], str], Pending] = field(default_factory=dict)
     """Names whose last word, not older than the window, is that all replicas have the data by now."""
     gap: Pending | None = None
-    rewound: Pending | None = None
-    """The last gap that says a replica had gone back, pending or not."""
+    of_replicas: Pending | None = None
+    """The last gap that says nothing of the origin, pending or not."""
     is_poisoned: bool = False
     """An unreadable entry came after the last gap of the origin: no replay may reach below it."""
     is_torn: bool = False
@@ -125,16 +127,24 @@ class MirrorState:
                 return
             del self.settled[oldest]
 
+    def place_gap(self, place: Place) -> None:
+        """A gap that entered without a position takes that of a heartbeat behind it in the origin's stream."""
+        gap = self.gap
+        if gap is None or gap.is_placed or (gap.origin and place.stamp <= stamps.parse(gap.origin.id)):
+            return
+        # Due now: who mirrors next must wait for no later place than this.
+        self.gap = replace(gap, body=replace(gap.body, gtid=place.gtid), written_ms=0, is_placed=True)
+
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
-        if body.reason.startswith(REWOUND):
-            self.rewound = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
+        self.is_short &= body.reason.startswith(REWOUND)
+        if body.reason.startswith(OF_REPLICAS):
+            self.of_replicas = _gap_mark(body, entry, written_ms)
         else:
-            self.is_short = False
             self.is_poisoned = body.reason.startswith(POISON)
             self.is_torn = _is_torn_after(body.reason, self.is_torn)
         if is_unapplied(body):
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
-            self.gap = Pending(body, entry.origin, since_ms, written_ms, entry.stamp)
+            self.gap = replace(_gap_mark(body, entry, written_ms), since_ms=since_ms)
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None
 
@@ -172,6 +182,10 @@ def _mark(where: dict[str, Pending], name: str, mark: Pending | None) -> None:
     where[name] = mark
 
 
+def _gap_mark(body: Gap, entry: Entry, written_ms: int) -> Pending:
+    return Pending(body, entry.origin, written_ms, written_ms, entry.stamp, is_placed=bool(body.gtid))
+
+
 def speaks_of_data(body: Body) -> bool:
     return isinstance(body, Change | Generation) and bool(body.gtid or body.pending or body.settled)
 
@@ -191,6 +205,7 @@ class WindowFold:
         """Stamp of the newest word on a name."""
         self._gap_stamp = stamps.ZERO
         self._is_gap_seen = False
+        """One that stands for all that was pending before it."""
         self._is_gap_decided = False
         self._is_plain_gap_seen = False
         self._replayed_since_ms: int | None = None
@@ -301,7 +316,7 @@ class WindowFold:
             names = state.keys if kind is Change else state.namespaces
             names[name] = lost.setdefault(mark, replace(mark, written_ms=0))
             state.settled.pop((kind, name), None)
-        gap = before.gap or before.rewound
+        gap = before.gap or before.of_replicas
         if gap is not None and self._gap_stamp < gap.stamp and _is_copied(gap, copied):
             state.gap = replace(gap, body=cast("Gap", as_pending(gap.body)), written_ms=0)
         return state
@@ -314,15 +329,15 @@ class WindowFold:
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         self._gap_stamp = max(self._gap_stamp, entry.stamp)
-        if body.reason.startswith(REWOUND):
+        self._is_gap_seen |= not body.reason.startswith(REWOUND)
+        if body.reason.startswith(OF_REPLICAS):
             state = self.state
-            state.rewound = state.rewound or Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
+            state.of_replicas = state.of_replicas or _gap_mark(body, entry, written_ms)
         else:
-            self._is_gap_seen = True
             self._decide_replays(body.reason)
         is_pending = is_unapplied(body)
         if not self._is_gap_decided and is_pending and (body.gtid or not self._is_plain_gap_seen):
-            self.state.gap = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
+            self.state.gap = _gap_mark(body, entry, written_ms)
         self._is_gap_decided |= is_pending or bool(body.gtid)
         self._is_plain_gap_seen |= not is_pending
 
@@ -344,7 +359,7 @@ def _bars_replays(entry: Entry, dc: str) -> bool:
     if not isinstance(body, Gap):
         return isinstance(body, Poisoned)
     is_own = entry.origin is not None and entry.origin.dc == dc
-    return not is_own or body.reason.startswith(REWOUND) or body.reason.removesuffix(UNAPPLIED).endswith(AGAIN)
+    return not is_own or body.reason.startswith(OF_REPLICAS) or body.reason.removesuffix(UNAPPLIED).endswith(AGAIN)
 
 
 def _just_after(stamp: int) -> int:

@@ -17,8 +17,8 @@ from replicator.mirror.gate import WAIT_MS, GateBoard, Target
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.plan import Plan, make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
-from replicator.mirror.queue import Held, MirrorQueue, Released, is_unapplied
-from replicator.mirror.rewind import unapplied_again
+from replicator.mirror.queue import SHORT, Held, MirrorQueue, Released, is_unapplied
+from replicator.mirror.rewind import gap_of_replicas, unapplied_again
 from replicator.mirror.settle import Again, due, due_by_time
 from replicator.mirror.target import MirrorTarget
 from replicator.retry import STAND_BACK_S, Backoff
@@ -26,7 +26,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, CheckpointRefusedError
 from versioning.checkpoint import Checkpoint
 from versioning.client.pulse import Pulse
-from versioning.entries import Change, Gap, Generation, Heartbeat
+from versioning.entries import Change, Gap, Generation, Heartbeat, Origin
 from versioning.errors import FormatError, StamplineError
 from versioning.liveness import Now
 
@@ -126,8 +126,8 @@ class MirrorWriter:
         while True:
             self._pulse.beat()
             self._wake.clear()
-            if self._has_rewound and self.is_ready and not self.is_breaking:
-                await self._say_again()
+            if self.is_ready and not self.is_breaking:
+                await self._say_of_replicas()
             now = self._clock()
             await self._look_for_trimming(now)
             plan = self._plan(now) if self.is_ready else None
@@ -185,14 +185,10 @@ class MirrorWriter:
             return []
         self._next_scan_ms = now.monotonic_ms + (TICK_MS if self._board else PENDING_TICK_MS)
         if self._board:
-            found = due(
-                state,
-                now.ms,
-                self._board.has_applied,
-                place=self.queue.place,
-                window_ms=self._options.window_ms,
-                oldest=self._oldest,
-            )
+            if self.queue.place is not None:
+                state.place_gap(self.queue.place)
+            has_applied, window_ms = self._board.has_applied, self._options.window_ms
+            found = due(state, now.ms, has_applied, window_ms=window_ms, oldest=self._oldest)
         else:
             found = due_by_time(state, now.ms, self._options.settle_delays_ms)
         if found:
@@ -288,6 +284,26 @@ class MirrorWriter:
         self._stats.entries_covered += self.queue.drop_through(position)
         self._room.set()
 
+    async def _say_of_replicas(self) -> None:
+        if self._target.state.is_short:
+            await self._say_short()
+        if self._has_rewound:
+            await self._say_again()
+
+    async def _say_short(self) -> None:
+        """Entries are gone that may have been pending: a gap stands for them, until the replicas have caught up."""
+        here = self._here()
+        plan = make_plan([gap_of_replicas(SHORT, here)], Released(), None, self._target.state, here.dc)
+        if plan is not None and await self._append(plan, self._clock()):
+            self._stats.count_break("target_short")
+            log.warning("mirror_broken", name="target_short", error=SHORT)
+        else:
+            self._wake.set()  # Look at once whether another mirror has said it.
+
+    def _here(self) -> Origin:
+        """The last entry of the origin that is in the target stream."""
+        return (MirrorPosition.of(self._target.stored) or MirrorPosition()).origin(self._options.origin_dc)
+
     async def _say_again(self) -> None:
         """A replica went back: its keys are pending until it has caught up, and superseded even if it has by now."""
         self._has_rewound, is_said = False, False  # First: it may go back once more while this waits.
@@ -305,8 +321,8 @@ class MirrorWriter:
         try:
             # The stream may have lost what this mirror had said last: that is due again by itself.
             await self._look_again()
-            here = (MirrorPosition.of(target.stored) or MirrorPosition()).origin(options.origin_dc)
-            agains = await unapplied_again(target.stream, here, self._board.has_kept, window_ms=options.window_ms)
+            is_kept, window_ms = self._board.has_kept, options.window_ms
+            agains = await unapplied_again(target.stream, self._here(), is_kept, window_ms=window_ms)
         except BackendError as error:
             await self._pause(error)
             return False

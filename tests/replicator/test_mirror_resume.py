@@ -25,7 +25,7 @@ async def write(stream: MemoryStream, *bodies: Body, origin: Origin | None = Non
 
 
 async def resume(origin: MemoryStream, target: MemoryStream, stored: Checkpoint | None, *, last: int) -> Resume:
-    return await find_resume(origin, target, "a", stored, last=last, is_short=False, now_ms=NOW_MS, window_ms=60_000)
+    return await find_resume(origin, target, "a", stored, last=last, now_ms=NOW_MS, window_ms=60_000)
 
 
 def checkpoint(position: MirrorPosition) -> Checkpoint:

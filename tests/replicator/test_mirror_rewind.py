@@ -1,0 +1,63 @@
+"""What is said again of a stream that was trimmed too soon, when a replica lacks what it had."""
+
+from replicator.mirror.queue import REWOUND, UNAPPLIED
+from replicator.mirror.rewind import unapplied_again
+from versioning import stamp as stamps
+from versioning.backends.base import Append
+from versioning.backends.memory import MemoryStream
+from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry, Origin
+
+NOW_MS = 1_700_000_000_000
+HERE = Origin("a", stamps.text(stamps.make(99)), "here")
+
+
+def plain(number: int) -> Change:
+    return Change((f"t:{number}",), f"0-1-{number}")
+
+
+def settled(number: int) -> Change:
+    return Change((f"t:{number}",), f"0-1-{number}", settled=True)
+
+
+async def said_again(kept: int, *left: Body) -> list[Body]:
+    """Return what is said of a trimmed stream, when the replicas kept no more than the ``kept`` first transactions."""
+    stream = MemoryStream(lambda: NOW_MS)
+    trimmed = NewEntry("trimmed", Heartbeat(1), None)
+    entries = [NewEntry(f"n{place}", body, origin_of(body)) for place, body in enumerate(left)]
+    first, *_ = await stream.append(Append((trimmed, *entries), clock_ms=0))
+    stream.trim(first + 1)
+
+    def is_kept(gtid: str) -> bool:
+        return not gtid or int(gtid.rpartition("-")[2]) <= kept
+
+    return [again.body for again in await unapplied_again(stream, HERE, is_kept, window_ms=60_000)]
+
+
+def origin_of(body: Body) -> Origin | None:
+    """The origin stamps its entries in the order of their transactions."""
+    if not isinstance(body, Change):
+        return None
+    return Origin("a", stamps.text(stamps.make(int(body.gtid.rpartition("-")[2]))), "n")
+
+
+async def test_what_came_before_an_entry_that_was_kept_was_kept_too() -> None:
+    assert await said_again(26, plain(20), plain(26)) == []
+
+
+async def test_what_was_settled_late_tells_nothing_of_what_was_trimmed_before_it() -> None:
+    """Its transaction is old; those settled with it, and trimmed, need not be."""
+    assert await said_again(26, settled(21)) == [Gap(REWOUND + UNAPPLIED)]
+    *_, gap = reversed(await said_again(26, settled(21), plain(31)))
+    assert gap == Gap(REWOUND + UNAPPLIED, "0-1-31")
+
+
+async def test_the_gap_waits_for_the_furthest_transaction_not_for_the_last_one_said() -> None:
+    gap, again = await said_again(26, plain(31), settled(21))
+    assert gap == Gap(REWOUND + UNAPPLIED, "0-1-31")
+    assert again == Change(("t:31",), "0-1-31", pending=True)
+
+
+async def test_of_an_idle_database_the_heartbeats_tell() -> None:
+    beats = (Heartbeat(1, 1, "0-1-26"), Heartbeat(2, 2, "0-1-26"))
+    assert await said_again(26, *beats) == []
+    assert await said_again(25, *beats) == [Gap(REWOUND + UNAPPLIED)]
