@@ -4,7 +4,7 @@ Pure: the shell (``client.follower``) reads pages and hands them in; nothing her
 
 - backwards from the newest entry, page by page, until one window is covered. Each page lowers the horizon, down to the
   first gap. What lies below a gap is taken in too: it proves values superseded, a forced bump above all, which no
-  replay says again;
+  replay says again. So a replay counts once that is done, and never for what a trimmed stream no longer has;
 - forwards from the newest entry, as they come. Each entry names the nonce of the one before it; an entry whose
   predecessor is not the one held ends the belief in this history: ContinuityError, then ``lose``, then begin again.
 """
@@ -44,6 +44,8 @@ class Follow:
         self._is_spoiled = False
         self._expected_older = ""
         self._replay_horizon = stamps.STAMP_MAX
+        self._begins = stamps.ZERO
+        """No replay makes known what is below: forced bumps may have been there."""
 
     @property
     def is_covered(self) -> bool:
@@ -53,6 +55,7 @@ class Follow:
     def begin(self, page: Sequence[Entry], now: Now) -> None:
         """Take the newest page (newest first; empty for an empty stream), on an index that knows nothing."""
         self._gap, self._is_spoiled, self._replay_horizon = stamps.ZERO, False, stamps.STAMP_MAX
+        self._begins = stamps.ZERO
         self._nonce = page[0].nonce if page else ""
         self.index.reach(page[0].stamp if page else stamps.ZERO)
         self._expected_older = self._nonce
@@ -65,7 +68,7 @@ class Follow:
     def take_older(self, page: Sequence[Entry], now: Now) -> None:
         """Take the page just below ``oldest``, newest first; an empty one says that the stream begins at ``oldest``."""
         if not page:
-            self._end_coverage()
+            self._end_coverage(self.oldest)
         for entry in page:
             if not self.wants_older:
                 return
@@ -73,7 +76,7 @@ class Follow:
 
     def _take_one_older(self, entry: Entry, now: Now) -> None:
         if entry.nonce != self._expected_older:
-            self._end_coverage()
+            self._end_coverage(self.oldest)
             return
         self.index.apply_older(entry, now)
         self.oldest, self._expected_older = entry.stamp, entry.previous
@@ -81,7 +84,7 @@ class Follow:
             self.index.horizon = max(entry.stamp, self._lost)
             self._note(entry)
         if entry.stamp <= self._floor or not entry.previous:
-            self._end_coverage()
+            self._end_coverage(stamps.ZERO)
 
     def _note(self, entry: Entry) -> None:
         """Take in what says how far back this history is known."""
@@ -108,7 +111,7 @@ class Follow:
                 self.index.horizon = max(entry.stamp, self._lost)
             self.index.apply(entry, now)
             self._nonce = entry.nonce
-            if self._gap or isinstance(entry.body, Gap | Poisoned):
+            if (self._gap and self.is_covered) or isinstance(entry.body, Gap | Poisoned):
                 # What an earlier replay earned is in the horizon, and may have been pruned since.
                 self._replay_horizon = stamps.STAMP_MAX
             self._note(entry)
@@ -130,9 +133,10 @@ class Follow:
 
     def _lower_horizon(self) -> None:
         """A replay began at the last gap, so its stamps are above that; above the lost history only if the gap is."""
-        if self._gap and self._gap >= self._lost and not self._is_spoiled:
-            self.index.horizon = min(self.index.horizon, self._replay_horizon)
+        if self.is_covered and self._gap and self._gap >= self._lost and not self._is_spoiled:
+            self.index.horizon = min(self.index.horizon, max(self._replay_horizon, self._begins))
 
-    def _end_coverage(self) -> None:
-        self.wants_older = False
+    def _end_coverage(self, begins: int) -> None:
+        self.wants_older, self._begins = False, begins
         self.index.end_covering()
+        self._lower_horizon()

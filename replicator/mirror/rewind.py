@@ -36,7 +36,8 @@ class _Scan:
         self._is_kept = is_kept
         self._here = here
         self._found: list[Again] = []
-        self._decided: set[tuple[bool, str]] = set()
+        self._decided: dict[tuple[bool, str], int] = {}
+        """Of each name the furthest word so far, by its stamp in the origin's stream: the last need not be that."""
         self._newest_gtid = self._newest_position = ""
         self._newest_stamp = stamps.ZERO
         self._oldest_gtid = self._oldest_position = ""
@@ -58,24 +59,24 @@ class _Scan:
             return
         if not isinstance(body, Change | Generation) or not speaks_of_data(body):
             return
-        self._note(body.gtid, origin)
+        stamp = stamps.parse(origin.id)
+        self._note(body.gtid, stamp)
         if not (body.pending or body.settled):
             self._oldest_gtid = body.gtid
         is_change = isinstance(body, Change)
-        names = tuple(name for name in names_of(body) if (is_change, name) not in self._decided)
-        self._decided.update((is_change, name) for name in names)
+        names = tuple(name for name in names_of(body) if self._decided.get((is_change, name), -1) < stamp)
+        self._decided.update(((is_change, name), stamp) for name in names)
         if names and not body.pending and not self._is_kept(body.gtid):
             self._found.append(_pending(body, names, origin))
 
     def _take_gap(self, body: Gap, origin: Origin) -> None:
-        self._note(body.gtid, origin)
+        self._note(body.gtid, stamps.parse(origin.id))
         if not self._is_gap_decided:
             self._is_gap_decided = True
             self._is_gap_lacked = not is_unapplied(body) and not self._is_kept(body.gtid)
 
-    def _note(self, gtid: str, origin: Origin) -> None:
+    def _note(self, gtid: str, stamp: int) -> None:
         # What is said again has the place in the origin's stream that it had.
-        stamp = stamps.parse(origin.id)
         if gtid and stamp > self._newest_stamp:
             self._newest_stamp, self._newest_gtid = stamp, gtid
 

@@ -2,7 +2,8 @@
 
 Read backwards over one window at start (``WindowFold``), then forwards: every own append, and after a refusal what
 another mirror wrote. A key is pending from the last entry that says so until one with a GTID, or a settled one, says
-otherwise.
+otherwise: one that is not of an older entry of the origin, as of a mirror that stood still for a while it may be. After
+such a one the pending entry is due, for the sake of followers.
 """
 
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ class Pending:
     """Unix time in ms: when the last one did."""
     stamp: int
     """Of that last one."""
+    origin_stamp: int
+    """Of the origin's entry."""
     is_placed: bool = True
     """False: a gap of which no heartbeat has told yet what the replicas must have for it."""
 
@@ -104,17 +107,24 @@ class MirrorState:
         match entry.body:
             case Change(keys=names) | Generation(namespaces=names) as body if speaks_of_data(body):
                 where = self.keys if isinstance(body, Change) else self.namespaces
-                mark = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
+                mark = _mark_of(entry, body, written_ms)
                 for name in names:
-                    _mark(where, name, mark if body.pending else None)
-                    self._take_settled(name, body, mark)
+                    self._take_word(where, name, mark)
             case Gap() as body:
                 self._take_gap(body, entry, written_ms)
             case Replayed() as body if self.is_timed or body.since_ms <= self.applied_ms:
                 # What the gap hid is either applied (it is older) or named again, and pending where it is not.
                 self.gap = None
 
-    def _take_settled(self, name: str, body: Named, mark: Pending) -> None:
+    def _take_word(self, where: dict[str, Pending], name: str, mark: Pending) -> None:
+        body, held = cast("Named", mark.body), where.pop(name, None)
+        if held is not None and mark.origin_stamp < held.origin_stamp:
+            where[name] = replace(held, written_ms=0)
+            return
+        if body.pending:
+            if held is not None and held.body.gtid == body.gtid:
+                mark.since_ms = min(mark.since_ms, held.since_ms)
+            where[name] = mark
         self.settled.pop((type(body), name), None)
         if body.settled:
             self.settled[type(body), name] = mark
@@ -130,7 +140,7 @@ class MirrorState:
     def place_gap(self, place: Place) -> None:
         """A gap that entered without a position takes that of a heartbeat behind it in the origin's stream."""
         gap = self.gap
-        if gap is None or gap.is_placed or (gap.origin and place.stamp <= stamps.parse(gap.origin.id)):
+        if gap is None or gap.is_placed or place.stamp <= gap.origin_stamp:
             return
         # Due now: who mirrors next must wait for no later place than this.
         self.gap = replace(gap, body=replace(gap.body, gtid=place.gtid), written_ms=0, is_placed=True)
@@ -138,13 +148,13 @@ class MirrorState:
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         self.is_short &= body.reason.startswith(REWOUND)
         if body.reason.startswith(OF_REPLICAS):
-            self.of_replicas = _gap_mark(body, entry, written_ms)
+            self.of_replicas = _mark_of(entry, body, written_ms)
         else:
             self.is_poisoned = body.reason.startswith(POISON)
             self.is_torn = _is_torn_after(body.reason, self.is_torn)
         if is_unapplied(body):
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
-            self.gap = replace(_gap_mark(body, entry, written_ms), since_ms=since_ms)
+            self.gap = replace(_mark_of(entry, body, written_ms), since_ms=since_ms)
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None
 
@@ -173,17 +183,10 @@ class MirrorState:
         return next((mark.body.gtid for mark in (*marks, self.gap) if mark is not None and mark.body.gtid), "")
 
 
-def _mark(where: dict[str, Pending], name: str, mark: Pending | None) -> None:
-    held = where.pop(name, None)
-    if mark is None:
-        return
-    if held is not None and held.body.gtid == mark.body.gtid:
-        mark.since_ms = min(mark.since_ms, held.since_ms)
-    where[name] = mark
-
-
-def _gap_mark(body: Gap, entry: Entry, written_ms: int) -> Pending:
-    return Pending(body, entry.origin, written_ms, written_ms, entry.stamp, is_placed=bool(body.gtid))
+def _mark_of(entry: Entry, body: Named | Gap, written_ms: int) -> Pending:
+    origin_stamp = stamps.parse(entry.origin.id) if entry.origin else stamps.ZERO
+    is_placed = bool(body.gtid) or not isinstance(body, Gap)
+    return Pending(body, entry.origin, written_ms, written_ms, entry.stamp, origin_stamp, is_placed)
 
 
 def speaks_of_data(body: Body) -> bool:
@@ -201,8 +204,8 @@ class WindowFold:
         self.state = MirrorState(dc, window_ms, is_timed)
         self.acknowledged: list[str] = []
         """GTIDs that every replica had applied when they entered: those of entries may be ahead of any heartbeat's."""
-        self._decided: dict[tuple[type[Named], str], int] = {}
-        """Stamp of the newest word on a name."""
+        self._decided: dict[tuple[type[Named], str], tuple[int, int]] = {}
+        """Stamp of the newest word on a name, and the highest stamp that words on it have in the origin's stream."""
         self._gap_stamp = stamps.ZERO
         self._is_gap_seen = False
         """One that stands for all that was pending before it."""
@@ -262,14 +265,18 @@ class WindowFold:
 
     def _take_named(self, body: Named, entry: Entry, written_ms: int) -> None:
         kind, where = type(body), self.state.keys if isinstance(body, Change) else self.state.namespaces
-        mark = Pending(body, entry.origin, written_ms, written_ms, entry.stamp)
+        mark = _mark_of(entry, body, written_ms)
         for name in names_of(body):
-            if (kind, name) not in self._decided:
-                self._decided[kind, name] = entry.stamp
+            newest, highest = self._decided.get((kind, name), (entry.stamp, -1))
+            self._decided[kind, name] = newest, max(highest, mark.origin_stamp)
+            if highest < 0:
                 if body.pending:
                     where[name] = mark
                 elif body.settled:
                     self.state.settled[kind, name] = mark
+            elif body.pending and mark.origin_stamp > highest:
+                where[name] = replace(mark, written_ms=0)
+                self.state.settled.pop((kind, name), None)
             elif body.pending and name in where and where[name].body.gtid == body.gtid:
                 where[name].since_ms = min(where[name].since_ms, written_ms)
 
@@ -295,9 +302,9 @@ class WindowFold:
         """
         state = self.state
         is_all = before is None and self.covers_window
-        if before is None:
+        if before is None or self._begins_after(before):
             state.is_short, state.unclaimed_ms = self._is_short(), max(state.unclaimed_ms, self._unknown_ms())
-            before = MirrorState(state.dc)
+        before = before or MirrorState(state.dc)
         if self._beat_ms and not is_all:
             state.lags.join(before.lags.applied_ms, self._beat_ms)
         state.lags.merge(before.lags)
@@ -308,7 +315,7 @@ class WindowFold:
             _turn_round(where)  # Oldest first, as if it had been read forwards.
         lost: dict[Pending, Pending] = {}
         for kind, name, mark in before.words():
-            if self._decided.get((kind, name), stamps.ZERO) >= mark.stamp:
+            if self._is_decided(kind, name, mark):
                 continue
             if not _is_copied(mark, copied):
                 state.unclaimed_ms = max(state.unclaimed_ms, _just_after(mark.stamp))
@@ -321,6 +328,17 @@ class WindowFold:
             state.gap = replace(gap, body=cast("Gap", as_pending(gap.body)), written_ms=0)
         return state
 
+    def _begins_after(self, before: MirrorState) -> bool:
+        """Whether entries came and were deleted while the mirror that knows ``before`` stood still."""
+        oldest = self._oldest
+        return oldest.stamp > before.last and oldest.previous not in {"", before.nonce}
+
+    def _is_decided(self, kind: type[Named], name: str, mark: Pending) -> bool:
+        """Whether the words that are there put an end to this one."""
+        newest, highest = self._decided.get((kind, name), (stamps.ZERO, stamps.ZERO))
+        is_pending = not cast("Named", mark.body).settled
+        return newest >= mark.stamp and not (is_pending and mark.origin_stamp > highest)
+
     def _unknown_ms(self) -> int:
         """Until when mirrors may have said what is not there any more."""
         if self._oldest is _NOTHING:
@@ -332,12 +350,12 @@ class WindowFold:
         self._is_gap_seen |= not body.reason.startswith(REWOUND)
         if body.reason.startswith(OF_REPLICAS):
             state = self.state
-            state.of_replicas = state.of_replicas or _gap_mark(body, entry, written_ms)
+            state.of_replicas = state.of_replicas or _mark_of(entry, body, written_ms)
         else:
             self._decide_replays(body.reason)
         is_pending = is_unapplied(body)
         if not self._is_gap_decided and is_pending and (body.gtid or not self._is_plain_gap_seen):
-            self.state.gap = _gap_mark(body, entry, written_ms)
+            self.state.gap = _mark_of(entry, body, written_ms)
         self._is_gap_decided |= is_pending or bool(body.gtid)
         self._is_plain_gap_seen |= not is_pending
 
@@ -367,7 +385,7 @@ def _just_after(stamp: int) -> int:
 
 
 def _is_copied(mark: Pending, copied: int) -> bool:
-    return mark.origin is not None and stamps.parse(mark.origin.id) <= copied
+    return mark.origin is not None and mark.origin_stamp <= copied
 
 
 def _turn_round(where: dict[Any, Pending]) -> None:

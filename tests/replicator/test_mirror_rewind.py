@@ -57,6 +57,11 @@ async def test_the_gap_waits_for_the_furthest_transaction_not_for_the_last_one_s
     assert again == Change(("t:31",), "0-1-31", pending=True)
 
 
+async def test_of_a_key_the_furthest_transaction_counts_not_the_one_said_last() -> None:
+    *_, again = await said_again(26, plain(20), Change(("k",), "0-1-31"), Change(("k",), "0-1-21", settled=True))
+    assert again == Change(("k",), "0-1-31", pending=True)
+
+
 async def test_of_an_idle_database_the_heartbeats_tell() -> None:
     beats = (Heartbeat(1, 1, "0-1-26"), Heartbeat(2, 2, "0-1-26"))
     assert await said_again(26, *beats) == []

@@ -35,10 +35,11 @@ bodies: st.SearchStrategy[Body] = st.one_of(
 )
 
 
-def entries_of(found: list[Body], dc: str = "a") -> list[Entry]:
+def entries_of(found: list[Body], dc: str = "a", origins: str = "1" * 20) -> list[Entry]:
+    """``origins``: the place in the origin's stream of each, a digit."""
     made = []
-    for number, body in enumerate(found, 1):
-        origin = None if isinstance(body, Heartbeat) else Origin(dc, "1-0", "n")
+    for number, (body, place) in enumerate(zip(found, origins, strict=False), 1):
+        origin = None if isinstance(body, Heartbeat) else Origin(dc, f"{place}-0", "n")
         made.append(
             Entry(stamps.make(1_000 * number), f"{number}", f"{number - 1}" if number > 1 else "", body, origin)
         )
@@ -63,11 +64,11 @@ def told(mark: Pending | None) -> object:
     return None if mark is None else (mark.body, mark.written_ms)
 
 
-@given(st.lists(bodies, max_size=14))
-def test_both_directions_find_the_same(found: list[Body]) -> None:
+@given(st.lists(bodies, max_size=14), st.text("123", min_size=20, max_size=20))
+def test_both_directions_find_the_same(found: list[Body], origins: str) -> None:
     # A heartbeat first: what the replicas have applied is known from then on.
-    entries = entries_of([Heartbeat(9, 5), *found])
-    state, other = forwards(entries), backwards(entries).carrying(MirrorState("a"), COPIED)
+    entries = entries_of([Heartbeat(9, 5), *found], origins=origins)
+    state, other = forwards(entries), backwards(entries).carrying(MirrorState("a"), stamps.parse("3-0"))
     assert (state.last, state.nonce, state.is_poisoned) == (other.last, other.nonce, other.is_poisoned)
     assert (state.unclaimed_ms, state.lags) == (other.unclaimed_ms, other.lags)
     assert {k: told(m) for k, m in state.keys.items()} == {k: told(m) for k, m in other.keys.items()}
@@ -79,6 +80,15 @@ def test_a_key_said_again_has_been_pending_since_the_first_time() -> None:
     entries = entries_of([Change(("t:1",), "0-1-1", pending=True)] * 3)
     for state in (forwards(entries), backwards(entries).state):
         assert (state.keys["t:1"].since_ms, state.keys["t:1"].written_ms) == (1_000, 3_000)
+
+
+@pytest.mark.parametrize("late", [{"settled": True}, {"pending": True}, {}])
+def test_an_older_word_said_late_leaves_a_key_pending_and_due(late: dict[str, bool]) -> None:
+    """A mirror that stood still for a while knows no newer one."""
+    pending = Change(("t:1", "t:2"), "0-1-2", pending=True)
+    entries = entries_of([Heartbeat(9, 5), pending, Change(("t:1",), "0-1-1", **late)], origins="021")
+    for state in (forwards(entries), backwards(entries).carrying(MirrorState("a"), stamps.parse("2-0"))):
+        assert {name: told(mark) for name, mark in state.keys.items()} == {"t:1": (pending, 0), "t:2": (pending, 2_000)}
 
 
 def test_another_origin_s_entries_say_nothing() -> None:
@@ -163,6 +173,13 @@ def test_a_mirror_that_was_there_knows_what_was_deleted() -> None:
     before = forwards(entries_of([Heartbeat(1_000, 0)]))
     trimmed = [replace(entry, previous="trimmed") for entry in entries_of([Heartbeat(1_000, 0)])]
     assert not backwards(trimmed).carrying(before, COPIED).is_short
+
+
+def test_a_mirror_that_stood_still_does_not_know_what_came_and_was_deleted_meanwhile() -> None:
+    first, _, last = entries_of([Heartbeat(1_000, 0)] * 3)
+    before = forwards([first])
+    assert backwards([last]).carrying(before, COPIED).is_short
+    assert not backwards([replace(last, previous=first.nonce)]).carrying(before, COPIED).is_short
 
 
 def test_no_replay_reaches_below_what_says_that_a_replica_had_gone_back() -> None:

@@ -95,6 +95,26 @@ def test_what_lies_below_a_gap_is_still_superseded_after_a_replay() -> None:
     assert index.verdict("t:1", stamp_at(-100), at(2)) is Verdict.STALE
 
 
+def test_no_replay_makes_known_what_is_trimmed_below_its_gap() -> None:
+    since_ms = START_MS - 3_000_000
+    stream = history((0, Change(("t:1",))), (1, beat_at(1)), (2, Gap("flushed")), (3, Replayed(since_ms)))
+    for read_before in (1, 2):
+        follow = following(stream[1:][:read_before])
+        follow.take(stream[1:][read_before:], NOW)
+        assert follow.index.horizon == stamp_at(1)
+
+
+def test_a_replay_counts_once_all_below_its_gap_is_read() -> None:
+    since_ms = START_MS - 3_000_000
+    stream = history((0, Change(("t:1",))), (1, Gap("flushed")), (2, Replayed(since_ms)), (3, beat_at(3)))
+    follow = Follow(Index())
+    follow.begin(stream[2:0:-1], NOW)
+    follow.take(stream[3:], NOW)
+    assert follow.index.horizon == stamp_at(1)
+    follow.take_older(stream[:1], NOW)
+    assert follow.index.horizon >> 20 == since_ms + REPLAY_SLACK_MS
+
+
 def test_a_poisoned_entry_inside_a_replay_spoils_it() -> None:
     stream = history((0, Gap("x")), (1, Poisoned("x")), (2, Replayed(START_MS - 10**6)), (100, beat_at(100)))
     assert following(stream).index.horizon == stamp_at(1)
