@@ -50,6 +50,8 @@ class History:
     """Number of a commit to the newest stamp that stream A gave it."""
     agings: list[tuple[int, Generation]] = field(default_factory=list)
     gaps: list[int] = field(default_factory=list)
+    lost: set[int] = field(default_factory=set)
+    """Stamps of entries of stream B that a failover or a flush took, not a trim."""
     is_gap_open: bool = False
     """The last gap will be said again when the replicas have caught up: until then nothing tells what they lack."""
     reads: list[ReadDone] = field(default_factory=list)

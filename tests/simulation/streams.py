@@ -123,6 +123,7 @@ class StreamServer(Server):
 
     def flush(self) -> None:
         if not self.keeps_all:
+            self._world.lost(self, self.store.entries)
             self.store.flush()
 
     def fail_over(self, after_s: float, promoted: Callable[[], None]) -> None:
@@ -135,6 +136,7 @@ class StreamServer(Server):
     def _promote(self, snapshot: MemorySnapshot, promoted: Callable[[], None]) -> None:
         self._is_losing = False
         if not self.keeps_all:
+            self._world.lost(self, [entry for entry in self.store.entries if entry.stamp > snapshot.state.last])
             self.store.restore(snapshot)
             self.hang_up()
             promoted()

@@ -92,6 +92,10 @@ class World:
     def applied(self) -> None:
         self.history.note_floor(self.loop.time(), min(replica.applied for replica in self.replicas))
 
+    def lost(self, server: StreamServer, entries: list[Entry]) -> None:
+        if server is self.stream_b:
+            self.history.lost.update(entry.stamp for entry in entries)
+
     def appended(self, server: StreamServer, entries: list[Entry]) -> None:
         for entry in entries:
             self.note("appended", server.name, entry.stamp, kind_of(entry.body), entry.body)  # type: ignore[arg-type]

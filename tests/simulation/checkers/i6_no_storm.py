@@ -56,7 +56,7 @@ class NoStorm(Checker):
         last_s, last_words = self._last.get(by, (-AGAIN_S, (-1, -1)))
         self._last[by] = (begun.at_s, self._words(begun, begun.watermark))
         is_again = words == last_words and begun.at_s - last_s < AGAIN_S
-        if is_again and not self._is_pending_in_stream(begun.key):
+        if is_again and not self._is_pending_by_what_is_left(begun.key):
             self.violate(
                 f"{begun.reader} loads {begun.key}, which {who} loaded {begun.at_s - last_s:.3f} s ago, "
                 "and nothing was said of it since"
@@ -72,11 +72,16 @@ class NoStorm(Checker):
         aged = [body.pending and namespace in body.namespaces for stamp, body in history.agings if stamp <= until]
         return any((*named[-3:], *aged[-3:]))
 
-    def _is_pending_in_stream(self, key: str) -> bool:
-        """Whether it is by what is left: a failover may take back that it was settled."""
-        entries = reversed(self.world.stream_b.store.entries)
-        bodies = (entry.body for entry in entries if isinstance(entry.body, Change))
-        return next((body.pending for body in bodies if key in body.keys), False)
+    def _is_pending_by_what_is_left(self, key: str) -> bool:
+        """A failover may take back that it was settled. What was trimmed a process may have read before."""
+        history, namespace = self.world.history, key.partition(":")[0]
+        named = [(naming.stamp, naming.is_pending) for naming in history.namings.get(key, ())]
+        aged = [(stamp, body.pending) for stamp, body in history.agings if namespace in body.namespaces]
+        last = (
+            next((pending for stamp, pending in words[::-1] if stamp not in history.lost), False)
+            for words in (named, aged)
+        )
+        return any(last)
 
     def _words(self, begun: LoadBegun, watermark: int) -> tuple[int, int]:
         """Count what was said up to the watermark: entries that name the key, and generations whose moment has come."""
