@@ -21,6 +21,7 @@ from replicator.mirror.options import PROMISED_MAX, GateStats, MirrorStats
 from replicator.position import FilePosition, Flavor, Position, parse
 from replicator.retry import Backoff
 from versioning.errors import ConfigError, FormatError, StamplineError
+from versioning.limits import CLOCK_ERROR_MS
 
 WAIT_MS: Final = 1_000
 """Longest wait in the database: how late a changed target or a stop can be noticed."""
@@ -122,6 +123,9 @@ class _View:
     """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``)."""
     had: Position | None = None
     """What it had before it went back, until it has that again."""
+    first: tuple[int, Position] | None = None
+    """When the first question was asked that was answered (monotonic), and the answer, until the stream is read."""
+    is_stream_read: bool = False
     asked_ms: int = -LATELY_MS
     """Monotonic: when the last question that was answered was asked."""
     promised: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=PROMISED_MAX))
@@ -133,16 +137,18 @@ class _View:
     def has(self, gtid: str) -> bool:
         return not gtid or (self.doubted_ms is None and _is_in(self.position, gtid))
 
-    def promise(self, gtid: str, now_ms: int) -> None:
+    def promise(self, gtid: str, since_ms: int) -> None:
         if not _is_in(self.position, gtid):
-            self.promised.append((gtid, now_ms))
+            self.promised.append((gtid, since_ms))
 
     def take_lacked(self, position: Position) -> str:
         """Return a GTID that the answer lacks and must not; empty for none."""
-        lacked = next((gtid for gtid, ms in self.promised if ms <= self.asked_ms and not includes(position, gtid)), "")
-        while self.promised and self.promised[0][1] <= self.asked_ms:
-            self.promised.popleft()
-        return lacked
+        due = [gtid for gtid, ms in self.promised if ms <= self.asked_ms]
+        if due:
+            self.promised = deque(
+                (promised for promised in self.promised if promised[1] > self.asked_ms), maxlen=PROMISED_MAX
+            )
+        return next((gtid for gtid in due if not includes(position, gtid)), "")
 
     def doubt(self, gtid: str, now_ms: int) -> None:
         if gtid and _is_in(self.position, gtid):
@@ -166,6 +172,10 @@ class _View:
             self.lowest = position
         if self.had is None:
             self.had = _parsed(lacked) if lacked else self.position
+
+    def note_caught_up(self) -> None:
+        if self.had is not None and self.position is not None and self.position.covers(self.had):
+            self.had = None
 
     def has_lost(self, gtid: str) -> bool:
         """Whether it had this before it went back: values with it have been served."""
@@ -219,6 +229,25 @@ class GateBoard:
         for view in self._views:
             view.promise(gtid, self._monotonic_ms())
 
+    def promise_all(self, told: Sequence[tuple[str, int]]) -> None:
+        """Take note of what every database had by a whole window of the stream: GTIDs, and how old the word is, in ms.
+
+        Databases are asked from the start, the stream may be out of reach until later: a database that had gone back
+        by then, and has caught up since, is found by its first answer.
+        """
+        now_ms = self._monotonic_ms()
+        promised = [(gtid, now_ms - max(age_ms - CLOCK_ERROR_MS, 0)) for gtid, age_ms in told]
+        for view in self._views:
+            asked_ms, position = view.first or (0, None)
+            view.first, view.is_stream_read = None, True
+            for gtid, since_ms in promised:
+                if position is not None and since_ms < asked_ms and not includes(position, gtid):
+                    self._go_back(view, position, gtid)
+                    view.note_caught_up()
+                    break
+            for gtid, since_ms in promised:
+                view.promise(gtid, since_ms)
+
     def said_again(self) -> None:
         for view in self._views:
             view.lowest = None
@@ -268,23 +297,25 @@ class GateBoard:
         ends_doubt, lacked = view.end_doubt(), view.take_lacked(position)
         if position == view.position and not ends_doubt and not lacked:
             return
-        is_rewound = bool(lacked) or (view.position is not None and not position.covers(view.position))
-        if is_rewound:
-            view.go_back(position, lacked)
-            view.stats.rewinds += 1
-            log.error(
-                "replica_rewound",
-                gate=view.gate.name,
-                had=lacked or str(view.position),
-                has=str(position),
-                hint="restored from an older copy? its keys are pending until it has caught up",
-            )
+        if view.position is None and not view.is_stream_read:
+            view.first = view.asked_ms, position
+        if lacked or (view.position is not None and not position.covers(view.position)):
+            self._go_back(view, position, lacked)
         view.position = position
-        if view.had is not None and position.covers(view.had):
-            view.had = None
-        if is_rewound:
-            self._on_rewind()
+        view.note_caught_up()
         self._on_progress()
+
+    def _go_back(self, view: _View, position: Position, lacked: str) -> None:
+        view.go_back(position, lacked)
+        view.stats.rewinds += 1
+        log.error(
+            "replica_rewound",
+            gate=view.gate.name,
+            had=lacked or str(view.position),
+            has=str(position),
+            hint="restored from an older copy? its keys are pending until it has caught up",
+        )
+        self._on_rewind()
 
     async def _idle(self, view: _View, target: Target) -> None:
         if target.gtid and view.has(target.gtid):

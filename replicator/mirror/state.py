@@ -202,8 +202,9 @@ class WindowFold:
     def __init__(self, dc: str, now_ms: int, *, window_ms: int = WINDOW_MS, is_timed: bool = False) -> None:
         self._now_ms = now_ms
         self.state = MirrorState(dc, window_ms, is_timed)
-        self.acknowledged: list[str] = []
-        """GTIDs that every replica had applied when they entered: those of entries may be ahead of any heartbeat's."""
+        self.acknowledged: list[tuple[str, int]] = []
+        """GTIDs that every replica had applied when they entered, and when (Unix ms): those of entries may be ahead of
+        any heartbeat's."""
         self._decided: dict[tuple[type[Named], str], tuple[int, int]] = {}
         """Stamp of the newest word on a name, and the highest stamp that words on it have in the origin's stream."""
         self._gap_stamp = stamps.ZERO
@@ -239,12 +240,12 @@ class WindowFold:
             self._replayed_since_ms = None
         if body.gtid and not self._has_heartbeat:
             self._has_heartbeat = True
-            self.acknowledged.append(body.gtid)
+            self.acknowledged.append((body.gtid, written_ms))
 
     def _take_own(self, entry: Entry, written_ms: int) -> None:
         match entry.body:
             case Change() | Generation() as body if speaks_of_data(body):
-                self._acknowledge(body)
+                self._acknowledge(body, written_ms)
                 self._take_named(body, entry, written_ms)
             case Gap() as body:
                 self._take_gap(body, entry, written_ms)
@@ -259,9 +260,9 @@ class WindowFold:
             self.state.lags.applied_ms = applied_ms
         self._beat_ms = written_ms
 
-    def _acknowledge(self, body: Named) -> None:
+    def _acknowledge(self, body: Named, written_ms: int) -> None:
         if len(self.acknowledged) < PROMISED_MAX and body.gtid and not body.pending:
-            self.acknowledged.append(body.gtid)
+            self.acknowledged.append((body.gtid, written_ms))
 
     def _take_named(self, body: Named, entry: Entry, written_ms: int) -> None:
         kind, where = type(body), self.state.keys if isinstance(body, Change) else self.state.namespaces

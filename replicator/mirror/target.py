@@ -117,8 +117,8 @@ class MirrorTarget:
         self._has_read = True
         for mark, _ in self.state.pendings():
             self._board.doubt(mark.body.gtid)
-        for gtid in fold.acknowledged:
-            self._board.promise(gtid)
+        now_ms = self._now_ms()
+        self._board.promise_all([(gtid, now_ms - told_ms) for gtid, told_ms in fold.acknowledged])
 
     def _position_text(self, position: MirrorPosition | None) -> str:
         if position is not None:

@@ -154,3 +154,20 @@ async def test_what_another_mirror_was_told_a_database_has_it_had(pauses: list[f
         await asked_again(gate, 2)
         assert not board.has_kept("0-1-6")
         assert not board.says_unapplied("0-1-6", 0)
+
+
+@pytest.mark.parametrize(("age_ms", "had_gone_back"), [(5_000, True), (500, False)])
+async def test_a_database_that_had_gone_back_before_the_stream_could_be_read_is_found_by_its_first_answer(
+    pauses: list[float],
+    age_ms: int,
+    had_gone_back: bool,  # noqa: FBT001
+) -> None:
+    """Of what entered while it was asked, it need not have known; a clock may be a second off."""
+    gate = Recording()
+    async with watched(gate) as board:
+        await asked_again(gate, 2)
+        gate.applied = "0-1-6"
+        await asked_again(gate, 2)
+        board.promise_all([("0-1-6", age_ms)])
+        assert board.has_kept("0-1-6") is not had_gone_back
+        assert board.has_applied("0-1-6")

@@ -123,7 +123,7 @@ def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_the_entries
             Change(("t:4",), "0-1-4", pending=True),
         ]
     )
-    assert backwards(entries).acknowledged == ["0-1-3", "0-1-1", "0-1-2"]
+    assert backwards(entries).acknowledged == [("0-1-3", 4_000), ("0-1-1", 3_000), ("0-1-2", 2_000)]
 
 
 @pytest.mark.parametrize("word", [Change(("t:1",), "0-1-1", pending=True), Change(("t:1",), "0-1-1", settled=True)])
