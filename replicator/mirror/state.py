@@ -2,8 +2,8 @@
 
 Read backwards over one window at start (``WindowFold``), then forwards: every own append, and after a refusal what
 another mirror wrote. A key is pending from the last entry that says so until one with a GTID, or a settled one, says
-otherwise: one that is not of an older entry of the origin, as of a mirror that stood still for a while it may be. After
-such a one the pending entry is due, for the sake of followers.
+otherwise. One of an older entry of the origin, as a mirror that stood still for a while may write, does not; but after
+it the pending one is due, since followers go by the last.
 """
 
 from collections.abc import Iterator
@@ -267,19 +267,27 @@ class WindowFold:
     def _take_named(self, body: Named, entry: Entry, written_ms: int) -> None:
         kind, where = type(body), self.state.keys if isinstance(body, Change) else self.state.namespaces
         mark = _mark_of(entry, body, written_ms)
+        told = entry.stamp, mark.origin_stamp
         for name in names_of(body):
-            newest, highest = self._decided.get((kind, name), (entry.stamp, -1))
-            self._decided[kind, name] = newest, max(highest, mark.origin_stamp)
-            if highest < 0:
-                if body.pending:
-                    where[name] = mark
-                elif body.settled:
-                    self.state.settled[kind, name] = mark
-            elif body.pending and mark.origin_stamp > highest:
+            decided = self._decided.get((kind, name))
+            if decided is not None:
+                self._take_older_word(where, name, mark, decided)
+                continue
+            self._decided[kind, name] = told
+            if body.pending:
+                where[name] = mark
+            elif body.settled:
+                self.state.settled[kind, name] = mark
+
+    def _take_older_word(self, where: dict[str, Pending], name: str, mark: Pending, decided: tuple[int, int]) -> None:
+        body, (newest, highest) = cast("Named", mark.body), decided
+        if mark.origin_stamp > highest:
+            self._decided[type(body), name] = newest, mark.origin_stamp
+            if body.pending:
                 where[name] = replace(mark, written_ms=0)
-                self.state.settled.pop((kind, name), None)
-            elif body.pending and name in where and where[name].body.gtid == body.gtid:
-                where[name].since_ms = min(where[name].since_ms, written_ms)
+                self.state.settled.pop((type(body), name), None)
+        elif body.pending and name in where and where[name].body.gtid == body.gtid:
+            where[name].since_ms = min(where[name].since_ms, mark.written_ms)
 
     @property
     def covers_window(self) -> bool:
