@@ -16,7 +16,8 @@ LAG_S = (0.02, 0.25)
 
 SEEN_S = 1.5
 """An older copy takes that long to catch up at least, once it is reachable and a mirror is there. Of one that is faster
-than two questions of the gate, or catches up while every mirror is down, nobody learns: a limit that README names."""
+than two questions of the gate, or catches up while it is down or every mirror is, nobody learns: a limit that README
+names."""
 
 
 class Replica(Server):
@@ -44,7 +45,7 @@ class Replica(Server):
     def start(self) -> None:
         if self.loop.time() < self._restored_until_s:
             return
-        if self._restored_until_s and not self._world.is_watched(SEEN_S):
+        if self._restored_until_s and (self.is_down or not self._world.is_watched(SEEN_S)):
             self._restore(SEEN_S)
             return
         self.is_stopped, self._restored_until_s = False, 0.0
