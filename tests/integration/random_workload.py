@@ -56,9 +56,9 @@ class RandomWorkload:
 
     def _end_prepared(self, cursor: pymysql.cursors.Cursor) -> None:
         """What a killed server or session left behind holds its locks until somebody decides."""
-        cursor.execute("XA RECOVER")
+        cursor.execute("XA RECOVER FORMAT='SQL'")
         for row in cast("list[dict[str, Any]]", cursor.fetchall()):
-            cursor.execute(f"XA {self._chance.choice(['COMMIT', 'ROLLBACK'])} '{row['data']}'")
+            cursor.execute(f"XA {self._chance.choice(['COMMIT', 'ROLLBACK'])} {row['data']}")
 
     @staticmethod
     def _try(cursor: pymysql.cursors.Cursor, sql: str, *arguments: object) -> None:
