@@ -124,8 +124,8 @@ class _View:
     had: Position | None = None
     """What it had before it went back, until it has that again."""
     first: tuple[int, Position] | None = None
-    """When the first question was asked that was answered (monotonic), and the answer, until the stream is read."""
-    is_stream_read: bool = False
+    """When the first question was asked that was answered (monotonic), and the answer; of those before the stream was
+    read."""
     asked_ms: int = -LATELY_MS
     """Monotonic: when the last question that was answered was asked."""
     promised: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=PROMISED_MAX))
@@ -200,6 +200,7 @@ class GateBoard:
         self._on_progress = on_progress
         self._on_rewind = on_rewind
         self._monotonic_ms = monotonic_ms
+        self._is_stream_read = False
 
     def __bool__(self) -> bool:
         return bool(self._views)
@@ -238,15 +239,17 @@ class GateBoard:
         now_ms = self._monotonic_ms()
         promised = [(gtid, now_ms - max(age_ms - CLOCK_ERROR_MS, 0)) for gtid, age_ms in told]
         for view in self._views:
-            asked_ms, position = view.first or (0, None)
-            view.first, view.is_stream_read = None, True
-            for gtid, since_ms in promised:
-                if position is not None and since_ms < asked_ms and not includes(position, gtid):
-                    self._go_back(view, position, gtid)
-                    view.note_caught_up()
-                    break
+            if not self._is_stream_read and view.first is not None:
+                self._judge_first(view, *view.first, promised)
             for gtid, since_ms in promised:
                 view.promise(gtid, since_ms)
+        self._is_stream_read = True
+
+    def _judge_first(self, view: _View, asked_ms: int, position: Position, promised: list[tuple[str, int]]) -> None:
+        lacked = next((gtid for gtid, ms in promised if ms < asked_ms and not includes(position, gtid)), "")
+        if lacked:
+            self._go_back(view, position, lacked)
+            view.note_caught_up()
 
     def said_again(self) -> None:
         for view in self._views:
@@ -297,7 +300,7 @@ class GateBoard:
         ends_doubt, lacked = view.end_doubt(), view.take_lacked(position)
         if position == view.position and not ends_doubt and not lacked:
             return
-        if view.position is None and not view.is_stream_read:
+        if view.position is None and not self._is_stream_read:
             view.first = view.asked_ms, position
         if lacked or (view.position is not None and not position.covers(view.position)):
             self._go_back(view, position, lacked)

@@ -17,7 +17,6 @@ import structlog
 
 from replicator.mirror.gate import Gate, GateBoard, Target
 from replicator.mirror.options import MirrorOptions, MirrorStats
-from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue
 from replicator.mirror.reader import OriginReader, first_of
 from replicator.mirror.resume import Resume, find_resume
@@ -128,7 +127,7 @@ class Mirror:
             else:
                 break
         stored = self._target.stored
-        self._writer.queue = MirrorQueue(self._options.origin_dc, MirrorPosition.of(stored) or MirrorPosition())
+        self._writer.queue = MirrorQueue(self._options.origin_dc, self._target.position)
         self._writer.is_ready, self._writer.is_breaking = stored is not None, False
 
     async def _pause(self, event: str, error: BackendError) -> None:
@@ -187,7 +186,7 @@ class Mirror:
         if is_outdated:
             if resume.break_name or self._target.stored is None:
                 raise RacedError
-            queue.drop_through(MirrorPosition.of(self._target.stored) or MirrorPosition())
+            queue.drop_through(self._target.position)
         writer.queue, writer.is_ready, writer.is_breaking = queue, True, bool(resume.break_name)
         writer.wake()
 

@@ -32,10 +32,13 @@ class Pending:
     """Unix time in ms: when the last one did."""
     stamp: int
     """Of that last one."""
-    origin_stamp: int
-    """Of the origin's entry."""
-    is_placed: bool = True
+    is_placed: bool
     """False: a gap of which no heartbeat has told yet what the replicas must have for it."""
+
+    @property
+    def origin_stamp(self) -> int:
+        """Of the origin's entry."""
+        return stamps.parse(self.origin.id) if self.origin is not None else stamps.ZERO
 
 
 @dataclass(slots=True)
@@ -184,9 +187,8 @@ class MirrorState:
 
 
 def _mark_of(entry: Entry, body: Named | Gap, written_ms: int) -> Pending:
-    origin_stamp = stamps.parse(entry.origin.id) if entry.origin else stamps.ZERO
     is_placed = bool(body.gtid) or not isinstance(body, Gap)
-    return Pending(body, entry.origin, written_ms, written_ms, entry.stamp, origin_stamp, is_placed)
+    return Pending(body, entry.origin, written_ms, written_ms, entry.stamp, is_placed)
 
 
 def speaks_of_data(body: Body) -> bool:
@@ -269,9 +271,8 @@ class WindowFold:
         mark = _mark_of(entry, body, written_ms)
         told = entry.stamp, mark.origin_stamp
         for name in names_of(body):
-            decided = self._decided.get((kind, name))
-            if decided is not None:
-                self._take_older_word(where, name, mark, decided)
+            if (kind, name) in self._decided:
+                self._take_older_word(where, name, mark, told[1])
                 continue
             self._decided[kind, name] = told
             if body.pending:
@@ -279,10 +280,11 @@ class WindowFold:
             elif body.settled:
                 self.state.settled[kind, name] = mark
 
-    def _take_older_word(self, where: dict[str, Pending], name: str, mark: Pending, decided: tuple[int, int]) -> None:
-        body, (newest, highest) = cast("Named", mark.body), decided
-        if mark.origin_stamp > highest:
-            self._decided[type(body), name] = newest, mark.origin_stamp
+    def _take_older_word(self, where: dict[str, Pending], name: str, mark: Pending, origin_stamp: int) -> None:
+        body = cast("Named", mark.body)
+        newest, highest = self._decided[type(body), name]
+        if origin_stamp > highest:
+            self._decided[type(body), name] = newest, origin_stamp
             if body.pending:
                 where[name] = replace(mark, written_ms=0)
                 self.state.settled.pop((type(body), name), None)

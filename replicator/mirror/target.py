@@ -52,6 +52,11 @@ class MirrorTarget:
     def read_ms(self) -> int:
         return self.stored.read_ms if self.stored else 0
 
+    @property
+    def position(self) -> MirrorPosition:
+        """The last entry of the origin that is in the stream; ``stamp.ZERO`` for none."""
+        return MirrorPosition.of(self.stored) or MirrorPosition()
+
     async def oldest(self) -> int:
         """Return the stamp of the oldest entry that is still there; raises BackendError."""
         page = await self.stream.read_after(stamps.ZERO, count=1)

@@ -292,9 +292,7 @@ class MirrorWriter:
 
     async def _say_short(self) -> None:
         """Entries are gone that may have been pending: a gap stands for them, until the replicas have caught up."""
-        here = self._here()
-        plan = make_plan([gap_of_replicas(SHORT, here)], Released(), None, self._target.state, here.dc)
-        if plan is not None and await self._append(plan, self._clock()):
+        if await self._say([gap_of_replicas(SHORT, self._here())]):
             self._stats.count_break("target_short")
             log.warning("mirror_broken", name="target_short", error=SHORT)
         else:
@@ -302,7 +300,12 @@ class MirrorWriter:
 
     def _here(self) -> Origin:
         """The last entry of the origin that is in the target stream."""
-        return (MirrorPosition.of(self._target.stored) or MirrorPosition()).origin(self._options.origin_dc)
+        return self._target.position.origin(self._options.origin_dc)
+
+    async def _say(self, agains: list[Again]) -> bool:
+        """Append these alone; return whether they were written."""
+        plan = make_plan(agains, Released(), None, self._target.state, self._options.origin_dc)
+        return plan is not None and await self._append(plan, self._clock())
 
     async def _say_again(self) -> None:
         """A replica went back: its keys are pending until it has caught up, and superseded even if it has by now."""
@@ -317,18 +320,16 @@ class MirrorWriter:
             self._board.said_again()
 
     async def _say_all_again(self) -> bool:
-        options, target = self._options, self._target
         try:
             # The stream may have lost what this mirror had said last: that is due again by itself.
             await self._look_again()
-            is_kept, window_ms = self._board.has_kept, options.window_ms
-            agains = await unapplied_again(target.stream, self._here(), is_kept, window_ms=window_ms)
+            is_kept, window_ms = self._board.has_kept, self._options.window_ms
+            agains = await unapplied_again(self._target.stream, self._here(), is_kept, window_ms=window_ms)
         except BackendError as error:
             await self._pause(error)
             return False
         for first in range(0, len(agains), AGAIN_ENTRIES):
-            plan = make_plan(agains[first : first + AGAIN_ENTRIES], Released(), None, target.state, options.origin_dc)
-            if plan is not None and not await self._append(plan, self._clock()):
+            if not await self._say(agains[first : first + AGAIN_ENTRIES]):
                 return False  # Refused or lost: start over from what is there now.
         return True
 

@@ -57,11 +57,6 @@ class Store(MemoryStream):
             self._state.since = max(self._state.since, cutoff)
 
     @property
-    def leads(self) -> bool:
-        """Whether the next append is the first after a loss."""
-        return self._state.history != self._history
-
-    @property
     def entries(self) -> list[Entry]:
         return self._entries
 

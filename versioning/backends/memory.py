@@ -71,9 +71,14 @@ class MemoryStream:
             if stored != batch.expected:
                 raise CheckpointRefusedError(batch.writer, stored)
 
+    @property
+    def leads(self) -> bool:
+        """Whether the next append is the first after a loss."""
+        return self._state.history != self._history
+
     def _next(self, batch: Append) -> range:
         now_ms = self._clock()
-        lead_ms = 0 if self._state.history == self._history else LOSS_LEAD_MS
+        lead_ms = LOSS_LEAD_MS if self.leads else 0
         clock_ms = max(now_ms + lead_ms, min(batch.clock_ms + lead_ms, now_ms + CLOCK_LEAD_MAX_MS))
         first = max(stamps.make(clock_ms), self._state.last + 1, batch.above + 1)
         return range(first, first + len(batch.entries))

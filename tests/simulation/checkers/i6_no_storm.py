@@ -67,21 +67,26 @@ class NoStorm(Checker):
 
     def _is_pending(self, key: str, until: int) -> bool:
         """Such a value is provisional: it lives for a second. So does what was loaded just before it was settled."""
-        history, namespace = self.world.history, key.partition(":")[0]
-        named = [naming.is_pending for naming in history.namings.get(key, ()) if naming.stamp <= until]
-        aged = [body.pending and namespace in body.namespaces for stamp, body in history.agings if stamp <= until]
-        return any((*named[-3:], *aged[-3:]))
+        return any(
+            is_pending
+            for words in self._said_of(key)
+            for is_pending in [is_pending for stamp, is_pending in words if stamp <= until][-3:]
+        )
 
     def _is_pending_by_what_is_left(self, key: str) -> bool:
         """A failover may take back that it was settled. What was trimmed a process may have read before."""
+        lost = self.world.history.lost
+        return any(
+            next((is_pending for stamp, is_pending in reversed(words) if stamp not in lost), False)
+            for words in self._said_of(key)
+        )
+
+    def _said_of(self, key: str) -> tuple[list[tuple[int, bool]], list[tuple[int, bool]]]:
+        """Return stamps, and whether they left it pending: of what names the key, and of its generations."""
         history, namespace = self.world.history, key.partition(":")[0]
         named = [(naming.stamp, naming.is_pending) for naming in history.namings.get(key, ())]
         aged = [(stamp, body.pending) for stamp, body in history.agings if namespace in body.namespaces]
-        last = (
-            next((pending for stamp, pending in words[::-1] if stamp not in history.lost), False)
-            for words in (named, aged)
-        )
-        return any(last)
+        return named, aged
 
     def _words(self, begun: LoadBegun, watermark: int) -> tuple[int, int]:
         """Count what was said up to the watermark: entries that name the key, and generations whose moment has come."""
