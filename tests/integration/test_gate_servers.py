@@ -43,6 +43,7 @@ async def test_an_empty_gtid_asks_only_for_the_position(mariadb_a: MariaDb, repl
     await gate.aclose()
 
 
+@pytest.mark.usefixtures("database")  # Whose creation is a transaction: of none there is no position to wait for.
 async def test_a_foreign_domain_is_never_applied(mariadb_a: MariaDb, replica_b: MariaDb) -> None:
     gate = gate_on(replica_b)
     wanted = f"{mariadb_a.gtid_position()},77-1-1"
