@@ -3,7 +3,8 @@
 Looked for in Redis and in every process. A value that a later entry supersedes is not kept: nobody is served it. That
 is also how a replica that went back is mended, so a value gets the time that takes: until the gap is closed, where the
 stream no longer has the entries that would have to be said again. What a stream that was lost had said of a commit
-does not count while the mirrors have yet to copy that commit: it gets a stamp above.
+does not count while the mirrors have yet to copy that commit: it gets a stamp above, and that supersedes the value
+whatever else it lacks.
 """
 
 from collections.abc import Iterator
@@ -70,12 +71,14 @@ class NoPoisonedFill(Checker):
         if history.last_word(kept.key) > kept.fill_stamp:
             return
         written = primary.number_of_value(kept.key, kept.value)
-        for missed in history.missed(kept.key, written, kept.fill_stamp):
-            if not self._is_owed(missed.number):
-                self.violate(
-                    f"{kept.where} keeps {kept.key} = {kept.value} under fill stamp {kept.fill_stamp}, "
-                    f"without commit {missed.number} of stamp {missed.stamp}"
-                )
+        lacking = list(history.missed(kept.key, written, kept.fill_stamp))
+        if any(self._is_owed(missed.number) for missed in lacking):
+            return
+        for missed in lacking:
+            self.violate(
+                f"{kept.where} keeps {kept.key} = {kept.value} under fill stamp {kept.fill_stamp}, "
+                f"without commit {missed.number} of stamp {missed.stamp}"
+            )
 
     def _is_gap_owed(self) -> bool:
         """Whether stream A does not go on from where the mirrors are: the next they write is a gap."""
