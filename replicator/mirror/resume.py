@@ -48,6 +48,8 @@ async def find_resume(
     position = MirrorPosition.of(stored)
     if position is not None and await _is_there(origin, position):
         if await _is_torn(origin, position):
+            # Of what a replay was to repeat some is gone: that debt cannot be paid any more.
+            position = position.without_claim()
             return Resume(position, gap=_REASONS["origin_torn"], break_name="origin_torn", is_torn=True)
         return Resume(position, until=_until(position))
     name = "first_start" if stored is None else "origin_changed"

@@ -176,7 +176,7 @@ class Mirror:
     def _begin(self, resume: Resume, *, is_outdated: bool) -> None:
         writer = self._writer
         queue = MirrorQueue(
-            self._options.origin_dc, resume.position, until=resume.until, is_torn=self._target.state.is_torn
+            self._options.origin_dc, resume.position, until=resume.until, is_torn=bool(self._target.state.torn)
         )
         if resume.break_name:
             self._stats.count_break(resume.break_name)

@@ -60,8 +60,8 @@ class MirrorState:
     """The last gap that says nothing of the origin, pending or not."""
     is_poisoned: bool = False
     """An unreadable entry came after the last gap of the origin: no replay may reach below it."""
-    is_torn: bool = False
-    """The last gap is the mirror's own: see ``MirrorQueue``."""
+    torn: int = stamps.ZERO
+    """Stamp of the last gap if that is a mirror's own: see ``MirrorQueue``; ``stamp.ZERO`` if it is the origin's."""
     unclaimed_ms: int = 0
     """No replay may be claimed to reach below this (Unix ms): up to then there were words which it does not repeat,
     that a replica had gone back above all, or some that followers may not have from it (``_bars_replays``)."""
@@ -154,7 +154,8 @@ class MirrorState:
             self.of_replicas = _mark_of(entry, body, written_ms)
         else:
             self.is_poisoned = body.reason.startswith(POISON)
-            self.is_torn = _is_torn_after(body.reason, self.is_torn)
+            if not self.is_poisoned:
+                self.torn = _torn_by(body, entry.stamp)
         if is_unapplied(body):
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
             self.gap = replace(_mark_of(entry, body, written_ms), since_ms=since_ms)
@@ -363,19 +364,19 @@ class WindowFold:
             state = self.state
             state.of_replicas = state.of_replicas or _mark_of(entry, body, written_ms)
         else:
-            self._decide_replays(body.reason)
+            self._decide_replays(body, entry.stamp)
         is_pending = is_unapplied(body)
         if not self._is_gap_decided and is_pending and (body.gtid or not self._is_plain_gap_seen):
             self.state.gap = _mark_of(entry, body, written_ms)
         self._is_gap_decided |= is_pending or bool(body.gtid)
         self._is_plain_gap_seen |= not is_pending
 
-    def _decide_replays(self, reason: str) -> None:
-        is_poison = reason.startswith(POISON)
+    def _decide_replays(self, body: Gap, stamp: int) -> None:
+        is_poison = body.reason.startswith(POISON)
         if not self._is_poison_decided:
             self._is_poison_decided, self.state.is_poisoned = True, is_poison
         if not self._is_torn_decided and not is_poison:
-            self._is_torn_decided, self.state.is_torn = True, reason.startswith(OWN)
+            self._is_torn_decided, self.state.torn = True, _torn_by(body, stamp)
 
 
 def _bars_replays(entry: Entry, dc: str) -> bool:
@@ -405,8 +406,8 @@ def _turn_round(where: dict[Any, Pending]) -> None:
     where.update(turned)
 
 
-def _is_torn_after(reason: str, is_torn: bool) -> bool:  # noqa: FBT001
-    return reason.startswith(OWN) or (is_torn and reason.startswith(POISON))
+def _torn_by(body: Gap, stamp: int) -> int:
+    return stamp if body.reason.startswith(OWN) else stamps.ZERO
 
 
 def names_of(body: Named) -> tuple[str, ...]:

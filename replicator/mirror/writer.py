@@ -256,20 +256,21 @@ class MirrorWriter:
 
     async def _look_again(self) -> None:
         """After a lost answer: was it written?"""
-        before = self._target.stored
+        before, torn = self._target.stored, self._target.state.torn
         await self._target.sync()
         if self._target.stored != before:
-            self._follow(before)
+            self._follow(before, torn)
 
     async def _give_way(self, stored: Checkpoint | None) -> None:
         """After a refusal: take in what the other mirror wrote."""
-        before = self._target.stored
+        before, torn = self._target.stored, self._target.state.torn
         await self._target.adopt(stored)
-        self._follow(before)
+        self._follow(before, torn)
 
-    def _follow(self, before: Checkpoint | None) -> None:
+    def _follow(self, before: Checkpoint | None, torn: int) -> None:
         stored = self._target.stored
-        if self.is_breaking:
+        if self.is_breaking or self._target.state.torn > torn:
+            # Where another mirror has begun anew, it may have left out what is in this queue.
             raise RacedError
         if stored is None:
             raise TargetLostError("checkpoint_lost", "the target stream has lost this origin's checkpoint")

@@ -406,6 +406,27 @@ async def test_entries_missing_in_the_middle_are_a_gap(world: MirrorWorld) -> No
     assert view.gaps[-1].gtid == "0-1-3"
 
 
+async def test_a_mirror_claims_no_replay_of_which_another_one_has_left_out_a_part(world: MirrorWorld) -> None:
+    early, late = ScriptedGate(applied="0-1-99"), ScriptedGate(applied="0-1-0")
+    slow = world.start(late, options=PATIENT)
+    await world.write(Gap("the origin replays", "0-1-0"))
+    await world.beat("0-1-0")
+    await world.until(lambda v: len(v.gaps) > 1 and bool(v.heartbeats))
+    await world.change(1)
+    await world.change(2)
+    await world.until(lambda v: slow.stats.held == 2)
+    world.origin._entries = [e for e in world.origin._entries if getattr(e.body, "gtid", "") != "0-1-1"]
+    other = world.start(early)
+    await world.beat("0-1-2")
+    await world.until(lambda v: v.keys == ["t:2"])
+    await other.kill()
+    late.apply("0-1-3")
+    await world.write(Replayed(1_000, gtid="0-1-2"))
+    await world.change(3)
+    view = await world.until(lambda v: v.keys == ["t:2", "t:3"] and slow.stats.held == 0)
+    assert "0-1-2" not in [body.gtid for body in view.replays]
+
+
 async def poison(stream: MemoryStream) -> None:
     last = (await stream.read_before(None, count=1))[0]
     broken = Entry(last.stamp + 1, "", "", Poisoned("not JSON"))

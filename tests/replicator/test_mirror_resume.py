@@ -55,6 +55,16 @@ async def test_the_beginning_of_an_origin_is_believed_only_while_nothing_was_tri
     assert (await resume(origin, target, checkpoint(MirrorPosition()), last=0)).gap
 
 
+async def test_no_replay_is_owed_any_more_when_entries_of_it_are_gone() -> None:
+    origin, target = MemoryStream(lambda: NOW_MS), MemoryStream(lambda: NOW_MS)
+    first, second, third = await write(origin, Heartbeat(1), Heartbeat(2), Heartbeat(3))
+    owing = MirrorPosition(first.stamp, first.nonce, ReplayClaim(0, third.stamp))
+    assert (await resume(origin, target, checkpoint(owing), last=0)).position == owing
+    origin._entries.remove(second)
+    found = await resume(origin, target, checkpoint(owing), last=0)
+    assert (found.position, found.break_name) == (owing.without_claim(), "origin_torn")
+
+
 def test_entries_trimmed_between_the_gap_and_the_first_copy_break_the_history() -> None:
     trimmed = Entry(stamps.make(2_000), "b", "a", Heartbeat(1))
     MirrorQueue("a", MirrorPosition(), until=stamps.make(2_000)).put(trimmed, 0)
