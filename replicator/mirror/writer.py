@@ -145,7 +145,8 @@ class MirrorWriter:
         options, queue, state = self._options, self.queue, self._target.state
         queue.beats.advance(self._board.has_applied)
         has_gates = bool(self._board)
-        agains = self._due(now)
+        # While breaking, what leaves first is what mends the break: the stream may have no checkpoint to keep.
+        agains = [] if self.is_breaking else self._due(now)
         released = queue.release(now.monotonic_ms, options.gate_limit_ms, self._board.has_applied, has_gates=has_gates)
         if self.is_breaking and released.position is None:
             return None  # Nothing passes the gap: whoever goes on after this mirror must find it.
@@ -202,7 +203,7 @@ class MirrorWriter:
             waits.append(held_ms)
         if self.is_ready and self._passing.read_ms > self._target.read_ms:
             waits.append(self._beat_ms + options.heartbeat_ms - now.monotonic_ms)
-        if self._target.state.pending_count:
+        if self._target.state.pending_count and not self.is_breaking:
             waits.append(self._next_scan_ms - now.monotonic_ms)
         return max(min(waits), 1)
 

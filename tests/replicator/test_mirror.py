@@ -205,6 +205,21 @@ async def test_a_gap_that_passed_unapplied_is_said_again_when_applied(world: Mir
     await world.until(lambda v: v.gaps[-1] == Gap("purged" + AGAIN, gtid="0-1-5"))
 
 
+async def test_a_gap_is_said_again_also_when_the_checkpoint_was_deleted(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-0")
+    mirror = world.start(gate)
+    await world.write(Gap("start", "0-1-1"))
+    await world.beat("0-1-1")
+    await world.until(lambda v: len(v.gaps) == 2 and is_unapplied(v.gaps[-1]) and bool(v.heartbeats))
+    await mirror.kill()
+    world.target._state.checkpoints.clear()
+    gate.apply("0-1-1")
+    mirror = world.start(gate)
+    await world.until(lambda v: mirror.stats.breaks == 1)
+    await world.beat("0-1-1")
+    await world.until(lambda v: v.checkpoint is not None and not is_unapplied(v.gaps[-1]))
+
+
 async def test_a_gap_that_entered_before_a_heartbeat_is_said_again_with_the_position_that_one_names(
     world: MirrorWorld,
 ) -> None:
