@@ -17,7 +17,8 @@ from replicator.errors import (
     UnsupportedEventError,
 )
 from replicator.position import Flavor, Position, parse
-from versioning.backends.tls import TLS_HINT, TlsFiles, dates_problem, refusal_in
+from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
+from versioning.backends.tls_dates import dates_problem
 
 CONNECT_TIMEOUT_S = 5
 

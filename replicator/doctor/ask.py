@@ -9,6 +9,7 @@ from replicator.commands import address
 from replicator.doctor.ask_mysql import ask_schema, ask_server
 from replicator.doctor.findings import Finding, Severity
 from replicator.doctor.mysql_facts import MySqlFacts, SchemaFacts
+from replicator.doctor.own_certificates import own_certificates
 from replicator.doctor.redis_checks import StreamFacts
 from replicator.doctor.site import Plan, Site
 from replicator.errors import SourceError
@@ -46,6 +47,10 @@ class _Sections:
                 "there is nothing to check: no [stream], [values], [source] or [mirror]",
                 hint="name the settings of a role with --config FILE",
             )
+
+    def redis_urls(self) -> list[str]:
+        own = [section.full_url() for section in (self.stream, self.values) if section is not None]
+        return own + ([self.mirror.full_origin_url()] if self.mirror else [])
 
     def plan(self, outage_s: int) -> Plan:
         load = getattr(self.toc, "mysql", None)
@@ -133,7 +138,8 @@ def ask(settings: Settings, *, outage_s: int) -> Site:
     source, schema = _ask_source(asker, sections)
     gates = [asker.server(f"gate {gate.name}", f"[[mirror.gate]] {gate.name}", gate) for gate in sections.gates]
     streams, values = asyncio.run(_ask_redis(asker, sections))
-    return Site(plan, source, schema, _known(gates), _known(streams), values, tuple(asker.unreached))
+    certificates = own_certificates(settings.values, [RedisAddress.parse(url).tls for url in sections.redis_urls()])
+    return Site(plan, source, schema, _known(gates), _known(streams), values, certificates, tuple(asker.unreached))
 
 
 def _ask_source(asker: _Asker, sections: _Sections) -> tuple[MySqlFacts | None, SchemaFacts]:

@@ -11,6 +11,7 @@ from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, 
 from replicator.errors import MySqlAuthenticationError, SourceError
 from replicator.mysql import MySqlAddress, MySqlClient
 from replicator.tables import TableSpec, WatchedTables
+from versioning.backends.tls_dates import CertificateDates, dates_between
 
 VARIABLES: Final = (
     "version", "server_id", "server_uuid", "server_uid", "log_bin", "binlog_format", "binlog_row_image",
@@ -55,6 +56,7 @@ def ask_server(role: str, address: MySqlAddress) -> MySqlFacts:
             clock_error_ms=error_ms,
             is_tls=_is_tls(client),
             is_verified=address.ssl_ca is not None,
+            certificate=_certificate(client),
         )
     finally:
         client.close()
@@ -85,6 +87,12 @@ def _clock(client: MySqlClient) -> tuple[int, int]:
 
 def _is_tls(client: MySqlClient) -> bool:
     return any(value for _, value in client.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'"))
+
+
+def _certificate(client: MySqlClient) -> CertificateDates | None:
+    names = ("Ssl_server_not_before", "Ssl_server_not_after")
+    status = dict(client.query("SHOW SESSION STATUS WHERE Variable_name IN (%s, %s)", names))
+    return dates_between(*(status.get(name, "") for name in names))
 
 
 def _binlog_filters(client: MySqlClient) -> tuple[str, ...] | None:

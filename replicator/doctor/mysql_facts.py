@@ -7,6 +7,7 @@ from typing import Any
 from replicator.binlog.plan import ForeignKey
 from replicator.doctor.findings import Subject
 from replicator.tables import TableName
+from versioning.backends.tls_dates import CertificateDates
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class MySqlFacts:
     is_tls: bool = True
     """Our own connection."""
     is_verified: bool = True
+    certificate: CertificateDates | None = None
+    """The server's."""
 
     @property
     def subject(self) -> Subject:

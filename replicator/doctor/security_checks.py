@@ -4,19 +4,25 @@ What does not leave this machine needs neither TLS nor accounts.
 """
 
 import ipaddress
+import time
 from collections.abc import Iterable
 from typing import Final
 
 from replicator.doctor.findings import Findings, Subject
 from replicator.doctor.grant_checks import GRANT, privileges
 from replicator.doctor.mysql_facts import MySqlFacts
+from replicator.doctor.own_certificates import OwnCertificate
 from versioning.backends.redis_facts import RedisFacts
+from versioning.backends.tls_dates import CertificateDates
 
 HARMLESS: Final = frozenset({
     "USAGE", "SELECT", "REFERENCES", "SHOW VIEW", "SHOW DATABASES", "REPLICATION SLAVE", "REPLICATION CLIENT",
     "BINLOG MONITOR", "SLAVE MONITOR", "REPLICA MONITOR",
 })  # fmt: skip
 """Whoever has only these changes nothing."""
+
+EXPIRY_S: Final = 21 * 86_400
+"""Warned of a certificate that ends sooner, or in less than a fifth of its life: who renews in time is not."""
 
 _ANONYMOUS: Final = "default"
 
@@ -31,6 +37,8 @@ def is_local(address: str) -> bool:
 
 
 def redis_access(subject: Subject, facts: RedisFacts) -> Findings:
+    fix = "replace its files, then CONFIG SET tls-cert-file ... tls-key-file ..."
+    yield from expiry(subject, facts.certificate, fix)
     if not facts.is_tls and not is_local(facts.address):
         fix = "give it a certificate, write rediss:// for redis:// in its url, and ssl_ca beside it"
         yield subject.warning("tls", "passwords, keys and values cross the network in clear text", fix)
@@ -44,6 +52,8 @@ def redis_access(subject: Subject, facts: RedisFacts) -> Findings:
 
 
 def mysql_access(facts: MySqlFacts) -> Findings:
+    fix = "replace its files, then FLUSH SSL; on MySQL: ALTER INSTANCE RELOAD TLS;"
+    yield from expiry(facts.subject, facts.certificate, fix)
     yield from _mysql_tls(facts)
     for on, more in _superfluous(facts.grants):
         what = f"{facts.account} may {', '.join(more)} on {on}, and needs none of it"
@@ -54,6 +64,24 @@ def mysql_access(facts: MySqlFacts) -> Findings:
         else:
             fix = f"REVOKE {', '.join(more)} ON {on} FROM {facts.account};"
         yield facts.subject.warning("grant_broad", what, fix)
+
+
+def own_certificate(own: OwnCertificate) -> Findings:
+    """Of one that is in the settings: it need not have been shown to anybody yet."""
+    subject, fix = Subject(f"certificate {own.path}"), "replace it and its key: the next connection uses them"
+    if own.problem:
+        yield subject.error("tls_expiry", own.problem, fix)
+    yield from expiry(subject, own.dates, fix)
+
+
+def expiry(subject: Subject, dates: CertificateDates | None, fix: str) -> Findings:
+    if dates is not None and dates.left_s < min(EXPIRY_S, dates.life_s // 5):
+        end = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(dates.ends_s))
+        yield subject.warning("tls_expiry", f"its certificate ends at {end}, in {_span(dates.left_s)}", fix)
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds // 86_400} days" if seconds >= 2 * 86_400 else f"{seconds // 3_600} hours"
 
 
 def _mysql_tls(facts: MySqlFacts) -> Findings:

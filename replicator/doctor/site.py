@@ -8,9 +8,10 @@ from replicator.doctor.binlog_checks import Retention, check_binlog
 from replicator.doctor.findings import Finding, Findings, Severity, Subject
 from replicator.doctor.grant_checks import gate_may_ask, source_may_read
 from replicator.doctor.mysql_facts import MySqlFacts, SchemaFacts
+from replicator.doctor.own_certificates import OwnCertificate
 from replicator.doctor.redis_checks import StreamFacts, check_server, check_stream
 from replicator.doctor.replica_checks import GateContext, check_gate
-from replicator.doctor.security_checks import mysql_access, redis_access
+from replicator.doctor.security_checks import mysql_access, own_certificate, redis_access
 from replicator.doctor.table_checks import check_tables, check_time_zones
 from replicator.tables import WatchedTables
 from versioning.backends.redis_facts import RedisFacts
@@ -48,6 +49,7 @@ class Site:
     gates: tuple[MySqlFacts, ...] = ()
     streams: tuple[StreamFacts, ...] = ()
     values: tuple[RedisFacts, ...] = ()
+    certificates: tuple[OwnCertificate, ...] = ()
     unreached: tuple[Finding, ...] = ()
     """One for each server that could not be asked."""
 
@@ -90,6 +92,8 @@ def _of_access(site: Site) -> Findings:
             yield from redis_access(stream.subject, facts)
     for facts in site.values:
         yield from redis_access(Subject(f"values {facts.address}"), facts)
+    for own in site.certificates:
+        yield from own_certificate(own)
 
 
 def _of_all(site: Site) -> Findings:

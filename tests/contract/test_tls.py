@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.simulation.certificates import Authority, Certificate
+from deploy.simulation.certificates import DAYS, Authority, Certificate
 from versioning.backends.redis_connect import RedisAddress
-from versioning.backends.tls import Reloaded, TlsFiles, client_context, dates_problem, refusal_in, server_context
+from versioning.backends.tls import Reloaded, TlsFiles, client_context, refusal_in, server_context
+from versioning.backends.tls_dates import dates_between, dates_problem, own_dates
 from versioning.client.async_cache import AsyncVersionedCache
 from versioning.client.sync_cache import VersionedCache
 from versioning.errors import ConfigError
@@ -101,6 +102,15 @@ def test_the_dates_of_our_own_certificate_are_judged_without_a_server(
     assert not dates_problem(files(issued))
     assert not dates_problem(TlsFiles())
     assert not dates_problem(TlsFiles(cert=str(tmp_path / "absent")))
+
+
+def test_when_our_own_certificate_ends_is_known(authority: Authority, issued: Certificate) -> None:
+    dates = own_dates(files(issued))
+    assert dates is not None
+    assert 0 < dates.left_s <= dates.life_s == DAYS * 86_400
+    assert own_dates(files(authority.issue("ended", days=-1))) is None
+    assert own_dates(TlsFiles()) is None
+    assert dates_between("", "in words of another library") is None
 
 
 def test_only_refusals_are_refusals() -> None:

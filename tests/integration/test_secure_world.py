@@ -6,15 +6,17 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from deploy.simulation.certificates import Authority, Certificate
+from deploy.simulation.certificates import DAYS, Authority, Certificate
 from deploy.simulation.configs import TOKEN
 from deploy.simulation.http import Answer, Client
 from deploy.simulation.world import World
 from tests.integration.roles import Finished
+from versioning.backends import tls_dates
 from versioning.backends.base import LoginRefusedError
 from versioning.backends.redis_values import RedisValues
 from versioning.cli import program
@@ -81,6 +83,18 @@ def test_the_doctor_finds_nothing_wrong_with_its_security(world: World, run: Cal
     done = run("doctor", "--json", "--config", str(world.write_doctor()))
     assert done.code == 0, done.out
     assert {finding["check"] for finding in json.loads(done.out)["findings"]} <= FOR_SPEED | OF_THE_TABLE
+
+
+def test_the_doctor_names_every_certificate_that_ends_soon(
+    world: World, run: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = SimpleNamespace(time=lambda: time.time() + (DAYS - 0.1) * 86_400)
+    monkeypatch.setattr(tls_dates, "time", late)
+    done = run("doctor", "--json", "--config", str(world.write_doctor()))
+    found = [finding for finding in json.loads(done.out)["findings"] if finding["check"] == "tls_expiry"]
+    kinds = {finding["subject"].split()[0] for finding in found}
+    assert kinds == {"source", "gate", "origin", "stream", "values", "certificate"}, done.out
+    assert all("in 2 hours" in finding["what"] for finding in found)
 
 
 def test_no_secret_is_in_a_log_or_in_the_list_of_processes(world: World) -> None:

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.doctor.findings import Subject
-from replicator.doctor.security_checks import is_local, mysql_access, redis_access
+from replicator.doctor.findings import Severity, Subject
+from replicator.doctor.own_certificates import OwnCertificate
+from replicator.doctor.security_checks import is_local, mysql_access, own_certificate, redis_access
 from tests.replicator.doctor_facts import PRIMARY, REDIS, REPLICA
+from versioning.backends.tls_dates import CertificateDates
 
 OPEN = replace(REDIS, is_tls=False, is_verified=False, user="default", may_administer=True)
 
@@ -42,6 +44,37 @@ def test_a_mysql_in_clear_text_or_unverified_is_named_where_others_can_reach_it(
     (unverified,) = mysql_access(replace(PRIMARY, is_verified=False))
     assert unverified.check == "tls_unverified"
     assert not list(mysql_access(replace(PRIMARY, address="127.0.0.1:3306", is_tls=False)))
+
+
+DAY_S = 86_400
+
+
+@pytest.mark.parametrize(
+    ("life_days", "left_s", "said"),
+    [
+        (365, 22 * DAY_S, ""),
+        (365, 20 * DAY_S, "ends at 1971-01-01 00:00 UTC, in 20 days"),
+        (90, 19 * DAY_S, ""),
+        (90, 17 * DAY_S, "in 17 days"),
+        (1, 6 * 3_600, ""),
+        (1, 4 * 3_600, "in 4 hours"),
+    ],
+)
+def test_a_certificate_that_nobody_renews_is_named_before_it_ends(life_days: int, left_s: int, said: str) -> None:
+    end_s = 365 * DAY_S
+    dates = CertificateDates(end_s - life_days * DAY_S, end_s, end_s - left_s)
+    for found, fix in (
+        (redis_access(Subject("stream"), replace(REDIS, certificate=dates)), "CONFIG SET tls-cert-file"),
+        (mysql_access(replace(PRIMARY, certificate=dates)), "FLUSH SSL"),
+        (own_certificate(OwnCertificate("a.pem", dates)), "the next connection"),
+    ):
+        lines = [(one.check, one.severity, said in one.what, fix in one.fix) for one in found]
+        assert lines == [("tls_expiry", Severity.WARNING, True, True)] * bool(said)
+
+
+def test_one_of_ours_that_has_ended_is_an_error() -> None:
+    (found,) = own_certificate(OwnCertificate("a.pem", None, "a.pem: certificate has expired"))
+    assert (found.check, found.severity) == ("tls_expiry", Severity.ERROR)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What a Redis says of itself: for ``stampline doctor``. Reads only, and never a key."""
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,6 +9,8 @@ from typing import Any, Final
 
 from versioning.backends.base import AuthenticationError, BackendError
 from versioning.backends.redis_connect import RedisAddress, aclose, translated
+from versioning.backends.tls import TlsFiles, reloaded_client
+from versioning.backends.tls_dates import CertificateDates, dates_in
 
 TIMEOUT_MS: Final = 5_000
 
@@ -40,21 +44,24 @@ class RedisFacts:
     is_tls: bool = True
     is_verified: bool = True
     """Its certificate and the name in it."""
+    certificate: CertificateDates | None = None
+    """None where it is not verified."""
 
 
 async def redis_facts(address: RedisAddress, *, timeout_ms: int = TIMEOUT_MS) -> tuple[RedisFacts, ...]:
     """Ask one Redis (behind Sentinel: the present primary), or every primary of a Cluster. Raises BackendError."""
-    tls = address.tls
-    is_verified = tls is not None and tls.is_verified and tls.is_name_checked
     with translated(str(address)):
         client = address.connect_async(timeout_ms)
         try:
             if address.kind != "cluster":
-                return (replace(await _ask(client, str(address), {}), is_tls=tls is not None, is_verified=is_verified),)
+                facts = await _ask(client, str(address), {})
+                return (await _with_tls(facts, address.tls, *await _place(client)),)
             await client.initialize()
-            primaries = [(str(node.name), {"target_nodes": node}) for node in client.get_primaries()]
-            found = [await _ask(client, name, target) for name, target in primaries]
-            return tuple(replace(facts, is_tls=tls is not None, is_verified=is_verified) for facts in found)
+            found = []
+            for node in client.get_primaries():
+                facts = await _ask(client, str(node.name), {"target_nodes": node})
+                found.append(await _with_tls(facts, address.tls, node.host, node.port))
+            return tuple(found)
         finally:
             await aclose(client)
 
@@ -82,6 +89,34 @@ async def _ask(client: Any, address: str, target: Mapping[str, Any]) -> RedisFac
         user=_text(user or ""),
         may_administer=bool(user) and bool(await _allowed(client, address, target, "ACL GETUSER", user)),
     )
+
+
+async def _place(client: Any) -> tuple[str, int]:
+    """Return host and port it is connected to: behind Sentinel, those of the present primary."""
+    connection = await client.connection_pool.get_connection()
+    try:
+        return connection.host, connection.port
+    finally:
+        await client.connection_pool.release(connection)
+
+
+async def _with_tls(facts: RedisFacts, tls: TlsFiles | None, host: str, port: int) -> RedisFacts:
+    if tls is None:
+        return replace(facts, is_tls=False, is_verified=False)
+    is_verified = tls.is_verified and tls.is_name_checked
+    return replace(facts, is_verified=is_verified, certificate=await _certificate(tls, host, port))
+
+
+async def _certificate(tls: TlsFiles, host: str, port: int) -> CertificateDates | None:
+    """Shake hands once more: the driver does not tell what it was shown."""
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(TIMEOUT_MS / 1000):
+            _, writer = await asyncio.open_connection(host, port, ssl=reloaded_client(tls).get(), server_hostname=host)
+        peer = writer.get_extra_info("peercert")
+        writer.close()
+        await writer.wait_closed()
+        return dates_in(peer)
+    return None
 
 
 async def _allowed(client: Any, address: str, target: Mapping[str, Any], *command: Any) -> Any:

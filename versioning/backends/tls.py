@@ -5,7 +5,6 @@ new files. Files that cannot be loaded (a rotation is half done) leave the forme
 log. Before anything connects, ``check`` names what is wrong with the files in one line.
 """
 
-import contextlib
 import functools
 import logging
 import os
@@ -23,9 +22,6 @@ _PATH_HINT: Final = "check the path and its owner"
 _PAIR_HINT: Final = "a PEM certificate, its chain behind it, and the key it was issued for, without a passphrase"
 
 TLS_HINT: Final = "check ssl_ca, ssl_cert and ssl_key here, and the certificate, its names and its dates there"
-
-_DATES: Final = frozenset({9, 10})
-"""What OpenSSL calls a certificate that is not yet valid, and one that has expired."""
 
 _REFUSALS: Final = ("CERTIFICATE", "UNKNOWN_CA", "WRONG_VERSION", "PROTOCOL", "NO_SHARED", "HANDSHAKE_FAILURE")
 """In what OpenSSL calls errors that trying again does not mend. All others are a link that was lost."""
@@ -114,34 +110,6 @@ def refusal_in(error: BaseException | None) -> str:
             return found.lower().replace("_", " ") if any(word in found for word in _REFUSALS) else ""
         error = error.__cause__ or error.__context__
     return ""
-
-
-def dates_problem(files: TlsFiles) -> str:
-    """Return why nobody accepts our certificate today, if its dates say so. Servers often hang up without a word."""
-    if files.cert is None:
-        return ""
-    try:
-        _shake_hands(files.cert, files.key)
-    except ssl.SSLCertVerificationError as error:
-        return f"{files.cert}: {error.verify_message}" if error.verify_code in _DATES else ""
-    except (ssl.SSLError, OSError):
-        return ""  # what else may be wrong with it is for `check`
-    return ""
-
-
-def _shake_hands(cert: str, key: str | None) -> None:
-    """With ourselves, in memory: the one way to have a certificate's dates judged by OpenSSL."""
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(cert, key, lambda: "")
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    client.load_verify_locations(cert)
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ours = client.wrap_bio(back, there)
-    for side in (ours, server.wrap_bio(there, back, server_side=True), ours):
-        with contextlib.suppress(ssl.SSLWantReadError):
-            side.do_handshake()
 
 
 @functools.lru_cache(maxsize=64)
