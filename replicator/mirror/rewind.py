@@ -9,8 +9,8 @@ the stream too soon, keys that no entry names are concerned too: then a gap, to 
 from replicator.mirror import gate
 from replicator.mirror.queue import REWOUND, UNAPPLIED, IsApplied, is_unapplied
 from replicator.mirror.settle import Again
-from replicator.mirror.state import names_of, speaks_of_data
 from replicator.mirror.target import PAGE_ENTRIES
+from replicator.mirror.words import names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, ReadBody

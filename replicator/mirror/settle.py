@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
 from replicator.mirror.queue import AGAIN, POISON, UNAPPLIED, IsApplied
-from replicator.mirror.state import MirrorState, Pending
+from replicator.mirror.state import MirrorState
+from replicator.mirror.words import Pending
 from versioning.entries import Body, Change, Gap, Generation, Origin
 
 

@@ -10,11 +10,12 @@ from typing import Final
 
 import structlog
 
+from replicator.mirror.fold import WindowFold
 from replicator.mirror.gate import GateBoard
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import is_unapplied
-from replicator.mirror.state import MirrorState, WindowFold
+from replicator.mirror.state import MirrorState
 from replicator.nonces import nonces
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend

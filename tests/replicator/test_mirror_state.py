@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicator.mirror.fold import WindowFold
 from replicator.mirror.queue import AGAIN, POISON, REWOUND, UNAPPLIED
-from replicator.mirror.state import MirrorState, Pending, WindowFold
+from replicator.mirror.state import MirrorState
+from replicator.mirror.words import Pending
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 from versioning.limits import WINDOW_MS

@@ -1,0 +1,66 @@
+"""Words: what an entry of the target stream says of names, and what mirrors keep of it."""
+
+from dataclasses import dataclass
+
+from replicator.mirror.queue import AGAIN, OF_REPLICAS, OWN, UNAPPLIED
+from versioning import stamp as stamps
+from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned
+
+Named = Change | Generation
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One pending entry; several keys share it."""
+
+    body: Named | Gap
+    origin: Origin | None
+    since_ms: int
+    """Unix time in ms: when the first entry with this GTID entered as pending."""
+    written_ms: int
+    """Unix time in ms: when the last one did."""
+    stamp: int
+    """Of that last one."""
+    is_placed: bool
+    """False: a gap of which no heartbeat has told yet what the replicas must have for it."""
+
+    @property
+    def origin_stamp(self) -> int:
+        """Of the origin's entry."""
+        return stamps.parse(self.origin.id) if self.origin is not None else stamps.ZERO
+
+
+def mark_of(entry: Entry, body: Named | Gap, written_ms: int) -> Pending:
+    is_placed = bool(body.gtid) or not isinstance(body, Gap)
+    return Pending(body, entry.origin, written_ms, written_ms, entry.stamp, is_placed)
+
+
+def speaks_of_data(body: Body) -> bool:
+    return isinstance(body, Change | Generation) and bool(body.gtid or body.pending or body.settled)
+
+
+def names_of(body: Named) -> tuple[str, ...]:
+    return body.keys if isinstance(body, Change) else body.namespaces
+
+
+def bars_replays(entry: Entry, dc: str) -> bool:
+    """Whether a replay of the origin, even one that goes on after this entry, says nothing of what is below it.
+
+    A gap said again may lie in the middle of a replay, and stands for loads from a replica that lagged until then; the
+    replay of one origin is silent on the gaps of another.
+    """
+    body = entry.body
+    if not isinstance(body, Gap):
+        return isinstance(body, Poisoned)
+    is_own = entry.origin is not None and entry.origin.dc == dc
+    return not is_own or body.reason.startswith(OF_REPLICAS) or body.reason.removesuffix(UNAPPLIED).endswith(AGAIN)
+
+
+def torn_by(body: Gap, stamp: int) -> int:
+    """Return what ``MirrorState.torn`` is after this gap, whose stamp is given."""
+    return stamp if body.reason.startswith(OWN) else stamps.ZERO
+
+
+def just_after(stamp: int) -> int:
+    """Return a Unix time in ms."""
+    return stamps.ms_of(stamp) + 1
