@@ -16,6 +16,7 @@ from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.queue import BrokenOriginError
 from replicator.mirror.resume import Resume
 from replicator.retry import Backoff
+from replicator.tasks import first_of
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend, UnavailableError
 from versioning.entries import Entry
@@ -142,16 +143,3 @@ class OriginReader:
         await asyncio.sleep(self._options.silence_ms / 1000)
         if self._stamp < stamp:
             raise UnavailableError("the origin's pushes do not come through")
-
-
-async def first_of(*works: Awaitable[None]) -> None:
-    """Run all until the first one fails, and raise what it raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

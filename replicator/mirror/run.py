@@ -18,11 +18,12 @@ import structlog
 from replicator.mirror.gate import Gate, GateBoard, Target
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue
-from replicator.mirror.reader import OriginReader, first_of
+from replicator.mirror.reader import OriginReader
 from replicator.mirror.resume import Resume, find_resume
 from replicator.mirror.target import MirrorTarget
 from replicator.mirror.writer import MirrorWriter, RacedError, TargetLostError
 from replicator.retry import Backoff
+from replicator.tasks import first_of
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
 from versioning.client.clock import system_clock
 from versioning.client.pulse import Pulse

@@ -44,6 +44,7 @@ from replicator.source.stats import SourceStats
 from replicator.source.stop import StopFlag
 from replicator.source.templates import LOOK_AGAIN_S, InForce, Templates
 from replicator.tables import WatchedTables
+from replicator.tasks import first_of
 from versioning.backends.base import AuthenticationError, BackendError, DigestRefusedError, StreamBackend
 from versioning.checkpoint import Checkpoint
 from versioning.client.pulse import Pulse
@@ -164,18 +165,10 @@ class _Source:
 
     async def _follow_until_asked(self) -> None:
         """Follow; returns when there are new templates to go on with."""
-        if not self._templates.can_change:
+        if self._templates.can_change:
+            await first_of(self._follow(), self._templates.asked_for())
+        else:
             await self._follow()
-            return
-        works = [asyncio.create_task(self._follow()), asyncio.create_task(self._templates.asked_for())]
-        try:
-            done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
-            for work in done:
-                work.result()
-        finally:
-            for work in works:
-                work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
 
     async def _follow(self) -> None:
         """One binlog connection, from the stream's checkpoint on. Never returns by itself."""
