@@ -170,6 +170,9 @@ class Mirror:
                 )
             except BackendError as error:
                 await self._pause("origin_lost", error)
+                if not self._writer.is_ready:
+                    # Another mirror may have begun meanwhile: then this one too can say what replicas lack.
+                    await self._agree()
                 continue
             self._begin(resume, is_outdated=stored != self._target.stored)
             return resume

@@ -75,6 +75,13 @@ class Link:
         return await self._stream.append(batch)
 
 
+class Unreachable:
+    """A stream behind a link that is down."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise UnavailableError("no route to host")
+
+
 @dataclass
 class RunningMirror:
     stats: MirrorStats
@@ -102,11 +109,19 @@ class MirrorWorld:
     mirrors: list[RunningMirror] = field(default_factory=list)
     written: int = 0
 
-    def start(self, *gates: ScriptedGate, options: MirrorOptions = FAST, pulse: Pulse | None = None) -> RunningMirror:
+    def start(
+        self,
+        *gates: ScriptedGate,
+        options: MirrorOptions = FAST,
+        pulse: Pulse | None = None,
+        origin: Unreachable | None = None,
+    ) -> RunningMirror:
         stop, stats, pulse = asyncio.Event(), MirrorStats(), pulse or Pulse()
         link = Link(self.target)
         target = cast("StreamBackend", link)
-        work = run_mirror(options, self.origin, target, gates, stop=stop, stats=stats, pulse=pulse)
+        work = run_mirror(
+            options, cast("StreamBackend", origin or self.origin), target, gates, stop=stop, stats=stats, pulse=pulse
+        )
         mirror = RunningMirror(stats, asyncio.ensure_future(work), stop, link, pulse)
         self.mirrors.append(mirror)
         return mirror

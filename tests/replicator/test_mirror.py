@@ -8,7 +8,16 @@ import pytest
 
 from replicator.mirror import run as mirror_run
 from replicator.mirror.queue import AGAIN, POISON, UNAPPLIED, is_unapplied
-from tests.replicator.mirror_world import DEADLINE_S, FAST, PATIENT, MirrorView, MirrorWorld, ScriptedGate, now_ms
+from tests.replicator.mirror_world import (
+    DEADLINE_S,
+    FAST,
+    PATIENT,
+    MirrorView,
+    MirrorWorld,
+    ScriptedGate,
+    Unreachable,
+    now_ms,
+)
 from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
@@ -477,6 +486,19 @@ async def test_a_replica_that_went_back_makes_its_keys_pending(world: MirrorWorl
     assert mirror.stats.gates["replica"].rewinds == 1
     gate.apply("0-1-5")
     await world.until(lambda v: sum(body.settled for body in v.changes) == 2)
+
+
+async def test_a_mirror_that_has_never_reached_the_origin_says_what_a_replica_lacks(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    cut_off = world.start(gate, origin=Unreachable())
+    await world.until(lambda v: cut_off.stats.reconnects_by_reason.get("origin_lost", 0) > 0)
+    other = world.start(gate)
+    await world.change(1)
+    await world.until(lambda v: v.keys == ["t:1"])
+    await other.kill()
+    gate.apply("0-1-0")
+    view = await world.until(lambda v: v.changes[-1].pending)
+    assert view.changes[-1].keys == ("t:1",)
 
 
 async def test_a_replica_that_lost_what_the_stream_no_longer_names_is_a_gap_until_it_has_it_again(
