@@ -47,10 +47,7 @@ def _fail_over(world: World, server: StreamServer, op: Op) -> None:
         server.skew_ms = world.skew_ms()  # Another machine.
         server.is_down = True
         world.note("failed over", server.name)
-        world.later(0.02 + op.pick**2, end)
-
-    def end() -> None:
-        server.is_down = False
+        world.later(0.02 + op.pick**2, server.come_up)
 
     server.fail_over(0.9 * op.size, promoted)
 

@@ -25,6 +25,8 @@ class Server:
         self.loop = loop
         self.rng = rng
         self.is_down = False
+        self.up_s = 0.0
+        """Since when it is up."""
         self.loses_answers = False
         self.waiting: list[asyncio.Future[Any]] = []
 
@@ -35,7 +37,8 @@ class Server:
         return future
 
     def come_up(self) -> None:
-        self.is_down = False
+        if self.is_down:
+            self.is_down, self.up_s = False, self.loop.time()
 
     def hang_up(self) -> None:
         """End all that waits, as a restart would."""

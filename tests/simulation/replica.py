@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from replicator.mirror.gate import GateError
 from tests.simulation.history import commit_number
+from tests.simulation.limits import BACKOFF_MAX_S
 from tests.simulation.network import NOBODY, Line, Server
 from versioning.backends.base import UnavailableError
 
@@ -16,8 +17,11 @@ LAG_S = (0.02, 0.25)
 
 SEEN_S = 1.5
 """An older copy takes that long to catch up at least, once it is reachable and a mirror is there. Of one that is faster
-than two questions of the gate, or catches up while it is down or every mirror is, nobody learns: a limit that README
-names."""
+than two questions of the gate, or catches up while it is down or every mirror is, or of which no mirror that saw it
+lives until it can write, nobody learns: a limit that README names."""
+
+SAID_S = SEEN_S + BACKOFF_MAX_S
+"""Stream B has been up for that long by then: a mirror has tried again, and written what it saw."""
 
 
 class Replica(Server):
@@ -45,7 +49,7 @@ class Replica(Server):
     def start(self) -> None:
         if self.loop.time() < self._restored_until_s:
             return
-        if self._restored_until_s and (self.is_down or not self._world.is_watched(SEEN_S)):
+        if self._restored_until_s and (self.is_down or not self._world.is_watched(SEEN_S, writable_for_s=SAID_S)):
             self._restore(SEEN_S)
             return
         self.is_stopped, self._restored_until_s = False, 0.0

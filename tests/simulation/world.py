@@ -70,9 +70,11 @@ class World:
     def step_clock(self, name: str) -> None:
         self._skews[name] = self.processes[name].skew_ms = self.skew_ms()
 
-    def is_watched(self, for_s: float = 0.0) -> bool:
-        """Whether some mirror is there, and has been that long."""
+    def is_watched(self, for_s: float = 0.0, *, writable_for_s: float = 0.0) -> bool:
+        """Whether some mirror is there, and has been that long, and stream B too, for it to write what it sees."""
         now_s = self.loop.time()
+        if self.stream_b.is_down or now_s - self.stream_b.up_s < writable_for_s:
+            return False
         mirrors = (process for name, process in self.processes.items() if name.startswith("mirror"))
         return any(not mirror.is_halted and now_s - mirror.resumed_s >= for_s for mirror in mirrors)
 

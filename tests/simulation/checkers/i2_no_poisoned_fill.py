@@ -60,10 +60,7 @@ class NoPoisonedFill(Checker):
         if not any(replica.has_gone_back for replica in world.replicas):
             return False
         return (
-            world.stream_b.is_down
-            or world.stream_b.loses_answers
-            or any(replica.is_down for replica in world.replicas)
-            or not world.is_watched()
+            world.stream_b.loses_answers or any(replica.is_down for replica in world.replicas) or not world.is_watched()
         )
 
     def _check(self, kept: Kept) -> None:
