@@ -126,6 +126,7 @@ class MirrorQueue:
         """No gap of the origin came after the last of ours: what the origin says to have replayed is not all here."""
         self.beats = Beats()
         self.keys_count = 0
+        self.gaps_count = 0
         self._waiting = 0
         self._poisoned = 0
         self._dc = dc
@@ -198,6 +199,7 @@ class MirrorQueue:
     def _put(self, item: Held) -> None:
         self._items.append(item)
         self.keys_count += item.keys_count
+        self.gaps_count += isinstance(item.body, Gap)
         self._waiting += not isinstance(item.body, Heartbeat)
         if item.gtid is None:
             self._unplaced.append(item)
@@ -267,6 +269,7 @@ class MirrorQueue:
         item = self._items.popleft()
         self._floor = item.position
         self.keys_count -= item.keys_count
+        self.gaps_count -= isinstance(item.body, Gap)
         self._waiting -= not isinstance(item.body, Heartbeat)
         if item.gtid is None:
             self._unplaced.remove(item)

@@ -163,11 +163,14 @@ class MirrorWriter:
         It goes past entries at the gate only where every replica they wait for has said that it lacks them, and never
         had them: then they wait for the data's own lag, which ``applied_ms`` tells. A gate that has not answered proves
         nothing, and of a replica that went back newer values have been served; a follower that was told "read up to
-        now" would vouch for values which those entries supersede.
+        now" would vouch for values which those entries supersede. Nor does it go past a gap: that
+        stands for commits which every replica may have had long ago.
         """
         held = released.held
         if released.is_cut:
             return NO_BEAT
+        if self.queue.gaps_count > sum(isinstance(body, Gap) for body, _ in released.bodies):
+            return released.beat or NO_BEAT
         if held is None or (held.gtid and self._board.says_unapplied(held.gtid, held.came_ms)):
             return self.queue.beats.newest
         return released.beat or NO_BEAT

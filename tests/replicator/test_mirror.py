@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
 from replicator.mirror import run as mirror_run
+from replicator.mirror.gate import WAIT_MS
 from replicator.mirror.queue import AGAIN, POISON, UNAPPLIED, is_unapplied
 from tests.replicator.mirror_world import (
     DEADLINE_S,
@@ -260,6 +262,21 @@ async def test_heartbeats_pass_what_is_held_and_tell_what_is_applied(world: Mirr
     await world.until(lambda v: v.keys == ["t:2"])
     await world.beat("0-1-2", read_ms=3_000)
     await world.until(lambda v: v.heartbeats[-1] == Heartbeat(3_000, 3_000, "0-1-2"))
+
+
+async def test_no_heartbeat_passes_a_gap(world: MirrorWorld) -> None:
+    """What the gap stands for every replica may have: then a value without it would be vouched for."""
+    gate = ScriptedGate(applied="0-1-1")
+    world.start(gate, options=replace(FAST, gate_limit_ms=2 * WAIT_MS))  # The replica says before that what it lacks.
+    await world.beat("0-1-1", read_ms=1_000)
+    await world.until(lambda v: bool(v.gaps) and bool(v.heartbeats))
+    await world.change(2)
+    await world.write(Gap("the binlog no longer has the position", "0-1-9"))
+    await world.beat("0-1-9", read_ms=2_000)
+    view = await world.until(lambda v: v.heartbeats[-1].read_ms == 2_000)
+    bodies = [entry.body for entry in view.entries]
+    beat = next(n for n, body in enumerate(bodies) if isinstance(body, Heartbeat) and body.read_ms == 2_000)
+    assert "0-1-9" in [body.gtid for body in bodies[:beat] if isinstance(body, Gap)]
 
 
 async def test_heartbeats_move_the_checkpoint_when_nothing_is_held(world: MirrorWorld) -> None:
