@@ -23,8 +23,13 @@ def own_certificates(sections: BaseModel, more: Iterable[TlsFiles | None]) -> tu
     """Return each once, by path. ``more``: files that URLs name."""
     named = {files.cert: files.key for files in more if files is not None and files.cert is not None}
     named |= _named_in(sections)
-    found = (TlsFiles(cert=cert, key=key) for cert, key in sorted(named.items()))
-    return tuple(OwnCertificate(str(files.cert), own_dates(files), dates_problem(files)) for files in found)
+    return tuple(_look_at(cert, key) for cert, key in sorted(named.items()))
+
+
+def _look_at(cert: str, key: str | None) -> OwnCertificate:
+    files = TlsFiles(cert=cert, key=key)
+    dates = own_dates(files)
+    return OwnCertificate(cert, dates, "" if dates else dates_problem(files))
 
 
 def _named_in(value: object) -> dict[str, str | None]:

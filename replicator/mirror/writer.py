@@ -169,9 +169,9 @@ class MirrorWriter:
         held = released.held
         if released.is_cut:
             return NO_BEAT
-        if self.queue.gaps_count > sum(isinstance(body, Gap) for body, _ in released.bodies):
-            return released.beat or NO_BEAT
-        if held is None or (held.gtid and self._board.says_unapplied(held.gtid, held.came_ms)):
+        is_gap_held = self.queue.gaps_count > sum(isinstance(body, Gap) for body, _ in released.bodies)
+        is_passed = held is None or (held.gtid and self._board.says_unapplied(held.gtid, held.came_ms))
+        if is_passed and not is_gap_held:
             return self.queue.beats.newest
         return released.beat or NO_BEAT
 

@@ -69,11 +69,7 @@ def _clock_back(world: World, server: StreamServer, op: Op) -> None:
 
 def _values_outage(world: World, op: Op) -> None:
     world.values.is_down = True
-
-    def end() -> None:
-        world.values.is_down = False
-
-    world.later(_long_s(op.size), end)
+    world.later(_long_s(op.size), world.values.come_up)
 
 
 def _values_failover(world: World, op: Op) -> None:
