@@ -154,6 +154,8 @@ class Index:
         self.generations.clear()
         self._pending.clear()
         self._pending_namespaces.clear()
+        # Else what is below a replay would be vouched for while the changes that were replayed are still to come.
+        self.liveness.forget()
         self._sweep = []
 
     def _prune(self, now: Now) -> None:

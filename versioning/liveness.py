@@ -31,6 +31,11 @@ class Liveness:
         left_ms = self.max_lag_ms + 1 - max(now.ms - read_ms, 0)
         self.vouches_until_s = (now.monotonic_ms + left_ms) / 1000
 
+    def forget(self) -> None:
+        """Know of no heartbeat: what another history had been read up to says nothing of this one."""
+        self.vouches_until_s = 0.0
+        self.read_ms = self.applied_ms = self._came_monotonic_ms = 0
+
     def lag_ms(self, now: Now) -> int | None:
         """Return None where no heartbeat was ever seen: the lag is then unknown, which is worse than any number."""
         if not self.read_ms:

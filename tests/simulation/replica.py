@@ -73,6 +73,7 @@ class Replica(Server):
 
     def _apply(self, number: int) -> None:
         if number > self.applied:
+            self._world.applies(self, number)
             self._set(number)
 
     def _set(self, number: int) -> None:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.fills import PossibleFills
 from tests.simulation.history import History, LoadBegun, ReadDone
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import NOBODY, Cable
@@ -50,6 +51,7 @@ class World:
         self.values = ValueServer(self)
         self.replicas = (Replica(self, "replica-1"), Replica(self, "replica-2"))
         self.primary = Primary(self, self.skew_ms())
+        self.fills = PossibleFills(self)
         self.load_extra_s = 0.0
         self.processes: dict[str, Process] = {}
         self.readers: dict[str, Any] = {}
@@ -91,6 +93,9 @@ class World:
         for replica in self.replicas:
             replica.replicate(commit.number)
 
+    def applies(self, replica: Replica, number: int) -> None:
+        self.fills.before(replica, number)
+
     def applied(self) -> None:
         self.history.note_floor(self.loop.time(), min(replica.applied for replica in self.replicas))
 
@@ -131,6 +136,7 @@ class World:
 
     def scan(self) -> None:
         """Look at everything at rest, once a second."""
+        self.fills.scan()
         for checker in self.checkers:
             checker.scan()
         self.later(SCAN_S, self.scan)

@@ -171,6 +171,20 @@ def test_a_replay_above_the_lost_history_makes_it_checkable_and_one_below_does_n
         assert follow.index.verdict("t:5", stamp_at(99), NOW) is expected
 
 
+def test_while_a_lost_history_is_replayed_its_last_heartbeat_vouches_for_nothing() -> None:
+    follow = following(STREAM)
+    follow.lose()
+    replay = history(
+        (101, Gap("flushed")), (102, Replayed(START_MS - 10**6)), (103, Change(("t:1",))), (104, beat_at(100)), name="m"
+    )
+    follow.begin(replay[1::-1], NOW)
+    assert follow.index.horizon < stamp_at(50)
+    # Its change is among those that are still to come.
+    assert follow.index.verdict("t:1", stamp_at(50), NOW) is Verdict.UNKNOWN
+    follow.take(replay[2:], NOW)
+    assert follow.index.verdict("t:2", stamp_at(50), NOW) is Verdict.FRESH
+
+
 def test_backwards_the_newest_word_on_pending_wins() -> None:
     pending = Change(("t:1",), gtid="0-1-5", pending=True)
     settled = Change(("t:1",), gtid="0-1-5", settled=True)

@@ -1,14 +1,18 @@
 """I1: every value served reflects every commit that all replicas had applied one promise before the read began.
 
-A replica's lag is the data's own, so what counts is the lowest commit that any replica was at since then.
+A replica's lag is the data's own, so what counts is the lowest commit that any replica was at since then. Besides what
+was read, it is asked once a second what would be served of all that might have been loaded.
 """
 
 from replicator.mirror.gate import LATELY_MS
 from tests.simulation import limits
 from tests.simulation.checkers.base import Checker
+from tests.simulation.fills import Fill, judges
 from tests.simulation.history import ReadDone
 from tests.simulation.process import BASE_MS
+from versioning.limits import DEGRADED_JITTER_MIN
 from versioning.read import Tier
+from versioning.spread import scaled
 from versioning.verdict import Verdict
 
 CALM_BOUND_S = 1.5
@@ -19,12 +23,31 @@ SPREAD_S = (limits.GENERATION_SPREAD_MS + limits.CLOCK_ERROR_MS) / 1000
 FRESH_BOUND_S = (limits.CACHE.max_lag_ms + LATELY_MS + limits.GENERATION_SPREAD_MS + 2 * limits.CLOCK_ERROR_MS) / 1000
 """What is said to be FRESH: the lag tolerated, the age of the gate's last answer, a spread, clocks."""
 
+WOULD_BE = "if loaded"
+"""The tier of what might have been loaded."""
+
 START_S = 4.0
 """Until then everything starts for the first time."""
 
 
 class Bounded(Checker):
     name = "I1"
+
+    def scan(self) -> None:
+        """Ask everybody for what might have been loaded; most of it is right, and not asked for."""
+        world = self.world
+        floor = world.history.floor_since(world.loop.time() - CALM_BOUND_S)
+        outdated = [held for held in world.fills.held() if held[0].value < world.primary.value_at(held[0].key, floor)]
+        if outdated:
+            for name, index, now in judges(world):
+                for fill, age_ms in outdated:
+                    self._ask(name, index.verdict(fill.key, fill.fill_stamp, now), fill, age_ms)
+
+    def _ask(self, name: str, verdict: Verdict, fill: Fill, age_ms: int) -> None:
+        young_ms = scaled(fill.key, limits.CACHE.degraded_ttl_ms, DEGRADED_JITTER_MIN)
+        if verdict is Verdict.FRESH or (verdict is Verdict.UNKNOWN and age_ms <= young_ms):
+            now_s = self.world.loop.time()
+            self.on_read(ReadDone(name, fill.key, now_s, now_s, fill.value, WOULD_BE, verdict.value, fill.fill_stamp))
 
     def on_read(self, done: ReadDone) -> None:
         world = self.world

@@ -1,10 +1,10 @@
 """I2: no value older than a stamp is kept beyond its provisional life with a fill stamp at or above that stamp.
 
-Looked for in Redis and in every process. A value that a later entry supersedes is not kept: nobody is served it. That
-is also how a replica that went back is mended, so a value gets the time that takes: until the gap is closed, where the
-stream no longer has the entries that would have to be said again. What a stream that was lost had said of a commit
-does not count while the mirrors have yet to copy that commit: it gets a stamp above, and that supersedes the value
-whatever else it lacks.
+Looked for in Redis, in every process, and among all that might have been loaded. A value that a later entry
+supersedes is not kept: nobody is served it. That is also how a replica that went back is mended, so a value gets the
+time that takes: until the gap is closed, where the stream no longer has the entries that would have to be said again.
+What a stream that was lost had said of a commit does not count while the mirrors have yet to copy that commit: it
+gets a stamp above, and that supersedes the value whatever else it lacks.
 """
 
 from collections.abc import Iterator
@@ -103,6 +103,8 @@ class NoPoisonedFill(Checker):
         for name, reader in world.readers.items():
             if not reader.process.is_halted:
                 yield from _local(name, reader)
+        for fill, age_ms in world.fills.held():
+            yield Kept("a possible fill", *fill, age_ms)
 
 
 def _local(name: str, reader: Any) -> Iterator[Kept]:

@@ -1,0 +1,80 @@
+"""What readers might have loaded: the fills that no reader happened to make, each at the worst moment for it.
+
+A fill from a replica is worst just before that replica applies a commit: the value lacks it, and the fill stamp is the
+highest that such a value can have. So at each such moment, and once a second from every replica that is behind, every
+reader has loaded every key concerned, and so has one that starts this very moment. Nothing in the world knows of these
+values; checkers ask what would be served.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.simulation import limits
+from tests.simulation.process import BASE_MS
+from tests.simulation.replica import Replica
+from versioning.follow import Follow
+from versioning.index import Index
+from versioning.liveness import Now
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Fill(NamedTuple):
+    """One that is not provisional: those are over before they could do harm."""
+
+    key: str
+    value: int
+    fill_stamp: int
+
+
+class PossibleFills:
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._filled_s: dict[Fill, float] = {}
+        """When each was made last, in the order of the first time."""
+
+    def before(self, replica: Replica, number: int) -> None:
+        """Take what may be loaded from a replica that is about to apply all up to a commit."""
+        if replica.is_down or number <= replica.applied:
+            return
+        commits = self._world.primary.commits[replica.applied : number]
+        keys = dict.fromkeys(key for commit in commits for key in commit.keys)
+        now_s = self._world.loop.time()
+        for _, index, _ in judges(self._world):
+            for key in keys:
+                if not index.is_pending(key):
+                    self._filled_s[Fill(key, replica.row(key), index.watermark)] = now_s
+
+    def scan(self) -> None:
+        """Drop what no cache holds any more, and load again what is behind."""
+        oldest_s = self._world.loop.time() - limits.CACHE.redis_ttl_ms / 1000
+        self._filled_s = {fill: at_s for fill, at_s in self._filled_s.items() if at_s >= oldest_s}
+        for replica in self._world.replicas:
+            self.before(replica, self._world.primary.last)
+
+    def held(self) -> Iterator[tuple[Fill, int]]:
+        """Yield each and its age in ms."""
+        now_s = self._world.loop.time()
+        for fill, at_s in self._filled_s.items():
+            yield fill, int((now_s - at_s) * 1000)
+
+
+def judges(world: "World") -> Iterator[tuple[str, Index, Now]]:
+    """Yield whoever may judge a value now, with its index and its clocks: the readers, and one that just starts."""
+    for name, reader in world.readers.items():
+        if not reader.process.is_halted:
+            yield name, reader.cache._core.index, reader.process.now()
+    if not world.stream_b.is_down:
+        at_ms = int(world.loop.time() * 1000)
+        now = Now(BASE_MS + at_ms, at_ms)
+        yield "a newcomer", newcomer(world, now), now
+
+
+def newcomer(world: "World", now: Now) -> Index:
+    """Return the index of a process that has read at once all that stream B has."""
+    index = Index(window_ms=limits.CACHE.window_ms, max_lag_ms=limits.CACHE.max_lag_ms)
+    follow = Follow(index)
+    follow.begin(world.stream_b.store.entries[::-1], now)
+    follow.take_older((), now)
+    return index
