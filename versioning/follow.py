@@ -57,12 +57,12 @@ class Follow:
         self._gap, self._is_spoiled, self._replay_horizon = stamps.ZERO, False, stamps.STAMP_MAX
         self._begins = stamps.ZERO
         self._nonce = page[0].nonce if page else ""
-        self.index.reach(page[0].stamp if page else stamps.ZERO)
         self._expected_older = self._nonce
         self.wants_older = bool(page)
         if page:
             self._floor = page[0].stamp - (self.index.window_ms << stamps.SEQUENCE_BITS)
             self.index.begin_covering()
+            self.index.reach(page[0].stamp)
             self.take_older(page, now)
 
     def take_older(self, page: Sequence[Entry], now: Now) -> None:

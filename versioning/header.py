@@ -28,7 +28,7 @@ _LAYOUT: Final = struct.Struct(">4sQQ")
 
 class ValueHeader(NamedTuple):
     fill_stamp: int
-    """The follower's watermark, read BEFORE the load began."""
+    """The follower's watermark (``Index.fill_stamp``), read BEFORE the load began."""
     fill_ms: int
     """Unix time in ms, read BEFORE the load began."""
     is_provisional: bool = False

@@ -96,6 +96,16 @@ class Index:
         namespaces = self._pending_namespaces.names
         return key in self._pending.names or (bool(namespaces) and key.partition(":")[0] in namespaces)
 
+    def fill_stamp(self, key: str) -> int:
+        """Return the stamp for a value of this key whose load begins now. Ask for it before ``is_pending``.
+
+        The watermark; ``stamp.ZERO``, a value that is never vouched for, where the key may be pending by an entry that
+        is yet to be read: while the window is covered, and nothing read so far has decided it.
+        """
+        watermark = self.watermark
+        is_decided = key in self.stamps and key not in self._pending.silent
+        return watermark if is_decided or not self._pending.is_covering else stamps.ZERO
+
     def reach(self, stamp: int) -> None:
         """Move the watermark."""
         self.watermark = stamp

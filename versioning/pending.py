@@ -14,13 +14,13 @@ class Pending:
     def __init__(self) -> None:
         self.silent: set[str] = set()
         self.names: set[str] = set()
-        self._is_covering = False
+        self.is_covering = False
 
     def begin_covering(self) -> None:
-        self._is_covering = True
+        self.is_covering = True
 
     def end_covering(self) -> None:
-        self._is_covering = False
+        self.is_covering = False
         self.silent.clear()
 
     def newer(self, names: Iterable[str], body: Change | Generation, known: Container[str]) -> None:
@@ -30,7 +30,7 @@ class Pending:
         elif body.gtid or body.settled:
             self.names.difference_update(names)
         else:
-            if self._is_covering:
+            if self.is_covering:
                 self.silent.update(name for name in names if name not in known)
             return
         self.silent.difference_update(names)

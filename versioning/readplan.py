@@ -180,15 +180,17 @@ class _Refill:
 
     def _load(self, keys: tuple[str, ...], leased: tuple[str, ...] = ()) -> Generator[Effect, Any, None]:
         reading = self._reading
-        # The watermark first: a key that becomes pending between the two lines is then provisional without need. The
+        # The stamps first: a key that becomes pending between the two lines is then provisional without need. The
         # other way round it would be taken for settled at a stamp that already covers the pending entry (I2).
-        fill_stamp = reading.index.watermark
+        fill_stamps = {key: reading.index.fill_stamp(key) for key in keys}
         provisional = {key for key in keys if reading.index.is_pending(key)}
         fill_ms = reading.clock().ms
         loaded = yield Load(keys)
         try:
             values = self._values_of(loaded)
-            heads = {key: ValueHeader(fill_stamp, fill_ms, key in provisional, values.get(key) is None) for key in keys}
+            heads = {
+                key: ValueHeader(fill_stamps[key], fill_ms, key in provisional, values.get(key) is None) for key in keys
+            }
             datas = {key: self._packed(key, heads[key], values.get(key)) for key in keys}
         except BaseException:
             reading.counters.load_errors += 1

@@ -4,9 +4,18 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from replicator.mirror.options import PROMISED_MAX
-from replicator.mirror.queue import OF_REPLICAS, POISON, REWOUND, as_pending, is_unapplied
+from replicator.mirror.queue import OF_REPLICAS, POISON, as_pending, is_unapplied
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Named, Pending, just_after, mark_of, names_of, speaks_of_data, torn_by
+from replicator.mirror.words import (
+    Named,
+    Pending,
+    just_after,
+    mark_of,
+    names_of,
+    speaks_of_data,
+    stands_for_all,
+    torn_by,
+)
 from versioning import stamp as stamps
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Replayed
 from versioning.limits import CLOCK_ERROR_MS, WINDOW_MS
@@ -174,7 +183,7 @@ class WindowFold:
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         self._gap_stamp = max(self._gap_stamp, entry.stamp)
-        self._is_gap_seen |= not body.reason.startswith(REWOUND)
+        self._is_gap_seen |= stands_for_all(body)
         if body.reason.startswith(OF_REPLICAS):
             state = self.state
             state.of_replicas = state.of_replicas or mark_of(entry, body, written_ms)

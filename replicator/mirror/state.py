@@ -11,8 +11,17 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from replicator.mirror.lags import Lags
-from replicator.mirror.queue import OF_REPLICAS, POISON, REWOUND, Place, is_unapplied
-from replicator.mirror.words import Named, Pending, bars_replays, just_after, mark_of, speaks_of_data, torn_by
+from replicator.mirror.queue import OF_REPLICAS, POISON, Place, is_unapplied
+from replicator.mirror.words import (
+    Named,
+    Pending,
+    bars_replays,
+    just_after,
+    mark_of,
+    speaks_of_data,
+    stands_for_all,
+    torn_by,
+)
 from versioning import stamp as stamps
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Replayed
 from versioning.limits import WINDOW_MS
@@ -126,7 +135,7 @@ class MirrorState:
         self.gap = replace(gap, body=replace(gap.body, gtid=place.gtid), written_ms=0, is_placed=True)
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
-        self.is_short &= body.reason.startswith(REWOUND)
+        self.is_short &= not stands_for_all(body)
         if body.reason.startswith(OF_REPLICAS):
             self.of_replicas = mark_of(entry, body, written_ms)
         else:

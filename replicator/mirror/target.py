@@ -20,7 +20,7 @@ from replicator.nonces import nonces
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Body, Entry, Heartbeat, NewEntry, Origin, Poisoned
+from versioning.entries import Body, Change, Entry, Gap, Generation, NewEntry, Origin
 from versioning.errors import CheckpointFormatError
 
 PAGE_ENTRIES: Final = 1_000
@@ -101,7 +101,9 @@ class MirrorTarget:
     def _hear(self, entry: Entry) -> None:
         """Tell the gates what another mirror was told of the replicas."""
         body = entry.body
-        if isinstance(body, Poisoned | Heartbeat) or entry.origin is None or entry.origin.dc != self.state.dc:
+        is_own = entry.origin is not None and entry.origin.dc == self.state.dc
+        # A replay does not wait for the replicas longer than an entry may, and is not marked when it has.
+        if not is_own or not isinstance(body, Change | Generation | Gap):
             return
         if is_unapplied(body):
             self._board.doubt(body.gtid)

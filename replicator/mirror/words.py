@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from replicator.mirror.queue import AGAIN, OF_REPLICAS, OWN, UNAPPLIED
+from replicator.mirror.queue import AGAIN, OF_REPLICAS, OWN, REWOUND, UNAPPLIED
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned
 
@@ -53,7 +53,16 @@ def bars_replays(entry: Entry, dc: str) -> bool:
     if not isinstance(body, Gap):
         return isinstance(body, Poisoned)
     is_own = entry.origin is not None and entry.origin.dc == dc
-    return not is_own or body.reason.startswith(OF_REPLICAS) or body.reason.removesuffix(UNAPPLIED).endswith(AGAIN)
+    return not is_own or body.reason.startswith(OF_REPLICAS) or _is_said_again(body)
+
+
+def stands_for_all(body: Gap) -> bool:
+    """Whether it stands for all that was pending before it: said again, for what was before the first one only."""
+    return not (body.reason.startswith(REWOUND) or _is_said_again(body))
+
+
+def _is_said_again(body: Gap) -> bool:
+    return body.reason.removesuffix(UNAPPLIED).endswith(AGAIN)
 
 
 def torn_by(body: Gap, stamp: int) -> int:

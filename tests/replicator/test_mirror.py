@@ -640,6 +640,25 @@ async def test_a_replica_that_lacks_what_another_mirror_was_told_has_gone_back(w
     assert late.stats.gates["replica"].rewinds == 1
 
 
+async def test_a_replay_that_another_mirror_copied_says_nothing_of_the_replicas(world: MirrorWorld) -> None:
+    gate, before = ScriptedGate(applied="0-1-1"), ScriptedGate(applied="0-1-1")
+    late = world.start(gate, options=PATIENT)
+    other = world.start(before)
+    await world.write(Gap("first", "0-1-0"))
+    await world.change(1)
+    await world.beat("0-1-1")
+    await world.until(lambda v: v.keys == ["t:1"] and bool(v.heartbeats))
+    await world.change(2)
+    await world.write(Replayed(1_000, gtid="0-1-2"))
+    await world.until(lambda v: bool(v.replays))
+    await other.kill()
+    await world.beat("0-1-2")
+    await world.until(lambda v: late.stats.entries_covered > 0 and late.stats.held == 0)
+    waits = late.stats.gates["replica"].waits
+    await world.until(lambda v: late.stats.gates["replica"].waits > waits + 1)
+    assert late.stats.gates["replica"].rewinds == 0
+
+
 async def test_a_stream_trimmed_while_no_mirror_was_there_is_a_gap_until_the_replicas_have_what_is_gone(
     world: MirrorWorld,
 ) -> None:

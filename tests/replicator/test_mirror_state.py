@@ -169,6 +169,8 @@ def test_a_stream_is_short_until_all_replicas_have_what_was_written_when_it_was_
 def test_a_stream_is_not_short_where_a_gap_stands_for_what_was_deleted() -> None:
     assert not short(Heartbeat(1_000, 0), Gap("gone" + UNAPPLIED, "0-1-5"))
     assert short(Heartbeat(1_000, 0), Gap(REWOUND + UNAPPLIED, "0-1-5"))
+    # Said again, it stands for what was deleted before the first one.
+    assert short(Heartbeat(1_000, 0), Gap("gone" + AGAIN + UNAPPLIED, "0-1-5"))
 
 
 def test_a_mirror_that_was_there_knows_what_was_deleted() -> None:

@@ -159,7 +159,7 @@ class Reader:
         world = self.world
         name, now_s = self.process.name, world.loop.time()
         core = self.cache._core
-        watermark = core.index.watermark
+        watermark = core.index.fill_stamp(key)
         has_forgotten = not watermark or watermark < asked_watermark
         is_cold = core.reading.is_cold(key, self.process.now())
         begun = LoadBegun(name, self.incarnation, key, now_s, watermark, has_forgotten, is_cold)

@@ -44,7 +44,7 @@ class PossibleFills:
         for _, index, _ in judges(self._world):
             for key in keys:
                 if not index.is_pending(key):
-                    self._filled_s[Fill(key, replica.row(key), index.watermark)] = now_s
+                    self._filled_s[Fill(key, replica.row(key), index.fill_stamp(key))] = now_s
 
     def scan(self) -> None:
         """Drop what no cache holds any more, and load again what is behind."""

@@ -41,9 +41,6 @@ MIRROR: Final = MirrorOptions(
     check_ms=3_000,
 )
 
-PAGE_ENTRIES: Final = 40
-"""Small, so that reading a window takes several pages."""
-
 BACKOFF_MAX_S: Final = 2.0
 SETTLE_MS: Final = 20_000
 """After the last fault and the last write: everyone has the truth again, and every change its stamp (I3, I5)."""

@@ -37,7 +37,7 @@ def _nothing(*_: Any, **__: Any) -> None:
     pass
 
 
-def _patches(rng: random.Random) -> Iterator[Any]:
+def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
     def token_hex(size: int = 8) -> str:
         return f"{rng.getrandbits(size * 8):0{size * 2}x}"
 
@@ -57,11 +57,12 @@ def _patches(rng: random.Random) -> Iterator[Any]:
     yield mock.patch.object(follower, "BACKOFF_S", (0.05, limits.BACKOFF_MAX_S))
     yield mock.patch.object(retry, "LONGEST_S", limits.BACKOFF_MAX_S)
     for module in (follower, target, resume, reader, rewind):
-        yield mock.patch.object(module, "PAGE_ENTRIES", limits.PAGE_ENTRIES)
+        yield mock.patch.object(module, "PAGE_ENTRIES", page_entries)
+    yield mock.patch.object(follower, "OLDER_ENTRIES", page_entries)
 
 
 @contextlib.contextmanager
-def simulated(seed: int) -> Iterator[None]:
+def simulated(seed: int, page_entries: int) -> Iterator[None]:
     """Within it the product runs in the simulated world, and its own chance follows the seed."""
     state = random.getstate()
     random.seed(seed)
@@ -69,7 +70,7 @@ def simulated(seed: int) -> Iterator[None]:
     gc.disable()
     gate._parsed.cache_clear()
     with contextlib.ExitStack() as stack:
-        for patch in _patches(random.Random(seed)):
+        for patch in _patches(random.Random(seed), page_entries):
             stack.enter_context(patch)
         try:
             yield

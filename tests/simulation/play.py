@@ -26,7 +26,7 @@ class Played:
 
 
 def play(scenario: Scenario) -> Played:
-    with simulated(scenario.seed):
+    with simulated(scenario.seed, scenario.page_entries):
         world = World(scenario.seed, begin)
         try:
             _run(world, scenario)

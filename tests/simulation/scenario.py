@@ -14,6 +14,12 @@ LENGTHS_S = (8.0, 8.0, 8.0, 12.0, 12.0, 20.0, 40.0, 65.0)
 
 DENSE_LENGTHS_S = (20.0, 40.0, 65.0)
 
+PAGE_ENTRIES = 40
+"""So that reading a window takes several pages."""
+
+DENSE_PAGES_ENTRIES = (5, 12, PAGE_ENTRIES)
+"""The smaller, the more may happen before a window is read or copied: with the real limits that takes seconds."""
+
 WRITES_PER_S = 1.2
 
 
@@ -24,6 +30,7 @@ class Scenario:
     faults: Faults
     ops: tuple[Op, ...]
     is_dense: bool = False
+    page_entries: int = PAGE_ENTRIES
 
     @property
     def is_calm(self) -> bool:
@@ -41,7 +48,8 @@ def make(seed: int, faults: Faults | None = None, active_s: float | None = None,
     ops = [*_writes(rng, length_s)]
     for name in NAMES:
         ops.extend(_spread(rng, name, getattr(chosen, name), length_s))
-    return Scenario(seed, length_s, chosen, tuple(sorted(ops, key=lambda op: op.at_s)), is_dense)
+    page_entries = rng.choice(DENSE_PAGES_ENTRIES) if is_dense else PAGE_ENTRIES
+    return Scenario(seed, length_s, chosen, tuple(sorted(ops, key=lambda op: op.at_s)), is_dense, page_entries)
 
 
 def _writes(rng: random.Random, length_s: float) -> list[Op]:

@@ -185,6 +185,17 @@ def test_while_a_lost_history_is_replayed_its_last_heartbeat_vouches_for_nothing
     assert follow.index.verdict("t:2", stamp_at(50), NOW) is Verdict.FRESH
 
 
+def test_while_the_window_is_covered_a_key_that_may_be_pending_further_back_gets_no_fill_stamp() -> None:
+    pending, decided, bump = Change(("t:1",), "0-1-5", pending=True), Change(("t:2",), "0-1-6"), Change(("t:3",))
+    stream = history((0, Gap("start")), (1, pending), (2, decided), (3, bump), (100, beat_at(100)))
+    follow = Follow(Index(window_ms=10**9))
+    follow.begin(stream[:1:-1], NOW)
+    assert [follow.index.fill_stamp(key) for key in ("t:1", "t:2", "t:3")] == [0, stamp_at(100), 0]
+    follow.take_older(stream[1::-1], NOW)
+    assert [follow.index.fill_stamp(key) for key in ("t:1", "t:2", "t:3")] == [stamp_at(100)] * 3
+    assert follow.index.is_pending("t:1")
+
+
 def test_backwards_the_newest_word_on_pending_wins() -> None:
     pending = Change(("t:1",), gtid="0-1-5", pending=True)
     settled = Change(("t:1",), gtid="0-1-5", settled=True)

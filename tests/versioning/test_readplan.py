@@ -71,6 +71,14 @@ def test_the_fill_stamp_is_the_watermark_before_the_load(at: Datacenter) -> None
     assert process.read().value == "new"
 
 
+def test_a_value_loaded_while_the_window_is_covered_is_not_vouched_for(at: Datacenter) -> None:
+    process = Process(at)
+    process.index.begin_covering()
+    read = process.read()
+    assert (read.stamp, read.verdict) == (0, Verdict.UNKNOWN)
+    assert process.read().tier is Tier.LOCAL
+
+
 def test_a_value_loaded_while_its_key_is_pending_lives_for_the_provisional_ttl(at: Datacenter) -> None:
     process = Process(at)
     process.learn(Change((KEY,), gtid="0-1-1", pending=True))

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -33,7 +32,7 @@ OLDER_ENTRIES: Final = 250
 SILENCE_MS: Final = 1_000
 """Heartbeats come twice a second: a silence of this length is worth a look at the end of the stream."""
 
-FORWARD_S: Final = 0.25
+FORWARD_MS: Final = 250
 """While the window is covered, new entries are read this often: well within the time after which an index lags."""
 
 START_MAX_S: Final = 5.0
@@ -130,14 +129,14 @@ class Follower:
 
     async def _cover(self) -> None:
         """Read the window backwards, and forwards now and then."""
-        read_s = time.monotonic()
+        read_ms = self._clock().monotonic_ms
         while self._follow.wants_older:
             self.pulse.beat()
             older = await self.stream.read_before(self._follow.oldest, count=OLDER_ENTRIES)
             self._follow.take_older(older, self._clock())
-            if time.monotonic() - read_s > FORWARD_S:
+            if self._clock().monotonic_ms - read_ms > FORWARD_MS:
                 await self._catch_up()
-                read_s = time.monotonic()
+                read_ms = self._clock().monotonic_ms
 
     async def _follow_on(self) -> None:
         """Take what is pushed. Pushes may be missing or come late: what does not join on is read from the stream."""
