@@ -149,6 +149,10 @@ class WindowFold:
         state.unclaimed_ms = max(state.unclaimed_ms, before.unclaimed_ms)
         for where in (state.keys, state.namespaces, state.settled):
             _turn_round(where)  # Oldest first, as if it had been read forwards.
+        if before.last:
+            # In the history that was lost it may have been trimmed: readers that began there do not know of it.
+            for mark in (*state.keys.values(), *state.namespaces.values()):
+                mark.written_ms = 0
         lost: dict[Pending, Pending] = {}
         for kind, name, mark in before.words():
             if self._is_decided(kind, name, mark):

@@ -145,6 +145,13 @@ def test_a_word_that_is_still_there_is_not_carried() -> None:
     assert not backwards(entries).carrying(forwards(entries[:1]), COPIED).pending_count
 
 
+def test_after_a_loss_all_that_is_pending_is_due() -> None:
+    """What is lost may have been trimmed already: who began to read there loaded the key as if it were not pending."""
+    entries = entries_of([Heartbeat(9, 5), Change(("t:1",), "0-1-2", pending=True), Heartbeat(9, 5)])
+    state = backwards(entries[:2]).carrying(forwards(entries), COPIED)
+    assert [(name, mark.written_ms) for _, name, mark in state.words()] == [("t:1", 0)]
+
+
 def test_what_was_settled_longer_than_a_window_ago_is_forgotten() -> None:
     state = MirrorState("a", window_ms=1_500)
     for entry in entries_of([Change((f"t:{number}",), "0-1-1", settled=True) for number in range(4)]):

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.simulation.limits import WINDOW_MS
 from tests.simulation.network import NOBODY, Line, Server
 from tests.simulation.process import BASE_MS, current
+from tests.simulation.versions import VersionKeys
 from versioning import stamp as stamps
 from versioning.backends.base import Append, StreamState, UnavailableError
 from versioning.backends.memory import MemorySnapshot, MemoryStream
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry
+from versioning.liveness import Now
+from versioning.verdict import Verdict
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -60,6 +63,10 @@ class Store(MemoryStream):
     def entries(self) -> list[Entry]:
         return self._entries
 
+    @property
+    def since(self) -> int | None:
+        return self._state.since
+
 
 def _stamp_of(entry: Entry) -> int:
     return entry.stamp
@@ -73,6 +80,7 @@ class StreamServer(Server):
         self.back_ms = 0
         self.loses_push = False
         self.store = Store(self.now_ms)
+        self.versions = VersionKeys()
         self.subscriptions: list[Subscription] = []
         self._blocked: list[tuple[int, int, asyncio.Future[Any]]] = []
         self._led_s = -LEAD_KEPT_S
@@ -87,6 +95,7 @@ class StreamServer(Server):
         if leads:
             self._led_s = self.loop.time()
         entries = self.store._after(appended[0] - 1, len(appended)) if appended else []
+        self.versions.take(entries)
         self.store.trim_old()
         self._world.appended(self, entries)
         for subscription in self.subscriptions:
@@ -112,6 +121,11 @@ class StreamServer(Server):
         for subscription in subscriptions:
             subscription.end()
 
+    def judge(self, key: str, fill_stamp: int) -> Verdict:
+        """Judge as a client does that asks this Redis for the version keys, and does not follow."""
+        at_ms = int(self.loop.time() * 1000)
+        return self.versions.verdict(key, fill_stamp, self.store.since, Now(BASE_MS + at_ms, at_ms))
+
     @property
     def keeps_all(self) -> bool:
         return self.loop.time() - self._led_s < LEAD_KEPT_S
@@ -120,19 +134,22 @@ class StreamServer(Server):
         if not self.keeps_all:
             self._world.lost(self, self.store.entries)
             self.store.flush()
+            self.versions = VersionKeys()
 
     def fail_over(self, after_s: float, promoted: Callable[[], None]) -> None:
         """``after_s`` later, fall back to what is written now. One at a time: a replica has no past of its own."""
         if self._is_losing:
             return
         self._is_losing = True
-        self.loop.call_later(after_s, self._promote, self.store.snapshot(), promoted, context=NOBODY)
+        past = self.store.snapshot(), self.versions.copy()
+        self.loop.call_later(after_s, self._promote, *past, promoted, context=NOBODY)
 
-    def _promote(self, snapshot: MemorySnapshot, promoted: Callable[[], None]) -> None:
+    def _promote(self, snapshot: MemorySnapshot, versions: VersionKeys, promoted: Callable[[], None]) -> None:
         self._is_losing = False
         if not self.keeps_all:
             self._world.lost(self, [entry for entry in self.store.entries if entry.stamp > snapshot.state.last])
             self.store.restore(snapshot)
+            self.versions = versions
             self.hang_up()
             promoted()
 

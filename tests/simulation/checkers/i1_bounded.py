@@ -42,6 +42,9 @@ class Bounded(Checker):
             for name, index, now in judges(world):
                 for fill, age_ms in outdated:
                     self._ask(name, index.verdict(fill.key, fill.fill_stamp, now), fill, age_ms)
+        if not world.stream_b.is_down:
+            for fill, age_ms in outdated:
+                self._ask("a client of version keys", world.stream_b.judge(fill.key, fill.fill_stamp), fill, age_ms)
 
     def _ask(self, name: str, verdict: Verdict, fill: Fill, age_ms: int) -> None:
         young_ms = scaled(fill.key, limits.CACHE.degraded_ttl_ms, DEGRADED_JITTER_MIN)
