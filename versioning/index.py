@@ -138,6 +138,8 @@ class Index:
     def end_covering(self) -> None:
         self._pending.end_covering()
         self._pending_namespaces.end_covering()
+        # A sweep that began before does not know what has come since, and the next one would be far.
+        self._next_sweep = stamps.ZERO
 
     def apply_older(self, entry: Entry, now: Now) -> None:
         """Take in the entry just below all that is known, while covering the window backwards."""

@@ -124,3 +124,16 @@ def test_the_last_stamp_of_a_key_is_that_of_its_last_change_or_generation() -> N
     assert index.last_stamp("t:1") == stamp_at(3)
     assert index.last_stamp("u:9") == stamp_at(2)
     assert index.last_stamp("v:1") == 0
+
+
+def test_what_was_read_while_the_window_was_covered_is_swept_once_it_is() -> None:
+    older, newest, *later = history((91, Change(("t:1",))), *((second, beat_at(second)) for second in (100, 105, 106)))
+    index = Index(window_ms=10_000)
+    index.begin_covering()
+    index.apply_older(newest, at(100))
+    index.apply(later[0], at(105))
+    index.apply_older(older, at(105))
+    index.end_covering()
+    assert len(index) == 1
+    index.apply(later[1], at(106))
+    assert len(index) == 0
