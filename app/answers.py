@@ -140,7 +140,7 @@ class Checks:
             verdict = index.verdict(key, fill, now)
             stamp = f'"{stamps.text(last)}"' if last else "null"
             verdicts.append(f'{{"key":"{key}","verdict":"{verdict.value}","stamp":{stamp}}}')
-        watermark, reason = stamps.text(index.watermark), _json(knowledge.doubt(now))
+        watermark, reason = stamps.text(index.watermark), _json(knowledge.doubt_of_values(now))
         return f'{{"verdicts":[{",".join(verdicts)}],"watermark":"{watermark}","reason":{reason}}}'
 
 

@@ -65,6 +65,13 @@ class Knowledge:
             )
         return None
 
+    def doubt_of_values(self, now: Now) -> str | None:
+        """Return why no value can be vouched for, or None. Last stamps may be known for sure all the same."""
+        doubt = self.doubt(now)
+        if doubt is None and self.index.is_gap_pending:
+            return "a gap is pending: some replica may lack what it stands for"
+        return doubt
+
     def doubt_about(self, last: int, now: Now) -> str | None:
         """Return why ``last`` (``stamp.ZERO``: no change known) may not be a key's last stamp, or None."""
         index = self.index

@@ -68,7 +68,7 @@ def judge(knowledge: Knowledge, request: CheckRequest) -> CheckAnswer:
     return CheckAnswer(
         verdicts=[_verdict(knowledge, item.key, item.fill_stamp, now) for item in request.items],
         watermark=stamps.text(knowledge.index.watermark),
-        reason=knowledge.doubt(now),
+        reason=knowledge.doubt_of_values(now),
     )
 
 

@@ -59,6 +59,8 @@ class Gap:
 
     reason: str
     gtid: str = ""
+    pending: bool = False
+    """Left the gate at its time limit: some replica may lack what it stands for, whatever the key."""
 
 
 @record(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Replayed:
 
     since_ms: int
     gtid: str = ""
+    settled: bool = False
+    """Ends a pending gap: the replicas have what that hid, or it is named again, and pending where they do not."""
 
 
 @record(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from versioning.generations import Aging, Generations
 from versioning.header import PlainHead
 from versioning.limits import FUTURE_MS, MAX_LAG_MS, REPLAY_SLACK_MS, WINDOW_MS
 from versioning.liveness import Liveness, Now
-from versioning.pending import Pending
+from versioning.pending import Pending, PendingGap
 from versioning.verdict import Verdict
 
 SWEEP_KEYS: Final = 2_000
@@ -32,13 +32,14 @@ class Index:
         self.liveness = Liveness(max_lag_ms)
         self.watermark = stamps.ZERO
         self.ceiling = stamps.ZERO
-        """A fill stamp above it, far beyond the watermark, is not believed."""
+        """A fill stamp above it is not believed: it is far beyond the watermark, or above a gap that is pending."""
         self.horizon = stamps.STAMP_MAX
         self.stamps: dict[str, int] = {}
         """Key to the stamp of its last entry. The same dict for the life of the index, as are the generations."""
         self.generations = Generations()
         self._pending = Pending()
         self._pending_namespaces = Pending()
+        self._pending_gap = PendingGap()
         self._sweep: list[str] = []
         self._next_sweep = stamps.ZERO
 
@@ -51,8 +52,13 @@ class Index:
         return self.stamps.keys()
 
     @property
+    def is_gap_pending(self) -> bool:
+        return bool(self._pending_gap.stamp)
+
+    @property
     def pending_count(self) -> int:
-        return len(self._pending.names) + len(self._pending_namespaces.names)
+        """Keys and namespaces; a gap counts as one."""
+        return len(self._pending.names) + len(self._pending_namespaces.names) + self.is_gap_pending
 
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
         if fill_stamp < self.stamps.get(key, 0):
@@ -93,23 +99,32 @@ class Index:
         return found
 
     def is_pending(self, key: str) -> bool:
+        """Whether some replica may lack its last change; of what only a bump has named so far, nothing is known yet."""
         namespaces = self._pending_namespaces.names
+        if key in self._pending.silent:
+            return True
         return key in self._pending.names or (bool(namespaces) and key.partition(":")[0] in namespaces)
 
     def fill_stamp(self, key: str) -> int:
         """Return the stamp for a value of this key whose load begins now. Ask for it before ``is_pending``.
 
-        The watermark; ``stamp.ZERO``, a value that is never vouched for, where the key may be pending by an entry that
-        is yet to be read: while the window is covered, and nothing read so far has decided it.
+        The watermark; but while the window is covered, an entry further back may say that the key is pending. Then, if
+        nothing read so far has decided it, no more than is known of the key: ``stamp.ZERO`` mostly, and the value is
+        never vouched for.
         """
         watermark = self.watermark
-        is_decided = key in self.stamps and key not in self._pending.silent
-        return watermark if is_decided or not self._pending.is_covering else stamps.ZERO
+        is_decided = not self._pending.is_covering or (key in self.stamps and key not in self._pending.silent)
+        return watermark if is_decided else self.last_stamp(key)
 
     def reach(self, stamp: int) -> None:
         """Move the watermark."""
         self.watermark = stamp
-        self.ceiling = stamp + _FUTURE
+        self._limit()
+
+    def _limit(self) -> None:
+        """Set the ceiling: as long as a gap is pending, nothing that was loaded since is vouched for."""
+        gap = self._pending_gap.stamp
+        self.ceiling = gap - 1 if gap else self.watermark + _FUTURE
 
     def apply(self, entry: Entry, now: Now) -> None:
         """Take in the next entry of the stream. The caller has proven that it is the next one (``follow``)."""
@@ -125,7 +140,12 @@ class Index:
                 self._pending_namespaces.newer(body.namespaces, body, self.generations.by_namespace)
                 for namespace in body.namespaces:
                     self.generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
-            case Gap() | Poisoned():
+            case Gap():
+                self._pending_gap.newer(entry.stamp, body)
+                self.horizon = max(self.horizon, entry.stamp)
+            case Replayed():
+                self._pending_gap.newer(entry.stamp, body)
+            case Poisoned():
                 self.horizon = max(self.horizon, entry.stamp)
         self.reach(entry.stamp)
         self._prune(now)
@@ -134,6 +154,7 @@ class Index:
         """From here to ``end_covering``, older entries may come too, newest first."""
         self._pending.begin_covering()
         self._pending_namespaces.begin_covering()
+        self._pending_gap.begin_covering()
 
     def end_covering(self) -> None:
         self._pending.end_covering()
@@ -155,12 +176,16 @@ class Index:
                 self._pending_namespaces.older(body.namespaces, body, self.generations.by_namespace)
                 for namespace in body.namespaces:
                     self.generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
+            case Gap() | Replayed():
+                self._pending_gap.older(entry.stamp, body)
+                self._limit()
             case Heartbeat() if not self.liveness.read_ms:
                 self.liveness.beat(body.read_ms, body.applied_ms, now)
 
     def forget(self) -> None:
         """Know nothing any more: every verdict is UNKNOWN until a new history is read."""
         self.horizon = stamps.STAMP_MAX
+        self._pending_gap.forget(stamps.STAMP_MAX)
         self.reach(stamps.ZERO)
         self.stamps.clear()
         self.generations.clear()
@@ -176,6 +201,8 @@ class Index:
             self._sweep = list(self.stamps)
             self._next_sweep = self.watermark + (self.window_ms << stamps.SEQUENCE_BITS) // 8
             self.generations.prune(oldest, now.ms)
+            self._pending_gap.forget(oldest)
+            self._limit()
         for _ in range(min(SWEEP_KEYS, len(self._sweep))):
             key = self._sweep.pop()
             if self.stamps[key] < oldest:

@@ -39,7 +39,6 @@ class WindowFold:
         """One that stands for all that was pending before it."""
         self._is_gap_decided = False
         self._is_plain_gap_seen = False
-        self._replayed_since_ms: int | None = None
         self._is_poison_decided = False
         self._is_torn_decided = False
         self._has_heartbeat = False
@@ -62,9 +61,6 @@ class WindowFold:
         if body.applied_ms:
             self._take_lag(body.applied_ms, written_ms)
         self.state.applied_ms = max(self.state.applied_ms, body.applied_ms)
-        if self._replayed_since_ms is not None:
-            self._is_gap_decided |= self._replayed_since_ms <= body.applied_ms
-            self._replayed_since_ms = None
         if body.gtid and not self._has_heartbeat:
             self._has_heartbeat = True
             self.acknowledged.append((body.gtid, written_ms))
@@ -76,9 +72,8 @@ class WindowFold:
                 self._take_named(body, entry, written_ms)
             case Gap() as body:
                 self._take_gap(body, entry, written_ms)
-            case Replayed() as body:
-                self._is_gap_decided |= self.state.is_timed
-                self._replayed_since_ms = body.since_ms
+            case Replayed(settled=True):
+                self._is_gap_decided = True
 
     def _take_lag(self, applied_ms: int, written_ms: int) -> None:
         if self._beat_ms:

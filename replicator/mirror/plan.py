@@ -5,7 +5,7 @@ heartbeat. A settled entry behind a newer pending one of the same key would end 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from replicator.mirror.position import MirrorPosition
@@ -72,7 +72,7 @@ def _without_false_claims(
         if not isinstance(body, Replayed):
             left.append((body, origin))
         elif not is_poisoned:
-            left.append((replace(body, since_ms=state.claimable_ms(body.since_ms)), origin))
+            left.append((state.claimed(body), origin))
     return left, len(bodies) - len(left)
 
 

@@ -25,14 +25,10 @@ SHORT: Final = "entries were deleted here before every replica had them"
 OF_REPLICAS: Final = (REWOUND, SHORT)
 """Such a gap says nothing of the origin."""
 
-UNAPPLIED: Final = " (not yet applied by every replica)"
-"""Marks, in the stream, a gap that must be said again when the replicas have come to its position.
-
-A marked one without position entered before a heartbeat told what they must have for it.
-"""
-
 AGAIN: Final = " (said again)"
-"""Marks that gap. A replay that began at the first one has entries below this one."""
+"""Marks a gap that was pending, said again when the replicas have come to its position, or renewed until then. A replay
+that began at the first one has entries below this one. A pending gap without position entered before a heartbeat told
+what the replicas must have for it."""
 
 BEATS_KEPT_MAX: Final = 512
 
@@ -311,16 +307,11 @@ def as_pending(body: Body) -> Body:
     match body:
         case Change() | Generation() if body.gtid:
             return replace(body, pending=True)
-        case Gap() if not is_unapplied(body):
-            return replace(body, reason=body.reason + UNAPPLIED)
+        case Gap():
+            return replace(body, pending=True)
     return body
 
 
 def is_unapplied(body: Body | Poisoned) -> TypeGuard[Change | Generation | Gap]:
     """Whether the mirror that wrote this found that some replica lacks its data."""
-    match body:
-        case Change() | Generation():
-            return body.pending
-        case Gap():
-            return body.reason.endswith(UNAPPLIED)
-    return False
+    return isinstance(body, Change | Generation | Gap) and body.pending

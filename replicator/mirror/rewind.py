@@ -7,7 +7,7 @@ the stream too soon, keys that no entry names are concerned too: then a gap, to 
 """
 
 from replicator.mirror import gate
-from replicator.mirror.queue import REWOUND, UNAPPLIED, IsApplied, is_unapplied
+from replicator.mirror.queue import REWOUND, IsApplied, is_unapplied
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES
 from replicator.mirror.words import names_of, speaks_of_data
@@ -106,7 +106,7 @@ class _Scan:
 
 
 def gap_of_replicas(reason: str, here: Origin, gtid: str = "") -> Again:
-    return Again(Gap(reason + UNAPPLIED, gtid), here, is_settled=False)
+    return Again(Gap(reason, gtid, pending=True), here, is_settled=False)
 
 
 def _pending(body: Change | Generation, names: tuple[str, ...], origin: Origin) -> Again:

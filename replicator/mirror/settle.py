@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
-from replicator.mirror.queue import AGAIN, POISON, UNAPPLIED, IsApplied
+from replicator.mirror.queue import AGAIN, POISON, IsApplied
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Pending
 from versioning.entries import Body, Change, Gap, Generation, Origin
@@ -79,8 +79,8 @@ def _again(
         case Generation() as generation:
             body = replace(generation, namespaces=names, pending=not is_settled, settled=is_settled)
         case Gap() as gap:
-            reason = gap.reason.removesuffix(UNAPPLIED).removesuffix(AGAIN) + AGAIN
+            reason = gap.reason.removesuffix(AGAIN) + AGAIN
             # Saying an old gap again must not hide that something unreadable came after it.
             prefix = POISON if is_poisoned and not reason.startswith(POISON) else ""
-            body = Gap(prefix + reason + UNAPPLIED * (not is_settled), gap.gtid)
+            body = Gap(prefix + reason, gap.gtid, pending=not is_settled)
     return Again(body, mark.origin, is_settled)

@@ -92,6 +92,12 @@ class MirrorState:
             since_ms = self.lags.claimable_ms(since_ms, stamps.ms_of(self.last))
         return max(since_ms, self.unclaimed_ms)
 
+    def claimed(self, body: Replayed) -> Replayed:
+        """Return the origin's replay as it may enter the target stream now."""
+        since_ms = self.claimable_ms(body.since_ms)
+        # What a gap hid is either applied (it is older) or named again, and pending where it is not.
+        return replace(body, since_ms=since_ms, settled=self.is_timed or since_ms <= self.applied_ms)
+
     def _take_own(self, entry: Entry, written_ms: int) -> None:
         match entry.body:
             case Change(keys=names) | Generation(namespaces=names) as body if speaks_of_data(body):
@@ -101,8 +107,7 @@ class MirrorState:
                     self._take_word(where, name, mark)
             case Gap() as body:
                 self._take_gap(body, entry, written_ms)
-            case Replayed() as body if self.is_timed or body.since_ms <= self.applied_ms:
-                # What the gap hid is either applied (it is older) or named again, and pending where it is not.
+            case Replayed(settled=True):
                 self.gap = None
 
     def _take_word(self, where: dict[str, Pending], name: str, mark: Pending) -> None:

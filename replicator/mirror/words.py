@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from replicator.mirror.queue import AGAIN, OF_REPLICAS, OWN, REWOUND, UNAPPLIED
+from replicator.mirror.queue import AGAIN, OF_REPLICAS, OWN, REWOUND
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned
 
@@ -62,7 +62,7 @@ def stands_for_all(body: Gap) -> bool:
 
 
 def _is_said_again(body: Gap) -> bool:
-    return body.reason.removesuffix(UNAPPLIED).endswith(AGAIN)
+    return body.reason.endswith(AGAIN)
 
 
 def torn_by(body: Gap, stamp: int) -> int:

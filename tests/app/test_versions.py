@@ -118,6 +118,17 @@ async def verdict(world: World, key: str, fill_stamp: int) -> str:
     return str(answer.json()["verdicts"][0]["verdict"])
 
 
+async def test_as_long_as_a_gap_is_pending_a_check_says_unknown_and_why() -> None:
+    async with service() as world:
+        await world.complete()
+        await world.append(Gap("purged", "0-1-5", pending=True), CHANGE)
+        stamp = await world.beat()
+        item = {"key": "tracker_web:1", "fill_stamp": stamps.text(stamp)}
+        answer = (await world.post("/v1/check", {"items": [item]})).json()
+        assert (answer["verdicts"][0]["verdict"], answer["reason"].partition(":")[0]) == ("unknown", "a gap is pending")
+        assert (await world.get("/v1/versions/tracker_web:1"))["vouches"]
+
+
 async def test_a_check_proves_stale_vouches_fresh_and_says_unknown_otherwise() -> None:
     async with service() as world:
         await world.complete()

@@ -162,6 +162,27 @@ async def test_a_silence_is_told_and_ends_no_subscription(stream: StreamBackend)
 
 
 @pytest.mark.integration
+async def test_as_long_as_a_gap_is_pending_the_version_keys_are_complete_since_never(redis_b) -> None:
+    backend = RedisStream.from_url(redis_b.url, version_keys=True)
+    pending, plain = Gap("purged", "0-1-5", pending=True), Gap("unreadable")
+    with redis_b.client(decode_responses=True) as client:
+
+        async def is_vouched_for(*bodies: Body) -> bool:
+            entries = tuple(NewEntry(f"{number:016x}", body) for number, body in enumerate(bodies))
+            await backend.append(Append(entries, now_ms()))
+            return client.get("{stampline}:since") is not None
+
+        assert await is_vouched_for(Gap("start"))
+        for end in (Gap("purged (said again)", "0-1-5"), Replayed(1, settled=True)):
+            assert not await is_vouched_for(pending, Change(("t:1",)))
+            assert not await is_vouched_for(plain, Replayed(1))
+            assert await is_vouched_for(end)
+        assert not await is_vouched_for(Gap("purged", pending=True))
+        assert await is_vouched_for(plain)
+    await backend.aclose()
+
+
+@pytest.mark.integration
 async def test_version_keys_tell_clients_that_do_not_follow(redis_b) -> None:
     backend = RedisStream.from_url(redis_b.url, version_keys=True)
     start = (NewEntry("a", Gap("start")), NewEntry("b", Change(("t:1", "t:2"))), NewEntry("c", Heartbeat(77)))

@@ -1,6 +1,6 @@
 """What is said again of a stream that was trimmed too soon, when a replica lacks what it had."""
 
-from replicator.mirror.queue import REWOUND, UNAPPLIED
+from replicator.mirror.queue import REWOUND
 from replicator.mirror.rewind import unapplied_again
 from versioning import stamp as stamps
 from versioning.backends.base import Append
@@ -46,14 +46,14 @@ async def test_what_came_before_an_entry_that_was_kept_was_kept_too() -> None:
 
 async def test_what_was_settled_late_tells_nothing_of_what_was_trimmed_before_it() -> None:
     """Its transaction is old; those settled with it, and trimmed, need not be."""
-    assert await said_again(26, settled(21)) == [Gap(REWOUND + UNAPPLIED)]
+    assert await said_again(26, settled(21)) == [Gap(REWOUND, pending=True)]
     *_, gap = reversed(await said_again(26, settled(21), plain(31)))
-    assert gap == Gap(REWOUND + UNAPPLIED, "0-1-31")
+    assert gap == Gap(REWOUND, "0-1-31", pending=True)
 
 
 async def test_the_gap_waits_for_the_furthest_transaction_not_for_the_last_one_said() -> None:
     gap, again = await said_again(26, plain(31), settled(21))
-    assert gap == Gap(REWOUND + UNAPPLIED, "0-1-31")
+    assert gap == Gap(REWOUND, "0-1-31", pending=True)
     assert again == Change(("t:31",), "0-1-31", pending=True)
 
 
@@ -65,4 +65,4 @@ async def test_of_a_key_the_furthest_transaction_counts_not_the_one_said_last() 
 async def test_of_an_idle_database_the_heartbeats_tell() -> None:
     beats = (Heartbeat(1, 1, "0-1-26"), Heartbeat(2, 2, "0-1-26"))
     assert await said_again(26, *beats) == []
-    assert await said_again(25, *beats) == [Gap(REWOUND + UNAPPLIED)]
+    assert await said_again(25, *beats) == [Gap(REWOUND, pending=True)]

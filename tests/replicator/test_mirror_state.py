@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.mirror.fold import WindowFold
-from replicator.mirror.queue import AGAIN, POISON, REWOUND, UNAPPLIED
+from replicator.mirror.queue import AGAIN, POISON, REWOUND
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Pending
 from versioning import stamp as stamps
@@ -26,14 +26,14 @@ bodies: st.SearchStrategy[Body] = st.one_of(
     st.builds(lambda k, g, f: Change(k, g, pending=f[0], settled=f[1]), keys, gtids, flags),
     st.builds(lambda g, f: Generation(("t",), 1, 2, "r", g, pending=f[0], settled=f[1]), gtids, flags),
     st.builds(
-        lambda poison, again, unapplied, g: Gap(POISON * poison + "gone" + AGAIN * again + UNAPPLIED * unapplied, g),
+        lambda poison, again, unapplied, g: Gap(POISON * poison + "gone" + AGAIN * again, g, pending=unapplied),
         st.booleans(),
         st.booleans(),
         st.booleans(),
         gtids,
     ),
     st.builds(Heartbeat, st.just(9), st.just(5)),
-    st.builds(Replayed, st.sampled_from([3, 7])),
+    st.builds(Replayed, st.sampled_from([3, 7]), settled=st.booleans()),
 )
 
 
@@ -99,17 +99,19 @@ def test_another_origin_s_entries_say_nothing() -> None:
 
 
 def test_a_gap_is_open_until_a_later_gap_of_a_known_position() -> None:
-    entries = entries_of([Gap("gone" + UNAPPLIED, "0-1-5"), Gap(POISON + "bad")])
+    entries = entries_of([Gap("gone", "0-1-5", pending=True), Gap(POISON + "bad")])
     assert forwards(entries).gap is not None
     assert backwards(entries).state.gap is not None
-    entries = entries_of([Gap("gone" + UNAPPLIED, "0-1-5"), Gap("gone", "0-1-5")])
+    entries = entries_of([Gap("gone", "0-1-5", pending=True), Gap("gone", "0-1-5")])
     assert forwards(entries).gap is None
     assert backwards(entries).state.gap is None
 
 
 def test_a_replay_closes_a_gap_only_when_the_replicas_are_beyond_its_start() -> None:
-    opened: list[Body] = [Heartbeat(9, 5), Gap("gone" + UNAPPLIED, "0-1-5"), Heartbeat(9, 5)]
-    beyond, before = entries_of([*opened, Replayed(3)]), entries_of([*opened, Replayed(7)])
+    opened: list[Body] = [Heartbeat(9, 5), Gap("gone", "0-1-5", pending=True), Heartbeat(9, 5)]
+    state = forwards(entries_of(opened))
+    assert [state.claimed(Replayed(since_ms)).settled for since_ms in (3, 7)] == [True, False]
+    beyond, before = (entries_of([*opened, Replayed(3, settled=settled)]) for settled in (True, False))
     for fold in (forwards, lambda found: backwards(found).state):
         assert fold(beyond).gap is None
         assert fold(before).gap is not None
@@ -174,10 +176,10 @@ def test_a_stream_is_short_until_all_replicas_have_what_was_written_when_it_was_
 
 
 def test_a_stream_is_not_short_where_a_gap_stands_for_what_was_deleted() -> None:
-    assert not short(Heartbeat(1_000, 0), Gap("gone" + UNAPPLIED, "0-1-5"))
-    assert short(Heartbeat(1_000, 0), Gap(REWOUND + UNAPPLIED, "0-1-5"))
+    assert not short(Heartbeat(1_000, 0), Gap("gone", "0-1-5", pending=True))
+    assert short(Heartbeat(1_000, 0), Gap(REWOUND, "0-1-5", pending=True))
     # Said again, it stands for what was deleted before the first one.
-    assert short(Heartbeat(1_000, 0), Gap("gone" + AGAIN + UNAPPLIED, "0-1-5"))
+    assert short(Heartbeat(1_000, 0), Gap("gone" + AGAIN, "0-1-5", pending=True))
 
 
 def test_a_mirror_that_was_there_knows_what_was_deleted() -> None:
@@ -200,7 +202,10 @@ def test_no_replay_reaches_below_what_says_that_a_replica_had_gone_back() -> Non
 
 def test_no_replay_reaches_below_a_gap_said_again_nor_another_origin_s() -> None:
     """The first may lie in the middle of the replay; on the second the replay is silent."""
-    again, foreign = entries_of([Heartbeat(9, 5), Gap("gone" + AGAIN + UNAPPLIED)]), entries_of([Gap("gone")] * 2, "c")
+    again, foreign = (
+        entries_of([Heartbeat(9, 5), Gap("gone" + AGAIN, pending=True)]),
+        entries_of([Gap("gone")] * 2, "c"),
+    )
     for entries in (again, foreign):
         assert forwards(entries).unclaimed_ms == backwards(entries).state.unclaimed_ms == 2_001
 
@@ -224,4 +229,4 @@ def test_no_replay_reaches_below_a_lost_word_that_is_not_said_again() -> None:
 def test_a_lost_word_on_a_replica_that_had_gone_back_is_pending_and_due() -> None:
     before = forwards(entries_of([Heartbeat(9, 5), Gap(REWOUND, "0-1-1")]))
     state = backwards(entries_of([Heartbeat(9, 5)])).carrying(before, COPIED)
-    assert told(state.gap) == (Gap(REWOUND + UNAPPLIED, "0-1-1"), 0)
+    assert told(state.gap) == (Gap(REWOUND, "0-1-1", pending=True), 0)

@@ -159,10 +159,11 @@ class Reader:
         world = self.world
         name, now_s = self.process.name, world.loop.time()
         core = self.cache._core
-        watermark = core.index.fill_stamp(key)
+        watermark = core.index.watermark
         has_forgotten = not watermark or watermark < asked_watermark
         is_cold = core.reading.is_cold(key, self.process.now())
-        begun = LoadBegun(name, self.incarnation, key, now_s, watermark, has_forgotten, is_cold)
+        fill_stamp = core.index.fill_stamp(key)
+        begun = LoadBegun(name, self.incarnation, key, now_s, watermark, fill_stamp, has_forgotten, is_cold)
         world.load(begun)
         await self._dawdle()
         first = world.rng.randrange(len(self.lines))

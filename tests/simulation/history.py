@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from replicator.mirror.queue import is_unapplied
-from versioning.entries import Change, Entry, Gap, Generation
+from versioning.entries import Change, Entry, Gap, Generation, Replayed
+from versioning.pending import PendingGap
 
 
 class ReadDone(NamedTuple):
@@ -26,6 +26,7 @@ class LoadBegun(NamedTuple):
     key: str
     at_s: float
     watermark: int
+    fill_stamp: int
     has_forgotten: bool
     """The follower has begun again since the read began."""
     is_cold: bool
@@ -52,8 +53,8 @@ class History:
     gaps: list[int] = field(default_factory=list)
     lost: set[int] = field(default_factory=set)
     """Stamps of entries of stream B that a failover or a flush took, not a trim."""
-    is_gap_open: bool = False
-    """The last gap will be said again when the replicas have caught up: until then nothing tells what they lack."""
+    pending_gap: PendingGap = field(default_factory=PendingGap)
+    """As long as there is one, nothing that was loaded since is vouched for."""
     reads: list[ReadDone] = field(default_factory=list)
     loads: list[LoadBegun] = field(default_factory=list)
     trace: list[tuple[Any, ...]] = field(default_factory=list)
@@ -78,7 +79,9 @@ class History:
                 self.agings.append((entry.stamp, body))
             case Gap() as body:
                 self.gaps.append(entry.stamp)
-                self.is_gap_open = is_unapplied(body)
+                self.pending_gap.newer(entry.stamp, body)
+            case Replayed() as body:
+                self.pending_gap.newer(entry.stamp, body)
 
     def take_origin(self, entry: Entry) -> None:
         if isinstance(entry.body, Change | Generation):

@@ -1,12 +1,14 @@
 """The version keys of stream B (P12), as append.lua keeps them, and how a client without a follower judges by them."""
 
+from copy import copy
 from dataclasses import dataclass, field
 
 from tests.simulation import limits
 from versioning import stamp as stamps
-from versioning.entries import Change, Entry, Generation, Heartbeat
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Replayed
 from versioning.generations import Aging
 from versioning.liveness import Now
+from versioning.pending import PendingGap
 from versioning.verdict import Verdict
 
 
@@ -15,6 +17,7 @@ class VersionKeys:
     by_key: dict[str, int] = field(default_factory=dict)
     generations: dict[str, tuple[Aging, ...]] = field(default_factory=dict)
     beat_ms: int = 0
+    gap: PendingGap = field(default_factory=PendingGap)
 
     def take(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -27,9 +30,11 @@ class VersionKeys:
                         self.generations[namespace] = (*self.generations.get(namespace, ()), aging)
                 case Heartbeat() as body:
                     self.beat_ms = body.read_ms
+                case Gap() | Replayed() as body:
+                    self.gap.newer(entry.stamp, body)
 
     def copy(self) -> "VersionKeys":
-        return VersionKeys(dict(self.by_key), dict(self.generations), self.beat_ms)
+        return VersionKeys(dict(self.by_key), dict(self.generations), self.beat_ms, copy(self.gap))
 
     def verdict(self, key: str, fill_stamp: int, since: int | None, now: Now) -> Verdict:
         """``since``: from which stamp on they are complete; None for no such key."""
@@ -40,4 +45,4 @@ class VersionKeys:
         if any(aging.stamp >= oldest and aging.ages_out(key, fill_stamp, now.ms) for aging in agings):
             return Verdict.STALE
         is_lagging = now.ms - self.beat_ms > limits.CACHE.max_lag_ms
-        return Verdict.UNKNOWN if since is None or fill_stamp < since or is_lagging else Verdict.FRESH
+        return Verdict.UNKNOWN if since is None or self.gap.stamp or fill_stamp < since or is_lagging else Verdict.FRESH

@@ -190,10 +190,35 @@ def test_while_the_window_is_covered_a_key_that_may_be_pending_further_back_gets
     stream = history((0, Gap("start")), (1, pending), (2, decided), (3, bump), (100, beat_at(100)))
     follow = Follow(Index(window_ms=10**9))
     follow.begin(stream[:1:-1], NOW)
-    assert [follow.index.fill_stamp(key) for key in ("t:1", "t:2", "t:3")] == [0, stamp_at(100), 0]
+    assert [follow.index.fill_stamp(key) for key in ("t:1", "t:2", "t:3")] == [0, stamp_at(100), stamp_at(3)]
+    assert [follow.index.is_pending(key) for key in ("t:1", "t:2", "t:3")] == [False, False, True]
     follow.take_older(stream[1::-1], NOW)
     assert [follow.index.fill_stamp(key) for key in ("t:1", "t:2", "t:3")] == [stamp_at(100)] * 3
-    assert follow.index.is_pending("t:1")
+    assert [follow.index.is_pending(key) for key in ("t:1", "t:2", "t:3")] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("end", "verdict"),
+    [
+        (Gap("g (said again)", "0-1-5"), Verdict.FRESH),
+        (Replayed(START_MS, settled=True), Verdict.FRESH),
+        (Replayed(START_MS), Verdict.UNKNOWN),
+        (Gap("another, of no position"), Verdict.UNKNOWN),
+    ],
+)
+def test_as_long_as_a_gap_is_pending_no_value_that_was_loaded_since_is_vouched_for(end: Body, verdict: Verdict) -> None:
+    opened = ((0, Gap("start")), (1, Gap("g", "0-1-5", pending=True)), (2, Change(("t:1",), "0-1-6")))
+    assert following(history(*opened, (100, beat_at(100)))).index.verdict("t:1", stamp_at(2), NOW) is Verdict.UNKNOWN
+    ended = following(history(*opened, (3, end), (100, beat_at(100))))
+    assert ended.index.verdict("t:1", stamp_at(3), NOW) is verdict
+
+
+def test_a_pending_gap_that_nobody_says_again_is_forgotten_after_a_window() -> None:
+    stream = history((1, Gap("g", "0-1-5", pending=True)), (2, beat_at(2)), (20, beat_at(20)))
+    follow = following(stream[:2], window_ms=10_000)
+    assert follow.index.verdict("t:1", stamp_at(2), at(20)) is Verdict.UNKNOWN
+    follow.take(stream[2:], at(20))
+    assert follow.index.verdict("t:1", stamp_at(20), at(20)) is Verdict.FRESH
 
 
 def test_backwards_the_newest_word_on_pending_wins() -> None:
@@ -222,7 +247,9 @@ generations = st.builds(
     st.sets(st.sampled_from(NAMES), min_size=1),
     st.sampled_from(WORDS),
 )
-marks = st.sampled_from([Gap("g"), Gap("g"), Poisoned("p"), Replayed(START_MS - 10**6), Replayed(START_MS - 10**7)])
+gaps = st.builds(Gap, st.just("g"), st.sampled_from(["", "0-1-5"]), st.booleans())
+replays = st.builds(Replayed, st.sampled_from([START_MS - 10**6, START_MS - 10**7]), settled=st.booleans())
+marks = gaps | replays | st.just(Poisoned("p"))
 
 
 @given(st.lists(changes | generations | marks, min_size=1, max_size=12), st.data())
@@ -246,6 +273,7 @@ def test_whatever_comes_while_the_window_is_covered_the_index_is_that_of_one_who
             older = [entry for entry in stream[::-1] if entry.stamp < follow.oldest]
             follow.take_older(older[: data.draw(st.integers(1, 3), "page")], NOW)
     assert {key: follow.index.is_pending(key) for key in KEYS} == {key: plain.index.is_pending(key) for key in KEYS}
+    assert follow.index.ceiling == plain.index.ceiling
     assert follow.index.last_stamps(KEYS) == plain.index.last_stamps(KEYS)
     assert follow.index.pending_count == plain.index.pending_count
     assert follow.index.horizon == plain.index.horizon

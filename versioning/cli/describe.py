@@ -42,7 +42,9 @@ def _words(entry: Entry) -> str:
             return f"read {time_text(body.read_ms)} applied {time_text(body.applied_ms)} {body.gtid}"
         case Replayed() as body:
             return f"since {time_text(body.since_ms)} {body.gtid}"
-        case Gap() | Poisoned() as body:
+        case Gap() as body:
+            return f"{body.reason}{' [pending]' * body.pending} {body.gtid}"
+        case Poisoned() as body:
             return body.reason
 
 

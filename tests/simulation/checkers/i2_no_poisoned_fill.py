@@ -2,9 +2,8 @@
 
 Looked for in Redis, in every process, and among all that might have been loaded. A value that a later entry
 supersedes is not kept: nobody is served it. That is also how a replica that went back is mended, so a value gets the
-time that takes: until the gap is closed, where the stream no longer has the entries that would have to be said again.
-What a stream that was lost had said of a commit does not count while the mirrors have yet to copy that commit: it
-gets a stamp above, and that supersedes the value whatever else it lacks.
+time that takes. What a stream that was lost had said of a commit does not count while the mirrors have yet to copy
+that commit: it gets a stamp above, and that supersedes the value whatever else it lacks.
 """
 
 from collections.abc import Iterator
@@ -45,7 +44,7 @@ class NoPoisonedFill(Checker):
         if self._is_hindered():
             self._hindered_s = self.world.loop.time()
         if (
-            self.world.history.is_gap_open
+            self.world.history.pending_gap.stamp
             or self._is_gap_owed()
             or self.world.loop.time() - self._hindered_s < MENDED_S
         ):

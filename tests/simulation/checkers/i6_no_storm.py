@@ -54,7 +54,7 @@ class NoStorm(Checker):
         # What a follower forgets between verdict and load may be the reason, even where the stream has lost it.
         words = self._words(begun, STAMP_MAX if begun.has_forgotten else begun.watermark)
         last_s, last_words = self._last.get(by, (-AGAIN_S, (-1, -1)))
-        self._last[by] = (begun.at_s, self._words(begun, begun.watermark))
+        self._last[by] = (begun.at_s, self._words(begun, begun.fill_stamp))
         is_again = words == last_words and begun.at_s - last_s < AGAIN_S
         if is_again and not self._is_pending_by_what_is_left(begun.key):
             self.violate(

@@ -1,7 +1,8 @@
 -- Compare-and-append (P1): the only way anything enters a stamp stream.
 --
 -- KEYS[1]  stream
--- KEYS[2]  state, a hash: last (ID), nonce (of the last entry), since (ID), history, digest, cp:<writer> (checkpoint)
+-- KEYS[2]  state, a hash: last (ID), nonce (of the last entry), since (ID), gap ('-' and the GTID of a pending one),
+--          history, digest, cp:<writer> (checkpoint)
 -- KEYS[3]  prefix of the version keys: <prefix>v:<key>, <prefix>g:<namespace>, <prefix>since, <prefix>beat
 --          (the same hash tag as the rest, so that all of it is one slot)
 -- ARGV[1]  writer, '' for a bump          ARGV[2]  expected checkpoint, '' for none
@@ -42,8 +43,9 @@ local function later(ms, sequence, other_ms, other_sequence)
   return ms, sequence
 end
 
-local state = redis.call('HMGET', KEYS[2], 'last', 'nonce', 'since', 'digest', 'cp:' .. ARGV[1], 'history')
+local state = redis.call('HMGET', KEYS[2], 'last', 'nonce', 'since', 'digest', 'cp:' .. ARGV[1], 'history', 'gap')
 local last, nonce, since, digest, stored = state[1], state[2] or '', state[3], state[4], state[5] or ''
+local gap = state[7] or ''
 
 local function last_in_stream()
   if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -69,7 +71,7 @@ if last and (not found or is_below(found, last)) then
   -- history begins, and every writer must say so with a gap; only the IDs handed out still bind us.
   redis.call('DEL', KEYS[2])
   redis.call('HSET', KEYS[2], 'last', last, 'digest', digest or '')
-  nonce, since, stored = '', false, ''
+  nonce, since, stored, gap = '', false, '', ''
 elseif found and found ~= last then
   -- The state is gone, or someone else has written: the IDs bind us, and nothing is linked to what is not ours.
   last, nonce, since = found, '', false
@@ -128,6 +130,16 @@ local function keep_versions(id, kind, text)
   end
 end
 
+local function note_gap(text)
+  -- One without position says nothing of one that has.
+  local body = cjson.decode(text)
+  if body.pending then
+    gap = '-' .. (body.gtid or '')
+  elseif gap == '-' or (body.gtid or '') ~= '' then
+    gap = ''
+  end
+end
+
 local ids = {'ok'}
 local call, stream, channel = redis.call, KEYS[1], ARGV[10] -- this loop runs for every entry
 for i = 13, #ARGV, 3 do
@@ -136,14 +148,19 @@ for i = 13, #ARGV, 3 do
   call('XADD', stream, id, 't', kind, 'n', entry_nonce, 'p', nonce, 'b', body)
   local previous = nonce == '' and '-' or nonce
   call('PUBLISH', channel, id .. ' ' .. entry_nonce .. ' ' .. previous .. ' ' .. kind .. ' ' .. body)
+  if kind == 'gap' then
+    note_gap(body)
+  end
   if kind == 'gap' or not since then
     since = id
   elseif kind == 'replayed' then
     local since_ms, since_sequence = split(since)
-    local replayed_ms = cjson.decode(body).since_ms + tonumber(ARGV[11])
+    local replayed = cjson.decode(body)
+    local replayed_ms = replayed.since_ms + tonumber(ARGV[11])
     if replayed_ms < since_ms then
       since = join(replayed_ms, 0)
     end
+    gap = replayed.settled and '' or gap
   end
   if version_ms > 0 then
     keep_versions(id, kind, body)
@@ -158,14 +175,16 @@ redis.call('XTRIM', KEYS[1], 'MINID', '~', join(cutoff_ms, 0))
 if since and split(since) < cutoff_ms then
   since = join(cutoff_ms, 0)
 end
-redis.call('HSET', KEYS[2], 'last', last or '0-0', 'nonce', nonce, 'since', since or '0-0', 'history', history)
+redis.call('HSET', KEYS[2], 'last', last or '0-0', 'nonce', nonce, 'since', since or '0-0', 'gap', gap, 'history', history)
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[2], 'digest', ARGV[6])
 end
 if ARGV[1] ~= '' then
   redis.call('HSET', KEYS[2], 'cp:' .. ARGV[1], ARGV[3])
 end
-if version_ms > 0 and since then
+if version_ms > 0 and gap ~= '' then
+  redis.call('DEL', KEYS[3] .. 'since') -- as long as a gap is pending, nobody vouches for anything
+elseif version_ms > 0 and since then
   redis.call('SET', KEYS[3] .. 'since', since)
 end
 return ids
