@@ -101,9 +101,9 @@ class Index:
     def is_pending(self, key: str) -> bool:
         """Whether some replica may lack its last change; of what only a bump has named so far, nothing is known yet."""
         namespaces = self._pending_namespaces.names
-        if key in self._pending.silent:
+        if key in self._pending.names or key in self._pending.silent:
             return True
-        return key in self._pending.names or (bool(namespaces) and key.partition(":")[0] in namespaces)
+        return bool(namespaces) and key.partition(":")[0] in namespaces
 
     def fill_stamp(self, key: str) -> int:
         """Return the stamp for a value of this key whose load begins now. Ask for it before ``is_pending``.

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from replicator.mirror.options import PROMISED_MAX
-from replicator.mirror.queue import OF_REPLICAS, POISON, as_pending, is_unapplied
+from replicator.mirror.queue import OF_REPLICAS, POISON, as_pending
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import (
     Named,
@@ -19,6 +19,7 @@ from replicator.mirror.words import (
 from versioning import stamp as stamps
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Replayed
 from versioning.limits import CLOCK_ERROR_MS, WINDOW_MS
+from versioning.pending import PendingGap
 
 _NOTHING: Final = Entry(stamps.ZERO, "", "", Heartbeat(0), None)
 
@@ -37,8 +38,7 @@ class WindowFold:
         self._gap_stamp = stamps.ZERO
         self._is_gap_seen = False
         """One that stands for all that was pending before it."""
-        self._is_gap_decided = False
-        self._is_plain_gap_seen = False
+        self._pending_gap = PendingGap()
         self._is_poison_decided = False
         self._is_torn_decided = False
         self._has_heartbeat = False
@@ -72,8 +72,8 @@ class WindowFold:
                 self._take_named(body, entry, written_ms)
             case Gap() as body:
                 self._take_gap(body, entry, written_ms)
-            case Replayed(settled=True):
-                self._is_gap_decided = True
+            case Replayed() as body:
+                self._pending_gap.older(entry.stamp, body)
 
     def _take_lag(self, applied_ms: int, written_ms: int) -> None:
         if self._beat_ms:
@@ -188,11 +188,9 @@ class WindowFold:
             state.of_replicas = state.of_replicas or mark_of(entry, body, written_ms)
         else:
             self._decide_replays(body, entry.stamp)
-        is_pending = is_unapplied(body)
-        if not self._is_gap_decided and is_pending and (body.gtid or not self._is_plain_gap_seen):
+        self._pending_gap.older(entry.stamp, body)
+        if self._pending_gap.stamp == entry.stamp:
             self.state.gap = mark_of(entry, body, written_ms)
-        self._is_gap_decided |= is_pending or bool(body.gtid)
-        self._is_plain_gap_seen |= not is_pending
 
     def _decide_replays(self, body: Gap, stamp: int) -> None:
         is_poison = body.reason.startswith(POISON)

@@ -2,8 +2,9 @@
 
 Looked for in Redis, in every process, and among all that might have been loaded. A value that a later entry
 supersedes is not kept: nobody is served it. That is also how a replica that went back is mended, so a value gets the
-time that takes. What a stream that was lost had said of a commit does not count while the mirrors have yet to copy
-that commit: it gets a stamp above, and that supersedes the value whatever else it lacks.
+time that takes. As long as a gap is pending nothing that was loaded since is vouched for. What a stream that was lost
+had said of a commit does not count while the mirrors have yet to copy that commit: it gets a stamp above, and that
+supersedes the value whatever else it lacks.
 """
 
 from collections.abc import Iterator
