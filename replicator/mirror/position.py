@@ -24,7 +24,7 @@ _FORM: Final = re.compile(r"(\d+-\d+)/(\S*)(?: replay=(\d{1,15})\.\.(\d+-\d+))?"
 class ReplayClaim:
     since_ms: int
     until: int
-    """Stamp of the origin's last entry when the copy began."""
+    """Stamp of the origin's last heartbeat when the copy began."""
 
     def beginning_with(self, entry: Entry) -> Self | None:
         """Return what is left of it when this is the first entry copied: nobody vouches for what was trimmed before.

@@ -139,10 +139,10 @@ class MirrorQueue:
         """Entries that wait; heartbeats are none."""
         return self._waiting
 
-    def put_gap(self, reason: str, now_ms: int) -> None:
-        """Say that what was before is unknown; the next heartbeat tells what the replicas must have for that."""
+    def put_gap(self, reason: str, gtid: str | None, now_ms: int) -> None:
+        """Say that what was before is unknown. ``gtid``: what replicas must have for that; None: unknown yet."""
         self._is_torn = True
-        self._put(Held(self._newest, Gap(OWN + reason), now_ms, None))
+        self._put(Held(self._newest, Gap(OWN + reason, gtid=gtid or ""), now_ms, gtid))
 
     def put(self, entry: Entry, now_ms: int) -> None:
         """Take in the origin's next entry; raises BrokenOriginError where another mirror read something else."""

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from replicator.mirror.position import MirrorPosition, ReplayClaim, hides_more
+from replicator.mirror.queue import Place
 from versioning import stamp as stamps
-from versioning.backends.base import StreamBackend, StreamState
+from versioning.backends.base import StreamBackend
 from versioning.checkpoint import Checkpoint
+from versioning.entries import Heartbeat
 from versioning.limits import CLOCK_ERROR_MS
 
 PAGE_ENTRIES: Final = 1_000
@@ -24,9 +26,11 @@ class Resume:
     """Reason of the gap to write first; empty for none."""
     break_name: str = ""
     """Kind of break that was found, for counting; empty where the checkpoint was good."""
+    gtid: str | None = None
+    """What the replicas must have for that gap; None where the origin does not tell yet."""
     until: int = stamps.ZERO
-    """Where the position is ``stamp.ZERO``: last stamp of the origin when that was decided. What is trimmed up to there
-    is hidden by the gap; what is trimmed above it is not."""
+    """Where the position is ``stamp.ZERO``: stamp of the origin's heartbeat that tells. What is trimmed up to there is
+    hidden by the gap, whoever copies what is left; what is trimmed above it is not."""
     is_torn: bool = False
     """What follows the position in the origin's stream does not name it: entries in between were deleted."""
 
@@ -57,8 +61,11 @@ async def find_resume(
     if shared is not None:
         return Resume(shared, break_name=name if stored else "checkpoint_lost")
     state = await origin.state()
-    claim = _claim(state, now_ms=now_ms, window_ms=window_ms)
-    return Resume(MirrorPosition(claim=claim), gap=_REASONS[name], break_name=name, until=state.last)
+    place = await _last_place(origin)
+    # Where no heartbeat is left, the first one to come is above all that may be trimmed before.
+    until, gtid = (place.stamp, place.gtid) if place else (state.last, None)
+    claim = _claim(state.since, until, now_ms=now_ms, window_ms=window_ms)
+    return Resume(MirrorPosition(claim=claim), gap=_REASONS[name], break_name=name, gtid=gtid, until=until)
 
 
 _REASONS: Final = {
@@ -119,8 +126,18 @@ async def _mirrored(target: StreamBackend, dc: str, *, last: int, since_ms: int)
     return {position for position in found if position.stamp != stamps.ZERO}
 
 
-def _claim(state: StreamState, *, now_ms: int, window_ms: int) -> ReplayClaim | None:
-    if not (state.last and state.since):
+async def _last_place(origin: StreamBackend) -> Place | None:
+    before: int | None = None
+    while page := await origin.read_before(before, count=PAGE_ENTRIES):
+        for entry in page:
+            if isinstance(entry.body, Heartbeat):
+                return Place(entry.stamp, entry.body.gtid)
+        before = page[-1].stamp
+    return None
+
+
+def _claim(since: int, until: int, *, now_ms: int, window_ms: int) -> ReplayClaim | None:
+    if not (until and since):
         return None
-    since_ms = max(stamps.ms_of(state.since), now_ms - window_ms) + CLOCK_ERROR_MS
-    return ReplayClaim(since_ms, state.last) if since_ms < stamps.ms_of(state.last) else None
+    since_ms = max(stamps.ms_of(since), now_ms - window_ms) + CLOCK_ERROR_MS
+    return ReplayClaim(since_ms, until) if since_ms < stamps.ms_of(until) else None

@@ -186,7 +186,7 @@ class Mirror:
             self._stats.count_break(resume.break_name)
             log.warning("mirror_resumed", after=resume.position.encode(), name=resume.break_name, gap=resume.gap)
         if resume.gap:
-            queue.put_gap(resume.gap, self._clock().monotonic_ms)
+            queue.put_gap(resume.gap, resume.gtid, self._clock().monotonic_ms)
         if is_outdated:
             if resume.break_name or self._target.stored is None:
                 raise RacedError

@@ -12,7 +12,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Body, Entry, Gap, Heartbeat, NewEntry, Origin, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry, Origin, Replayed
 
 NOW_MS = 1_700_000_000_000
 
@@ -53,6 +53,28 @@ async def test_the_beginning_of_an_origin_is_believed_only_while_nothing_was_tri
     assert not (await resume(origin, target, checkpoint(MirrorPosition(claim=seen)), last=0)).gap
     assert (await resume(origin, target, checkpoint(MirrorPosition(claim=unseen)), last=0)).gap
     assert (await resume(origin, target, checkpoint(MirrorPosition()), last=0)).gap
+
+
+async def test_a_gap_stands_for_what_may_be_trimmed_before_the_copy_begins() -> None:
+    """The replicas must have all of that for it: whoever copies later, when it is trimmed, writes no other gap."""
+    clock_ms = NOW_MS - 10_000
+    origin, target = MemoryStream(lambda: clock_ms), MemoryStream(lambda: NOW_MS)
+    await write(origin, Heartbeat(1, gtid="0-1-1"), Change(("t:2",), gtid="0-1-2"))
+    clock_ms = NOW_MS
+    beat, after = await write(origin, Heartbeat(2, gtid="0-1-2"), Change(("t:3",), gtid="0-1-3"))
+    begun = await resume(origin, target, None, last=0)
+    assert (begun.gtid, begun.until) == ("0-1-2", beat.stamp)
+    origin.trim(beat.stamp)
+    assert not (await resume(origin, target, checkpoint(begun.position), last=0)).gap
+    origin.trim(after.stamp)
+    assert (await resume(origin, target, checkpoint(begun.position), last=0)).gap
+
+
+async def test_a_gap_waits_for_the_first_heartbeat_of_an_origin_that_has_none() -> None:
+    origin, target = MemoryStream(lambda: NOW_MS), MemoryStream(lambda: NOW_MS)
+    (change,) = await write(origin, Change(("t:3",), gtid="0-1-3"))
+    begun = await resume(origin, target, None, last=0)
+    assert (begun.gtid, begun.until) == (None, change.stamp)
 
 
 async def test_no_replay_is_owed_any_more_when_entries_of_it_are_gone() -> None:

@@ -55,13 +55,20 @@ class NoPoisonedFill(Checker):
                 self._check(kept)
 
     def _is_hindered(self) -> bool:
-        """Whether a replica has gone back and no mirror can look at it or write: the lag tells readers meanwhile."""
-        world = self.world
+        """Whether a replica has gone back, or what was pending was trimmed, and no mirror can look at it or write.
+
+        The lag tells readers meanwhile.
+        """
+        world, is_unseen = self.world, not self.world.is_watched()
+        if is_unseen and self._is_pending_trimmed():
+            return True
         if not any(replica.has_gone_back for replica in world.replicas):
             return False
-        return (
-            world.stream_b.loses_answers or any(replica.is_down for replica in world.replicas) or not world.is_watched()
-        )
+        return world.stream_b.loses_answers or any(replica.is_down for replica in world.replicas) or is_unseen
+
+    def _is_pending_trimmed(self) -> bool:
+        last = (namings[-1] for namings in self.world.history.namings.values())
+        return any(word.is_pending and self.world.stream_b.store.one(word.stamp) is None for word in last)
 
     def _check(self, kept: Kept) -> None:
         history, primary = self.world.history, self.world.primary
