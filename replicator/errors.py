@@ -23,6 +23,10 @@ class UnsupportedEventError(SourceError):
     """The binlog holds what this version cannot read. It stops: going on would skip changes in silence."""
 
 
+class OtherSourceError(SourceError):
+    """A source of another MySQL writes to this stream: the heartbeats of one would vouch for the keys of both."""
+
+
 class ChecksumError(SourceError):
     """An event arrived damaged: read it again over a new connection."""
 

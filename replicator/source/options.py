@@ -14,7 +14,7 @@ READ_TIMEOUT_MS = 10_000
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
     name: str
-    """Names the checkpoint: all sources of one MySQL share it, two MySQLs never do."""
+    """Names the checkpoint: all sources of one MySQL share it. Two MySQLs never do, nor do they share a stream."""
     mysql: MySqlAddress
     tables: WatchedTables
     heartbeat_ms: int = HEARTBEAT_MS

@@ -1,10 +1,14 @@
 """Checks before a source starts. Each refusal is one line that names the fix; nothing here changes anything."""
 
+from collections.abc import Mapping
+
 from replicator.binlog.columns import CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
-from replicator.errors import MySqlAuthenticationError, PreflightError
+from replicator.errors import MySqlAuthenticationError, OtherSourceError, PreflightError
 from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, server_facts
 from replicator.tables import TableSpec, WatchedTables
+from versioning.checkpoint import Checkpoint
+from versioning.limits import MAX_LAG_MS
 
 _CONSTRAINTS = """
 SELECT 1 FROM information_schema.table_constraints WHERE table_schema = %s AND table_name = %s LIMIT 1
@@ -57,6 +61,17 @@ def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
         for template in spec.templates:
             for name in template.columns:
                 _check_column(client, spec, name, columns, template.text)
+
+
+def check_writers(checkpoints: Mapping[str, Checkpoint], writer: str, now_ms: int) -> None:
+    """Raises OtherSourceError while a source of another name writes to the stream whose checkpoints these are."""
+    for name, checkpoint in checkpoints.items():
+        is_other = name.startswith("source:") and name != writer
+        if is_other and now_ms - checkpoint.read_ms <= MAX_LAG_MS:
+            raise OtherSourceError(
+                f"{name} writes to this stream, and its heartbeats would vouch for the keys of {writer} too",
+                hint="one source.name for all sources of one MySQL; for another MySQL another stream.name",
+            )
 
 
 def _check_filters(client: MySqlClient, where: str) -> None:

@@ -59,8 +59,8 @@ class World:
         return RedisStream.from_url(self.redis.url)
 
     def source_options(self) -> SourceOptions:
-        settings = {"mysql": address(self.server), "heartbeat_ms": 200, **self.options}
-        return SourceOptions("a", tables=self.tables, **settings)
+        settings = {"name": "a", "mysql": address(self.server), "heartbeat_ms": 200, **self.options}
+        return SourceOptions(tables=self.tables, **settings)
 
     @classmethod
     def with_items(cls, server: SqlServer, redis: RedisServer, **options: Any) -> "World":

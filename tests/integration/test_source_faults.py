@@ -10,6 +10,7 @@ from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.redis_server import RedisServer
 from replicator.errors import MySqlAuthenticationError, PreflightError
+from replicator.source.run import run_source
 from tests.integration.source_world import World, address, watch
 from versioning.backends.base import DigestRefusedError
 from versioning.entries import Gap, Heartbeat, Replayed
@@ -217,6 +218,23 @@ async def test_a_rebuilt_server_without_our_position_gives_a_gap(
         await world.caught_up()
     assert kinds(await world.bodies()).count(Gap) == 2
     assert again <= set(await item_keys(world))
+
+
+async def test_a_source_of_another_mysql_writes_nothing_to_a_stream_in_use(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    other = World(mariadb_a, redis_a, world.tables, {"name": "b"})
+    async with world.source():
+        stream, stop = other.stream(), asyncio.Event()
+        task = asyncio.create_task(run_source(other.source_options(), stream, stop=stop, stats=other.stats))
+        await world.until(lambda: "source:a writes to this stream" in other.stats.last_error or task.done())
+        await world.caught_up()
+        assert set((await stream.state()).checkpoints) == {"source:a"}
+        stop.set()
+        await task
+        await stream.aclose()
+    assert (other.stats.failures_by_reason, other.stats.gaps) == ({"other_source": 1}, 0)
 
 
 async def test_other_key_templates_are_refused_by_name(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
