@@ -23,8 +23,8 @@ class UnsupportedEventError(SourceError):
     """The binlog holds what this version cannot read. It stops: going on would skip changes in silence."""
 
 
-class OtherSourceError(SourceError):
-    """A source of another MySQL writes to this stream: the heartbeats of one would vouch for the keys of both."""
+class OtherWriterError(SourceError):
+    """A mirror, or a source of another MySQL, writes to this stream: it would vouch for our keys too."""
 
 
 class ChecksumError(SourceError):

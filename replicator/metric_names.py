@@ -55,7 +55,7 @@ BY_REASON: Final = {
         "What went wrong and is tried again, or ended the source, by reason",
         (
             "connection_lost", "login_refused", "append_failed", "redis_login_refused", "position_lost",
-            "stream_rewound", "other_source", "other_templates", "unsupported_event", "source_stopped",
+            "stream_rewound", "other_writer", "other_templates", "unsupported_event", "source_stopped",
         ),
     ),
     "reconnects_by_reason": (

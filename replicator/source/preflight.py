@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from replicator.binlog.columns import CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
-from replicator.errors import MySqlAuthenticationError, OtherSourceError, PreflightError
+from replicator.errors import MySqlAuthenticationError, OtherWriterError, PreflightError
 from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, server_facts
 from replicator.tables import TableSpec, WatchedTables
 from versioning.checkpoint import Checkpoint
@@ -64,11 +64,10 @@ def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
 
 
 def check_writers(checkpoints: Mapping[str, Checkpoint], writer: str, now_ms: int) -> None:
-    """Raises OtherSourceError while a source of another name writes to the stream whose checkpoints these are."""
+    """Raises OtherWriterError while a mirror, or a source of another name, writes to the stream."""
     for name, checkpoint in checkpoints.items():
-        is_other = name.startswith("source:") and name != writer
-        if is_other and now_ms - checkpoint.read_ms <= MAX_LAG_MS:
-            raise OtherSourceError(
+        if name != writer and now_ms - checkpoint.read_ms <= MAX_LAG_MS:
+            raise OtherWriterError(
                 f"{name} writes to this stream, and its heartbeats would vouch for the keys of {writer} too",
                 hint="one source.name for all sources of one MySQL; for another MySQL another stream.name",
             )

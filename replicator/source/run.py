@@ -7,7 +7,7 @@ What ends a connection, and the answer:
 - the server no longer has our position, or the stream no longer has a checkpoint: say so with a gap, and replay one
   window (P3);
 - the stream was set back: read again from its checkpoint;
-- the stream is that of another MySQL, by the name of the source that writes to it: look again now and then;
+- the stream has a writer of another name, so it is that of another MySQL: write nothing, look again now and then;
 - an event that cannot be read: stop with the named error;
 - a stream with other key templates: stop; but where they changed under a source that could write before, it writes
   nothing until its own settings give the same (`templates`).
@@ -25,7 +25,7 @@ import structlog
 from replicator.binlog.stream import LinkOptions
 from replicator.errors import (
     MySqlAuthenticationError,
-    OtherSourceError,
+    OtherWriterError,
     PositionLostError,
     PreflightError,
     SourceError,
@@ -149,8 +149,8 @@ class _Source:
                 self._note("stream_rewound", error)
                 self._lost = ""  # of a checkpoint that is gone; the one stored now is judged anew
                 await self._rest(self._backoff.next_s())
-            except (MySqlAuthenticationError, AuthenticationError, OtherSourceError) as error:
-                self._note("other_source" if isinstance(error, OtherSourceError) else "login_refused", error)
+            except (MySqlAuthenticationError, AuthenticationError, OtherWriterError) as error:
+                self._note("other_writer" if isinstance(error, OtherWriterError) else "login_refused", error)
                 await self._rest(self._backoff.denied_s())
             except (SourceError, BackendError) as error:
                 if self._is_finishing:
@@ -227,7 +227,7 @@ class _Source:
     async def _agree(self, templates: InForce) -> tuple[Checkpoint | None, str]:
         """The stream's checkpoint and its digest, at one moment.
 
-        Raises DigestRefusedError or OtherSourceError where we may not write.
+        Raises DigestRefusedError or OtherWriterError where we may not write.
         """
         state = await self._stream.state()
         identity = self._appender.identity = self._identity(templates.tables, may_adopt=templates.may_adopt)

@@ -234,7 +234,7 @@ async def test_a_source_of_another_mysql_writes_nothing_to_a_stream_in_use(
         stop.set()
         await task
         await stream.aclose()
-    assert (other.stats.failures_by_reason, other.stats.gaps) == ({"other_source": 1}, 0)
+    assert (other.stats.failures_by_reason, other.stats.gaps) == ({"other_writer": 1}, 0)
 
 
 async def test_other_key_templates_are_refused_by_name(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
