@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.simulation import limits
 from tests.simulation.process import BASE_MS
 from tests.simulation.replica import Replica
+from versioning import stamp as stamps
 from versioning.follow import Follow
 from versioning.index import Index
 from versioning.liveness import Now
@@ -33,6 +34,21 @@ class PossibleFills:
         self._world = world
         self._filled_s: dict[Fill, float] = {}
         """When each was made last, in the order of the first time."""
+        self._index, self._read = Index(), (-1, stamps.ZERO, "")
+        """Of the newcomer, and when it read what: it is asked for several times at one moment."""
+
+    def newcomer(self) -> tuple[Index, Now]:
+        """Return the index of a process that has read at once all that stream B has, and its clocks."""
+        entries, at_ms = self._world.stream_b.store.entries, int(self._world.loop.time() * 1000)
+        now = Now(BASE_MS + at_ms, at_ms)
+        read = at_ms, entries[0].stamp if entries else stamps.ZERO, entries[-1].nonce if entries else ""
+        if self._read != read:
+            self._index = Index(window_ms=limits.CACHE.window_ms, max_lag_ms=limits.CACHE.max_lag_ms)
+            follow = Follow(self._index)
+            follow.begin(entries[::-1], now)
+            follow.take_older((), now)
+            self._read = read
+        return self._index, now
 
     def before(self, replica: Replica, number: int) -> None:
         """Take what may be loaded from a replica that is about to apply all up to a commit."""
@@ -66,15 +82,4 @@ def judges(world: "World") -> Iterator[tuple[str, Index, Now]]:
         if not reader.process.is_halted:
             yield name, reader.cache._core.index, reader.process.now()
     if not world.stream_b.is_down:
-        at_ms = int(world.loop.time() * 1000)
-        now = Now(BASE_MS + at_ms, at_ms)
-        yield "a newcomer", newcomer(world, now), now
-
-
-def newcomer(world: "World", now: Now) -> Index:
-    """Return the index of a process that has read at once all that stream B has."""
-    index = Index(window_ms=limits.CACHE.window_ms, max_lag_ms=limits.CACHE.max_lag_ms)
-    follow = Follow(index)
-    follow.begin(world.stream_b.store.entries[::-1], now)
-    follow.take_older((), now)
-    return index
+        yield "a newcomer", *world.fills.newcomer()

@@ -47,8 +47,7 @@ class Bounded(Checker):
                 self._ask("a client of version keys", world.stream_b.judge(fill.key, fill.fill_stamp), fill, age_ms)
 
     def _ask(self, name: str, verdict: Verdict, fill: Fill, age_ms: int) -> None:
-        young_ms = scaled(fill.key, limits.CACHE.degraded_ttl_ms, DEGRADED_JITTER_MIN)
-        if verdict is Verdict.FRESH or (verdict is Verdict.UNKNOWN and age_ms <= young_ms):
+        if verdict is Verdict.FRESH or (verdict is Verdict.UNKNOWN and age_ms <= _young_ms(fill.key)):
             now_s = self.world.loop.time()
             self.on_read(ReadDone(name, fill.key, now_s, now_s, fill.value, WOULD_BE, verdict.value, fill.fill_stamp))
 
@@ -78,3 +77,7 @@ class Bounded(Checker):
             and now_ms <= body.start_ms + body.spread_ms + limits.CLOCK_ERROR_MS
             for _, body in self.world.history.agings
         )
+
+
+def _young_ms(key: str) -> int:
+    return scaled(key, limits.CACHE.degraded_ttl_ms, DEGRADED_JITTER_MIN)
