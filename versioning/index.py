@@ -109,12 +109,12 @@ class Index:
         """Return the stamp for a value of this key whose load begins now. Ask for it before ``is_pending``.
 
         The watermark; but while the window is covered, an entry further back may say that the key is pending. Then, if
-        nothing read so far has decided it, no more than is known of the key: ``stamp.ZERO`` mostly, and the value is
-        never vouched for.
+        nothing read so far has decided it, no more than is known of the key itself (a bump of its namespace says
+        nothing of replicas): ``stamp.ZERO`` mostly, and the value is never vouched for.
         """
         watermark = self.watermark
         is_decided = not self._pending.is_covering or (key in self.stamps and key not in self._pending.silent)
-        return watermark if is_decided else self.last_stamp(key)
+        return watermark if is_decided else self.stamps.get(key, stamps.ZERO)
 
     def reach(self, stamp: int) -> None:
         """Move the watermark."""

@@ -197,6 +197,16 @@ def test_while_the_window_is_covered_a_key_that_may_be_pending_further_back_gets
     assert [follow.index.is_pending(key) for key in ("t:1", "t:2", "t:3")] == [True, False, False]
 
 
+def test_a_bump_of_its_namespace_decides_nothing_of_a_key_while_the_window_is_covered() -> None:
+    pending, bump = Change(("t:1",), "0-1-5", pending=True), Generation(("t",), START_MS, 0, "by hand")
+    stream = history((0, Gap("start")), (1, pending), (3, bump), (100, beat_at(100)))
+    follow = Follow(Index(window_ms=10**9))
+    follow.begin(stream[:1:-1], NOW)
+    assert follow.index.fill_stamp("t:1") == 0
+    follow.take_older(stream[1::-1], NOW)
+    assert follow.index.is_pending("t:1")
+
+
 @pytest.mark.parametrize(
     ("end", "verdict"),
     [
