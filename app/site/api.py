@@ -77,6 +77,7 @@ def _flow(knowledge: Knowledge, watch: SiteWatch, now: Now) -> Flow:
         keys_per_s=rates["keys"],
         keys=len(index),
         pending=index.pending_count,
+        is_gap_pending=index.is_gap_pending,
         window_ms=index.window_ms,
         degraded_ttl_ms=DEGRADED_TTL_MS,
         watermark=stamps.text(index.watermark),

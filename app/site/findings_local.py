@@ -38,12 +38,21 @@ def gates(view: View) -> Iterator[Finding]:
             effect=f"Values are as old as the replica: the data itself is not there yet. {PROVISIONAL}",
             action="SHOW REPLICA STATUS on it: is its SQL thread running, is it busy?",
         )
-    if view.flow.pending:
+    if view.flow.is_gap_pending:
+        yield Finding(
+            code="gap_pending",
+            state=State.WARNING,
+            part=part,
+            text="A gap is pending: a replica may lack changes that are not known by key.",
+            effect=f"Values loaded since are served only while younger than {spoken(view.flow.degraded_ttl_ms)}.",
+            action="It ends by itself once every listed replica has caught up. `stampline tail` shows the gap.",
+        )
+    if keys := view.flow.pending - view.flow.is_gap_pending:
         yield Finding(
             code="keys_pending",
             state=State.WARNING,
             part=part,
-            text=f"{count(view.flow.pending, 'key is', 'keys are')} pending: a replica has not applied the change yet.",
+            text=f"{count(keys, 'key is', 'keys are')} pending: a replica has not applied the change yet.",
             effect=f"Values of them live {spoken(PROVISIONAL_TTL_MS)} only, so they are loaded more often.",
             action="It ends by itself once every listed replica has caught up.",
         )

@@ -171,7 +171,8 @@ class Flow(BaseModel):
     changes_per_s: float = Field(description="Changed transactions, over the last 10 s.")
     keys_per_s: float = Field(description="Changed keys, over the last 10 s.")
     keys: int = Field(description="Keys changed within the window.")
-    pending: int = Field(description="Keys and namespaces some replica has not applied.")
+    pending: int = Field(description="Keys and namespaces some replica has not applied; a gap counts as one.")
+    is_gap_pending: bool = Field(description="No value that was loaded since the last gap is vouched for.")
     window_ms: int
     degraded_ttl_ms: int = Field(description="Longest life of a value while nothing is vouched for.")
     watermark: str = Field(description="The last stamp taken in.")

@@ -48,6 +48,7 @@ class Site:
     lag_ms: int | None = 400
     replica_lag_ms: int | None = 500
     pending: int = 0
+    is_gap_pending: bool = False
     is_connected: bool = True
     is_covered: bool = True
     last_error: str = ""
@@ -62,6 +63,7 @@ class Site:
             keys_per_s=3.0,
             keys=10,
             pending=self.pending,
+            is_gap_pending=self.is_gap_pending,
             window_ms=2_100_000,
             degraded_ttl_ms=240_000,
             watermark="1-0",

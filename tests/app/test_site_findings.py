@@ -114,6 +114,12 @@ def test_a_replica_that_is_down_is_named_with_the_keys_that_are_pending_for_it()
     assert {gate.name: gate.state for gate in site.gates} == {"mysql-b": State.CRITICAL, "mysql-c": State.OK}
 
 
+def test_a_pending_gap_is_told_from_pending_keys() -> None:
+    assert Site(pending=1, is_gap_pending=True).codes() == ["gap_pending"]
+    site = Site(pending=3, is_gap_pending=True).draw()
+    assert site.findings[1].text.startswith("2 keys are pending")
+
+
 def test_a_replica_that_lags_is_the_one_whose_position_stands_still() -> None:
     held = mirror(gates={"b": {"is_up": True, "applied": "0-1-9"}, "c": {"is_up": True, "applied": "0-1-5"}}, held=4)
     held.moved_ms = {"b": 99_000, "c": 70_000}
