@@ -5,9 +5,10 @@ heartbeat. A settled entry behind a newer pending one of the same key would end 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from replicator.mirror.gate import names
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import POISON, Released
 from replicator.mirror.settle import Again
@@ -37,7 +38,7 @@ def make_plan(
     if _has_gap(again.body for again in agains) and not _has_gap(body for body, _ in released.bodies):
         # Alone: a replay behind it is claimed from its stamp on only (``MirrorState.unclaimed_ms``).
         released, heartbeat = Released(), None
-    left, not_claimed = _without_false_claims(released.bodies, state)
+    left, not_claimed = _entering(released.bodies, state)
     bodies: list[tuple[Body, Origin | None]] = [(again.body, again.origin) for again in agains]
     bodies += left
     if heartbeat is not None:
@@ -61,19 +62,35 @@ def _has_gap(bodies: Iterable[Body]) -> bool:
     return any(isinstance(body, Gap) for body in bodies)
 
 
-def _without_false_claims(
-    bodies: tuple[tuple[Body, Origin], ...], state: MirrorState
-) -> tuple[list[tuple[Body, Origin]], int]:
+def _entering(bodies: tuple[tuple[Body, Origin], ...], state: MirrorState) -> tuple[list[tuple[Body, Origin]], int]:
     left: list[tuple[Body, Origin]] = []
-    is_poisoned = state.is_poisoned
+    is_poisoned, awaited = state.is_poisoned, state.gap.body.gtid if state.gap else ""
     for body, origin in bodies:
-        if isinstance(body, Gap):
-            is_poisoned = body.reason.startswith(POISON)
-        if not isinstance(body, Replayed):
-            left.append((body, origin))
-        elif not is_poisoned:
-            left.append((state.claimed(body), origin))
+        match body:
+            case Gap():
+                is_poisoned = body.reason.startswith(POISON)
+                gap = _awaiting(body, awaited)
+                awaited = gap.gtid if gap.pending else ""
+                left.append((gap, origin))
+            case Replayed() if is_poisoned:
+                pass
+            case Replayed():
+                replayed = state.claimed(body)
+                awaited = "" if replayed.settled else awaited
+                left.append((replayed, origin))
+            case _:
+                left.append((body, origin))
     return left, len(bodies) - len(left)
+
+
+def _awaiting(gap: Gap, awaited: str) -> Gap:
+    """Return it as it may enter while a gap is pending until the replicas have ``awaited``.
+
+    That one may stand for later commits (``Resume.until``), and the last gap is the one that counts.
+    """
+    if not awaited or not gap.gtid or names(gap.gtid, awaited):
+        return gap
+    return replace(gap, gtid=awaited, pending=True)
 
 
 def next_heartbeat(beat: Heartbeat, applied: Heartbeat | None, state: MirrorState, read_ms: int) -> Heartbeat | None:

@@ -117,7 +117,8 @@ class MirrorQueue:
 
     def __init__(self, dc: str, position: MirrorPosition, *, until: int = stamps.ZERO, is_torn: bool = False) -> None:
         self._until = until
-        """Up to there the origin may have been trimmed before the first entry is read (``Resume``)."""
+        """Up to there the origin may have been trimmed before the first entry is read (``Resume``). So no heartbeat
+        below places a gap that is in the target stream already."""
         self._is_torn = is_torn
         """No gap of the origin came after the last of ours: what the origin says to have replayed is not all here."""
         self.beats = Beats()
@@ -129,7 +130,7 @@ class MirrorQueue:
         self._items: deque[Held] = deque()
         self._unplaced: list[Held] = []
         self.place: Place | None = None
-        """The last one; None before the first heartbeat."""
+        """The last one; None before there is one."""
         self._floor = position
         self._is_floor_seen = True
         self._newest = position
@@ -162,7 +163,9 @@ class MirrorQueue:
             self._put(Held(self._newest, body, now_ms, gtid))
         if isinstance(body, Heartbeat):
             self.beats.take(body)
-            self._place(Place(entry.stamp, body.gtid))
+            self._place(body.gtid)
+            if entry.stamp >= self._until:
+                self.place = Place(entry.stamp, body.gtid)
         if self._claim is not None and entry.stamp >= self._claim.until:
             self._put_claim(self._claim.since_ms, now_ms)
 
@@ -205,11 +208,10 @@ class MirrorQueue:
         for item in self._unplaced:
             item.is_urgent = True
 
-    def _place(self, place: Place) -> None:
-        self.place = place
+    def _place(self, gtid: str) -> None:
         for item in self._unplaced:
-            item.gtid = place.gtid
-            item.body = replace(item.body, gtid=place.gtid)
+            item.gtid = gtid
+            item.body = replace(item.body, gtid=gtid)
         self._unplaced = []
 
     def count_poisoned(self) -> int:

@@ -216,6 +216,19 @@ async def test_a_gap_that_passed_unapplied_is_said_again_when_applied(world: Mir
     await world.until(lambda v: v.gaps[-1] == Gap("purged" + AGAIN, gtid="0-1-5"))
 
 
+async def test_while_a_gap_is_pending_for_later_commits_an_older_one_does_not_end_it(world: MirrorWorld) -> None:
+    """The mirror's own stands for all that may be trimmed before it is copied."""
+    gate = ScriptedGate(applied="0-1-5")
+    await world.write(Gap("purged", gtid="0-1-3"))
+    await world.change(9)
+    await world.beat("0-1-9")
+    world.start(gate)
+    view = await world.until(lambda v: bool(v.changes))
+    assert [(gap.gtid, gap.pending) for gap in view.gaps] == [("0-1-9", True)] * 2
+    gate.apply("0-1-9")
+    await world.until(lambda v: not v.gaps[-1].pending)
+
+
 async def test_a_gap_is_said_again_also_when_the_checkpoint_was_deleted(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-0")
     mirror = world.start(gate)

@@ -4,7 +4,7 @@ import pytest
 
 from replicator.mirror.plan import make_plan
 from replicator.mirror.position import MirrorPosition, ReplayClaim
-from replicator.mirror.queue import AGAIN, BrokenOriginError, MirrorQueue, Released
+from replicator.mirror.queue import AGAIN, BrokenOriginError, MirrorQueue, Place, Released
 from replicator.mirror.resume import Resume, find_resume
 from replicator.mirror.settle import Again
 from replicator.mirror.state import MirrorState
@@ -93,6 +93,14 @@ def test_entries_trimmed_between_the_gap_and_the_first_copy_break_the_history() 
     MirrorQueue("a", MirrorPosition()).put(Entry(stamps.make(2_000), "b", "", Heartbeat(1)), 0)
     with pytest.raises(BrokenOriginError, match="trimmed before they were copied"):
         MirrorQueue("a", MirrorPosition(), until=stamps.make(1_999)).put(trimmed, 0)
+
+
+def test_no_heartbeat_places_a_gap_that_stands_for_more_than_is_in_front_of_it() -> None:
+    queue = MirrorQueue("a", MirrorPosition(), until=stamps.make(2_000))
+    queue.put(Entry(stamps.make(1_000), "b", "a", Heartbeat(1, gtid="0-1-1")), 0)
+    assert queue.place is None
+    queue.put(Entry(stamps.make(2_000), "c", "b", Heartbeat(2, gtid="0-1-2")), 0)
+    assert queue.place == Place(stamps.make(2_000), "0-1-2")
 
 
 @pytest.mark.parametrize(("unclaimed_ms", "claimed_ms"), [(0, 500), (400, 500), (900, 900)])
