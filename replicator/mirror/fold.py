@@ -51,7 +51,7 @@ class WindowFold:
         if not state.last:
             state.last, state.nonce = entry.stamp, entry.nonce
         self._oldest = entry
-        state.bar_replays(entry)
+        state.take_in_any_order(entry)
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif entry.origin is not None and entry.origin.dc == state.dc:

@@ -19,6 +19,7 @@ from replicator.mirror.words import (
     just_after,
     mark_of,
     speaks_of_data,
+    spreads_late_until,
     stands_for_all,
     torn_by,
 )
@@ -51,6 +52,8 @@ class MirrorState:
     unclaimed_ms: int = 0
     """No replay may be claimed to reach below this (Unix ms): up to then there were words which it does not repeat,
     that a replica had gone back above all, or some that followers may not have from it (``bars_replays``)."""
+    silent_until_ms: int = 0
+    """No heartbeat may enter before (Unix ms): a generation spreads late (``spreads_late_until``)."""
     lags: Lags = field(init=False)
     is_short: bool = False
     """Entries were deleted before every replica had them: some may have been pending, and no gap stands for them."""
@@ -69,17 +72,18 @@ class MirrorState:
         """Fold in the next entry of the target stream."""
         self.last, self.nonce = entry.stamp, entry.nonce
         body = entry.body
-        self.bar_replays(entry)
+        self.take_in_any_order(entry)
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif entry.origin is not None and entry.origin.dc == self.dc:
             # Stamps may be ahead of the clock (P1).
             self._take_own(entry, min(stamps.ms_of(entry.stamp), now_ms))
 
-    def bar_replays(self, entry: Entry) -> None:
-        """Take in what no replay may reach below; in any order."""
+    def take_in_any_order(self, entry: Entry) -> None:
+        """Take in what no replay may reach below, and until when no heartbeat may enter."""
         if bars_replays(entry, self.dc):
             self.unclaimed_ms = max(self.unclaimed_ms, just_after(entry.stamp))
+        self.silent_until_ms = max(self.silent_until_ms, spreads_late_until(entry.body))
 
     def _take_heartbeat(self, body: Heartbeat, written_ms: int) -> None:
         self.applied_ms = max(self.applied_ms, body.applied_ms)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from replicator.mirror.queue import AGAIN, OF_REPLICAS, OWN, REWOUND
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned
+from versioning.limits import CLOCK_ERROR_MS, SPREAD_MAX_MS
 
 Named = Change | Generation
 
@@ -68,6 +69,18 @@ def _is_said_again(body: Gap) -> bool:
 def torn_by(body: Gap, stamp: int) -> int:
     """Return what ``MirrorState.torn`` is after this gap, whose stamp is given."""
     return stamp if body.reason.startswith(OWN) else stamps.ZERO
+
+
+def spreads_late_until(body: Body | Poisoned) -> int:
+    """Return until when (Unix ms) a generation spreads over values too old to be vouched for; 0 for none.
+
+    What it ages out was superseded at its commit. One that was stamped long after that, as a source does behind an
+    outage, would let values be FRESH once more that readers had ceased to be served, each until its moment (P9).
+    """
+    if not isinstance(body, Generation) or not body.committed_ms:
+        return 0
+    ends_ms = body.start_ms + body.spread_ms
+    return ends_ms + CLOCK_ERROR_MS if ends_ms - body.committed_ms > SPREAD_MAX_MS else 0
 
 
 def just_after(stamp: int) -> int:

@@ -21,6 +21,7 @@ from replicator.mirror.queue import SHORT, Held, MirrorQueue, Released, is_unapp
 from replicator.mirror.rewind import gap_of_replicas, unapplied_again
 from replicator.mirror.settle import Again, due, due_by_time
 from replicator.mirror.target import MirrorTarget
+from replicator.mirror.words import spreads_late_until
 from replicator.retry import STAND_BACK_S, Backoff
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, CheckpointRefusedError
@@ -150,24 +151,25 @@ class MirrorWriter:
         released = queue.release(now.monotonic_ms, options.gate_limit_ms, self._board.has_applied, has_gates=has_gates)
         if self.is_breaking and released.position is None:
             return None  # Nothing passes the gap: whoever goes on after this mirror must find it.
-        self._passing = self._passing_beat(released)
+        self._passing = self._passing_beat(released, now)
         heartbeat = None
         if now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
             applied = queue.beats.applied if has_gates else None
             heartbeat = next_heartbeat(self._passing, applied, state, self._target.read_ms)
         return make_plan(agains, released, heartbeat, state, options.origin_dc)
 
-    def _passing_beat(self, released: Released) -> Heartbeat:
+    def _passing_beat(self, released: Released, now: Now) -> Heartbeat:
         """The newest heartbeat of the origin that may enter the target stream.
 
         It goes past entries at the gate only where every replica they wait for has said that it lacks them, and never
         had them: then they wait for the data's own lag, which ``applied_ms`` tells. A gate that has not answered proves
         nothing, and of a replica that went back newer values have been served; a follower that was told "read up to
         now" would vouch for values which those entries supersede. Nor does it go past a gap: that
-        stands for commits which every replica may have had long ago.
+        stands for commits which every replica may have had long ago. And none enters while a generation spreads late.
         """
         held = released.held
-        if released.is_cut:
+        silent_until_ms = max(map(spreads_late_until, (body for body, _ in released.bodies)), default=0)
+        if released.is_cut or now.ms < max(silent_until_ms, self._target.state.silent_until_ms):
             return NO_BEAT
         is_gap_held = self.queue.gaps_count > sum(isinstance(body, Gap) for body, _ in released.bodies)
         is_passed = held is None or (held.gtid and self._board.says_unapplied(held.gtid, held.came_ms))

@@ -25,6 +25,7 @@ from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
 from versioning.client.pulse import Pulse
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
+from versioning.limits import CLOCK_ERROR_MS, SPREAD_MAX_MS
 
 
 @pytest.fixture
@@ -259,6 +260,23 @@ async def test_a_gap_that_entered_before_a_heartbeat_is_said_again_with_the_posi
     gate.apply("0-1-5")
     view = await world.until(lambda v: not v.gaps[-1].pending)
     assert view.gaps[-1].reason.endswith(AGAIN)
+
+
+async def test_no_heartbeat_passes_while_a_generation_spreads_that_was_stamped_long_after_its_commit(
+    world: MirrorWorld,
+) -> None:
+    """What it ages out would be vouched for until its moment, older than any promise."""
+    gate = ScriptedGate(applied="0-1-2")
+    world.start(gate)
+    began_ms = now_ms()
+    in_time = Generation(("t",), began_ms, 60_000, "TRUNCATE", "0-1-1", committed_ms=began_ms + 60_000 - SPREAD_MAX_MS)
+    await world.write(in_time, Heartbeat(began_ms, gtid="0-1-1"))
+    await world.until(lambda v: bool(v.heartbeats))
+    late = Generation(("t",), began_ms, 500, "TRUNCATE", "0-1-2", committed_ms=began_ms - SPREAD_MAX_MS)
+    await world.write(late, Heartbeat(began_ms + 1))
+    world.start(gate)
+    await world.until(lambda v: v.heartbeats[-1].read_ms > began_ms)
+    assert now_ms() >= began_ms + 500 + CLOCK_ERROR_MS
 
 
 async def test_heartbeats_pass_what_is_held_and_tell_what_is_applied(world: MirrorWorld) -> None:

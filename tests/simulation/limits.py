@@ -19,6 +19,7 @@ WINDOW_MS: Final = 52_000
 GATE_LIMIT_MS: Final = 2_500
 KEYS_MAX: Final = 100
 GENERATION_SPREAD_MS: Final = 4_000
+SPREAD_MAX_MS: Final = 20_000
 CLOCK_ERROR_MS: Final = 1_000
 
 CACHE: Final = CacheOptions(

@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from replicator import retry
-from replicator.mirror import gate, lags, reader, resume, rewind, target, writer
+from replicator.mirror import gate, lags, reader, resume, rewind, target, words, writer
 from replicator.mirror import run as mirror_run
 from replicator.source import run as source_run
 from tests.simulation import binlog, limits
@@ -54,6 +54,7 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
     yield mock.patch.object(source_run, "asyncio", binlog.ASYNCIO_WITHOUT_THREADS)
     for module in (index, lags, memory):
         yield mock.patch.object(module, "REPLAY_SLACK_MS", limits.REPLAY_SLACK_MS)
+    yield mock.patch.object(words, "SPREAD_MAX_MS", limits.SPREAD_MAX_MS)
     yield mock.patch.object(follower, "BACKOFF_S", (0.05, limits.BACKOFF_MAX_S))
     yield mock.patch.object(retry, "LONGEST_S", limits.BACKOFF_MAX_S)
     for module in (follower, target, resume, reader, rewind):
