@@ -13,7 +13,7 @@ from replicator.mirror.target import PAGE_ENTRIES
 from replicator.mirror.words import names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
-from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, ReadBody
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, ReadBody, Replayed
 
 
 async def unapplied_again(target: StreamBackend, here: Origin, is_kept: IsApplied, *, window_ms: int) -> list[Again]:
@@ -41,6 +41,8 @@ class _Scan:
         self._newest_gtid = self._newest_position = ""
         self._newest_stamp = stamps.ZERO
         self._oldest_gtid = self._oldest_position = ""
+        self._is_replay_settled = False
+        """A replay that ends the gap below it, if that was pending."""
         self._is_gap_decided = False
         self._is_gap_lacked = False
 
@@ -57,6 +59,7 @@ class _Scan:
         if isinstance(body, Gap):
             self._take_gap(body, origin)
             return
+        self._is_replay_settled |= isinstance(body, Replayed) and body.settled
         if not isinstance(body, Change | Generation) or not speaks_of_data(body):
             return
         stamp = stamps.parse(origin.id)
@@ -73,7 +76,9 @@ class _Scan:
         self._note(body.gtid, stamps.parse(origin.id))
         if not self._is_gap_decided:
             self._is_gap_decided = True
-            self._is_gap_lacked = not is_unapplied(body) and not self._is_kept(body.gtid)
+            is_pending = is_unapplied(body) and not self._is_replay_settled
+            is_kept = self._is_kept(body.gtid) if body.gtid else self._is_rest_kept()
+            self._is_gap_lacked = not is_pending and not is_kept
 
     def _note(self, gtid: str, stamp: int) -> None:
         # What is said again has the place in the origin's stream that it had.

@@ -1,11 +1,13 @@
 """What is said again of a stream that was trimmed too soon, when a replica lacks what it had."""
 
+import pytest
+
 from replicator.mirror.queue import REWOUND
 from replicator.mirror.rewind import unapplied_again
 from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
-from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry, Origin
+from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry, Origin, Replayed
 
 NOW_MS = 1_700_000_000_000
 HERE = Origin("a", stamps.text(stamps.make(99)), "here")
@@ -35,9 +37,9 @@ async def said_again(kept: int, *left: Body) -> list[Body]:
 
 def origin_of(body: Body) -> Origin | None:
     """The origin stamps its entries in the order of their transactions."""
-    if not isinstance(body, Change):
+    if not isinstance(body, Change | Gap | Replayed):
         return None
-    return Origin("a", stamps.text(stamps.make(int(body.gtid.rpartition("-")[2]))), "n")
+    return Origin("a", stamps.text(stamps.make(int(body.gtid.rpartition("-")[2] or 0))), "n")
 
 
 async def test_what_came_before_an_entry_that_was_kept_was_kept_too() -> None:
@@ -66,3 +68,13 @@ async def test_of_an_idle_database_the_heartbeats_tell() -> None:
     beats = (Heartbeat(1, 1, "0-1-26"), Heartbeat(2, 2, "0-1-26"))
     assert await said_again(26, *beats) == []
     assert await said_again(25, *beats) == [Gap(REWOUND, pending=True)]
+
+
+@pytest.mark.parametrize("gtid", ["0-1-20", ""])
+async def test_what_a_gap_hid_that_a_replay_has_ended_may_be_lost_again(gtid: str) -> None:
+    gap = Gap("flushed", gtid, pending=True)
+    ended, open_ = (Replayed(0, "0-1-21", settled=is_settled) for is_settled in (True, False))
+    lost, *_ = await said_again(10, plain(5), gap, plain(21), ended)
+    assert lost == Gap(REWOUND, "0-1-21", pending=True)
+    assert not [body for body in await said_again(10, plain(5), gap, plain(21), open_) if isinstance(body, Gap)]
+    assert await said_again(21, plain(5), gap, plain(21), ended) == []
