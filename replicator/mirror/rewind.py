@@ -41,6 +41,8 @@ class _Scan:
         self._newest_gtid = self._newest_position = ""
         self._newest_stamp = stamps.ZERO
         self._oldest_gtid = self._oldest_position = ""
+        self._is_beat_behind_all = False
+        """Some heartbeat names its place in the origin's stream: no entry in front of it was ahead of it."""
         self._is_replay_settled = False
         """A replay that ends the gap below it, if that was pending."""
         self._is_gap_decided = False
@@ -48,11 +50,13 @@ class _Scan:
 
     def take_older(self, entry: Entry) -> None:
         body, origin = entry.body, entry.origin
+        is_own = origin is not None and origin.dc == self._here.dc
         if isinstance(body, Heartbeat):
-            # Of an idle database nothing else may be left: it too says what every replica had. Few name their origin.
+            # Of an idle database nothing else may be left: it too says what every replica had.
             self._newest_position = self._newest_position or body.gtid
             self._oldest_position = body.gtid or self._oldest_position
-        elif origin is not None and origin.dc == self._here.dc:
+            self._is_beat_behind_all |= is_own
+        elif origin is not None and is_own:
             self._take_own(body, origin)
 
     def _take_own(self, body: ReadBody, origin: Origin) -> None:
@@ -102,7 +106,7 @@ class _Scan:
         """
         if self._oldest_gtid:
             return self._is_kept(self._oldest_gtid) and self._is_kept(self._oldest_position)
-        return bool(self._newest_position) and self._is_kept(self._newest())
+        return self._is_beat_behind_all and bool(self._newest_position) and self._is_kept(self._newest())
 
     def _newest(self) -> str:
         """Return the furthest that is spoken of: entries may be ahead of the last heartbeat, or long before it."""

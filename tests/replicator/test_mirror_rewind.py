@@ -36,9 +36,10 @@ async def said_again(kept: int, *left: Body) -> list[Body]:
 
 
 def origin_of(body: Body) -> Origin | None:
-    """The origin stamps its entries in the order of their transactions."""
-    if not isinstance(body, Change | Gap | Replayed):
+    """The origin stamps its entries in the order of their transactions; a heartbeat that passed others names none."""
+    if isinstance(body, Heartbeat) and not body.applied_ms:
         return None
+    assert isinstance(body, Change | Gap | Replayed | Heartbeat)
     return Origin("a", stamps.text(stamps.make(int(body.gtid.rpartition("-")[2] or 0))), "n")
 
 
@@ -68,6 +69,11 @@ async def test_of_an_idle_database_the_heartbeats_tell() -> None:
     beats = (Heartbeat(1, 1, "0-1-26"), Heartbeat(2, 2, "0-1-26"))
     assert await said_again(26, *beats) == []
     assert await said_again(25, *beats) == [Gap(REWOUND, pending=True)]
+
+
+async def test_a_heartbeat_tells_nothing_of_entries_that_were_ahead_of_it() -> None:
+    """It says how far all replicas were when it passed; what had entered one by one may have been further."""
+    assert await said_again(26, Heartbeat(1, 0, "0-1-26")) == [Gap(REWOUND, pending=True)]
 
 
 @pytest.mark.parametrize("gtid", ["0-1-20", ""])
