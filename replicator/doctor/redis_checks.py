@@ -129,6 +129,15 @@ def checkpoints(stream: StreamFacts) -> Findings:
             yield stream.subject.warning("checkpoint", what, fix)
 
 
+def other_writers(stream: StreamFacts) -> Findings:
+    if stream.state is None or not stream.writers:
+        return
+    for name, found in stream.state.checkpoints.items():
+        if name not in stream.writers and stream.now_ms - found.read_ms <= MAX_LAG_MS:
+            what = f"{name} writes to it too: the heartbeats of one writer vouch for the keys of the other"
+            yield stream.subject.error("writers", what, "one source.name for every MySQL, and a stream.name of its own")
+
+
 def templates(stream: StreamFacts) -> Findings:
     if stream.state is None or not stream.digest or stream.state.digest in {"", stream.digest}:
         return
@@ -140,7 +149,9 @@ def templates(stream: StreamFacts) -> Findings:
 SERVER_CHECKS: Final[tuple[Callable[[StreamFacts, RedisFacts], Findings], ...]] = (
     eviction, memory, persistence, replicas,
 )  # fmt: skip
-STREAM_CHECKS: Final[tuple[Callable[[StreamFacts], Findings], ...]] = (ends, trimmed, checkpoints, templates)
+STREAM_CHECKS: Final[tuple[Callable[[StreamFacts], Findings], ...]] = (
+    ends, trimmed, checkpoints, other_writers, templates,
+)  # fmt: skip
 
 
 def check_stream(stream: StreamFacts) -> Findings:

@@ -226,14 +226,16 @@ async def test_a_source_of_another_mysql_writes_nothing_to_a_stream_in_use(
     world = World.with_items(mariadb_a, redis_a)
     other = World(mariadb_a, redis_a, world.tables, {"name": "b"})
     async with world.source():
+        await world.caught_up()
         stream, stop = other.stream(), asyncio.Event()
         task = asyncio.create_task(run_source(other.source_options(), stream, stop=stop, stats=other.stats))
-        await world.until(lambda: "source:a writes to this stream" in other.stats.last_error or task.done())
-        await world.caught_up()
-        assert set((await stream.state()).checkpoints) == {"source:a"}
-        stop.set()
-        await task
-        await stream.aclose()
+        try:
+            await world.until(lambda: "source:a writes to this stream" in other.stats.last_error or task.done())
+            assert set((await stream.state()).checkpoints) == {"source:a"}
+        finally:
+            stop.set()
+            await task
+            await stream.aclose()
     assert (other.stats.failures_by_reason, other.stats.gaps) == ({"other_writer": 1}, 0)
 
 

@@ -35,10 +35,11 @@ def the_one(findings: list[Finding]) -> Finding:
     return findings[0]
 
 
-def last_heard(age_ms: int) -> StreamState:
-    return StreamState(
-        stamps.make(NOW_MS), "n9", 0, "d1", {"source:mysql-a": Checkpoint("0-1-9", NOW_MS - age_ms, "n9")}
-    )
+def last_heard(age_ms: int, *others: str) -> StreamState:
+    """Others were heard of just now."""
+    ages_ms = {"source:mysql-a": age_ms, **dict.fromkeys(others, 0)}
+    checkpoints = {name: Checkpoint("0-1-9", NOW_MS - heard_ms, "n9") for name, heard_ms in ages_ms.items()}
+    return StreamState(stamps.make(NOW_MS), "n9", 0, "d1", checkpoints)
 
 
 def test_a_proper_site_has_no_findings_and_cached_values_may_be_evicted() -> None:
@@ -72,7 +73,8 @@ def test_a_stream_that_never_was_only_lacks_its_writer() -> None:
         (stream(oldest=entry(NOW_MS - 60_000, "n1", "n0")), "stream_trimmed", ERROR, "window_s = 2100"),
         (stream(state=last_heard(20_000)), "checkpoint", WARNING, "stampline source"),
         (stream(state=last_heard(3_600_000)), "checkpoint", ERROR, "stampline source"),
-        (stream(writers=("mirror:a",)), "checkpoint", WARNING, "stampline mirror"),
+        (stream(state=last_heard(20_000), writers=("mirror:a",)), "checkpoint", WARNING, "stampline mirror"),
+        (stream(state=last_heard(1_000, "source:mysql-c")), "writers", ERROR, "a stream.name of its own"),
         (stream(digest="d2"), "templates", ERROR, "--adopt-templates"),
     ],
     ids=case_id,
