@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from replicator.doctor.findings import Findings, Subject
+from replicator.source.preflight import other_writers
 from versioning import stamp as stamps
 from versioning.backends.base import StreamState
 from versioning.backends.redis_facts import RedisFacts
@@ -129,13 +130,12 @@ def checkpoints(stream: StreamFacts) -> Findings:
             yield stream.subject.warning("checkpoint", what, fix)
 
 
-def other_writers(stream: StreamFacts) -> Findings:
+def writers(stream: StreamFacts) -> Findings:
     if stream.state is None or not stream.writers:
         return
-    for name, found in stream.state.checkpoints.items():
-        if name not in stream.writers and stream.now_ms - found.read_ms <= MAX_LAG_MS:
-            what = f"{name} writes to it too: the heartbeats of one writer vouch for the keys of the other"
-            yield stream.subject.error("writers", what, "one source.name for every MySQL, and a stream.name of its own")
+    for name in other_writers(stream.state.checkpoints, stream.writers, stream.now_ms):
+        what = f"{name} writes to it too: the heartbeats of one writer vouch for the keys of the other"
+        yield stream.subject.error("writers", what, "one source.name for every MySQL, and a stream.name of its own")
 
 
 def templates(stream: StreamFacts) -> Findings:
@@ -150,7 +150,7 @@ SERVER_CHECKS: Final[tuple[Callable[[StreamFacts, RedisFacts], Findings], ...]] 
     eviction, memory, persistence, replicas,
 )  # fmt: skip
 STREAM_CHECKS: Final[tuple[Callable[[StreamFacts], Findings], ...]] = (
-    ends, trimmed, checkpoints, other_writers, templates,
+    ends, trimmed, checkpoints, writers, templates,
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Checks before a source starts. Each refusal is one line that names the fix; nothing here changes anything."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from replicator.binlog.columns import CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
@@ -65,12 +65,16 @@ def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
 
 def check_writers(checkpoints: Mapping[str, Checkpoint], writer: str, now_ms: int) -> None:
     """Raises OtherWriterError while a mirror, or a source of another name, writes to the stream."""
-    for name, checkpoint in checkpoints.items():
-        if name != writer and now_ms - checkpoint.read_ms <= MAX_LAG_MS:
-            raise OtherWriterError(
-                f"{name} writes to this stream, and its heartbeats would vouch for the keys of {writer} too",
-                hint="one source.name for all sources of one MySQL; for another MySQL another stream.name",
-            )
+    for name in other_writers(checkpoints, {writer}, now_ms):
+        raise OtherWriterError(
+            f"{name} writes to this stream, and its heartbeats would vouch for the keys of {writer} too",
+            hint="one source.name for all sources of one MySQL; for another MySQL another stream.name",
+        )
+
+
+def other_writers(checkpoints: Mapping[str, Checkpoint], ours: Container[str], now_ms: int) -> list[str]:
+    """Return the writers of a stream that are not ours and were heard of while followers would still vouch."""
+    return [name for name, found in checkpoints.items() if name not in ours and now_ms - found.read_ms <= MAX_LAG_MS]
 
 
 def _check_filters(client: MySqlClient, where: str) -> None:
