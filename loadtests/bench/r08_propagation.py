@@ -1,7 +1,8 @@
 """R8: from a commit in A to the moment at which a process in B knows that older copies are stale.
 
 Real servers and processes: MariaDB A and its replica B, Redis A and B, two sources, two mirrors behind the gate, and
-the library's follower here. A commit counts from its acknowledgement; it has arrived when the index has it.
+the library's follower here. A commit counts from its acknowledgement; it has arrived when the index has it. That may be
+before: MySQL sends a commit to the readers of its binlog first, so on a busy machine a figure can be below zero.
 """
 
 import asyncio

@@ -17,5 +17,5 @@ def test_a_benchmark_runs(name: str) -> None:
     samples = measure(benchmark, seconds=SECONDS, rounds=1, say=lambda _: None, ours_only=True)
     ((sample,),) = samples.values()
     assert math.isfinite(sample.value)
-    assert sample.value > 0
+    assert sample.value != 0  # below zero: the server sent the commit to its readers before it acknowledged it (R8)
     assert benchmark.title in text(Result(benchmark, samples))
