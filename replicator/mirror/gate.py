@@ -142,13 +142,13 @@ class _View:
             self.promised.append((gtid, since_ms))
 
     def take_lacked(self, position: Position) -> str:
-        """Return a GTID that the answer lacks and must not; empty for none."""
+        """Return the last GTID that the answer lacks and must not; empty for none."""
         due = [gtid for gtid, ms in self.promised if ms <= self.asked_ms]
         if due:
             self.promised = deque(
                 (promised for promised in self.promised if promised[1] > self.asked_ms), maxlen=PROMISED_MAX
             )
-        return next((gtid for gtid in due if not includes(position, gtid)), "")
+        return next((gtid for gtid in reversed(due) if not includes(position, gtid)), "")
 
     def doubt(self, gtid: str, now_ms: int) -> None:
         if gtid and _is_in(self.position, gtid):
@@ -246,7 +246,8 @@ class GateBoard:
         self._is_stream_read = True
 
     def _judge_first(self, view: _View, asked_ms: int, position: Position, promised: list[tuple[str, int]]) -> None:
-        lacked = next((gtid for gtid, ms in promised if ms < asked_ms and not includes(position, gtid)), "")
+        due = (gtid for gtid, told_ms in reversed(promised) if told_ms < asked_ms)
+        lacked = next((gtid for gtid in due if not includes(position, gtid)), "")
         if lacked:
             self._go_back(view, position, lacked)
             view.note_caught_up()

@@ -22,10 +22,10 @@ class Lags:
 
     def take(self, applied_ms: int, written_ms: int) -> None:
         """Take in the next heartbeat."""
-        self.join(self.applied_ms, written_ms)
+        self._join(self.applied_ms, written_ms)
         self.applied_ms = applied_ms
 
-    def join(self, applied_ms: int, written_ms: int) -> None:
+    def _join(self, applied_ms: int, written_ms: int) -> None:
         """Take in that a heartbeat followed one that said ``applied_ms``."""
         if written_ms - applied_ms <= REPLAY_SLACK_MS:
             return
@@ -37,7 +37,7 @@ class Lags:
         """Take in what was known of the time before, and is not in the stream any more."""
         self.applied_ms = self.applied_ms or before.applied_ms
         if before.until_ms and before.until_ms >= self.until_ms - self.window_ms:
-            self.join(before.since_ms, before.until_ms)
+            self._join(before.since_ms, before.until_ms)
 
     def claimable_ms(self, since_ms: int, last_ms: int) -> int:
         """Return since when a replay may be claimed; ``last_ms`` is the time of the stream's last entry."""

@@ -7,13 +7,14 @@ the stream too soon, keys that no entry names are concerned too: then a gap, to 
 """
 
 from replicator.mirror import gate
-from replicator.mirror.queue import REWOUND, IsApplied, is_unapplied
+from replicator.mirror.queue import REWOUND, IsApplied
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES
 from replicator.mirror.words import names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, ReadBody, Replayed
+from versioning.pending import PendingGap
 
 
 async def unapplied_again(target: StreamBackend, here: Origin, is_kept: IsApplied, *, window_ms: int) -> list[Again]:
@@ -43,9 +44,8 @@ class _Scan:
         self._oldest_gtid = self._oldest_position = ""
         self._is_beat_behind_all = False
         """Some heartbeat names its place in the origin's stream: no entry in front of it was ahead of it."""
-        self._is_replay_settled = False
-        """A replay that ends the gap below it, if that was pending."""
-        self._is_gap_decided = False
+        self._pending_gap = PendingGap()
+        self._is_gap_seen = False
         self._is_gap_lacked = False
 
     def take_older(self, entry: Entry) -> None:
@@ -57,15 +57,18 @@ class _Scan:
             self._oldest_position = body.gtid or self._oldest_position
             self._is_beat_behind_all |= is_own
         elif origin is not None and is_own:
-            self._take_own(body, origin)
+            self._take_own(body, origin, entry.stamp)
 
-    def _take_own(self, body: ReadBody, origin: Origin) -> None:
-        if isinstance(body, Gap):
-            self._take_gap(body, origin)
-            return
-        self._is_replay_settled |= isinstance(body, Replayed) and body.settled
-        if not isinstance(body, Change | Generation) or not speaks_of_data(body):
-            return
+    def _take_own(self, body: ReadBody, origin: Origin, entry_stamp: int) -> None:
+        match body:
+            case Gap():
+                self._take_gap(body, origin, entry_stamp)
+            case Replayed():
+                self._pending_gap.older(entry_stamp, body)
+            case Change() | Generation() if speaks_of_data(body):
+                self._take_named(body, origin)
+
+    def _take_named(self, body: Change | Generation, origin: Origin) -> None:
         stamp = stamps.parse(origin.id)
         self._note(body.gtid, stamp)
         if not (body.pending or body.settled):
@@ -76,11 +79,12 @@ class _Scan:
         if names and not body.pending and not self._is_kept(body.gtid):
             self._found.append(_pending(body, names, origin))
 
-    def _take_gap(self, body: Gap, origin: Origin) -> None:
+    def _take_gap(self, body: Gap, origin: Origin, entry_stamp: int) -> None:
         self._note(body.gtid, stamps.parse(origin.id))
-        if not self._is_gap_decided:
-            self._is_gap_decided = True
-            is_pending = is_unapplied(body) and not self._is_replay_settled
+        self._pending_gap.older(entry_stamp, body)
+        if not self._is_gap_seen:
+            self._is_gap_seen = True
+            is_pending = self._pending_gap.stamp == entry_stamp
             is_kept = self._is_kept(body.gtid) if body.gtid else self._is_rest_kept()
             self._is_gap_lacked = not is_pending and not is_kept
 

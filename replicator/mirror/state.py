@@ -1,9 +1,9 @@
 """What the target stream says of this origin: a fold over its entries, so that any mirror can take over from any other.
 
-Read backwards over one window at start (``fold``), then forwards: every own append, and after a refusal what another
-mirror wrote. A key is pending from the last entry that says so until one with a GTID, or a settled one, says otherwise.
-One of an older entry of the origin, as a mirror that stood still for a while may write, does not; but after it the
-pending one is due, since followers go by the last.
+The last window at a start (``fold``), then every own append, and after a refusal what another mirror wrote. A key is
+pending from the last entry that says so until one with a GTID, or a settled one, says otherwise. One of an older entry
+of the origin, as a mirror that stood still for a while may write, does not; but after it the pending one is due, since
+followers go by the last.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from replicator.mirror.lags import Lags
-from replicator.mirror.queue import OF_REPLICAS, POISON, Place, is_unapplied
+from replicator.mirror.queue import OF_REPLICAS, OWN, POISON, Place, is_unapplied
 from replicator.mirror.words import (
     Named,
     Pending,
@@ -21,7 +21,6 @@ from replicator.mirror.words import (
     speaks_of_data,
     spreads_late_until,
     stands_for_all,
-    torn_by,
 )
 from versioning import stamp as stamps
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Replayed
@@ -72,18 +71,14 @@ class MirrorState:
         """Fold in the next entry of the target stream."""
         self.last, self.nonce = entry.stamp, entry.nonce
         body = entry.body
-        self.take_in_any_order(entry)
+        if bars_replays(entry, self.dc):
+            self.unclaimed_ms = max(self.unclaimed_ms, just_after(entry.stamp))
+        self.silent_until_ms = max(self.silent_until_ms, spreads_late_until(body))
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif entry.origin is not None and entry.origin.dc == self.dc:
             # Stamps may be ahead of the clock (P1).
             self._take_own(entry, min(stamps.ms_of(entry.stamp), now_ms))
-
-    def take_in_any_order(self, entry: Entry) -> None:
-        """Take in what no replay may reach below, and until when no heartbeat may enter."""
-        if bars_replays(entry, self.dc):
-            self.unclaimed_ms = max(self.unclaimed_ms, just_after(entry.stamp))
-        self.silent_until_ms = max(self.silent_until_ms, spreads_late_until(entry.body))
 
     def _take_heartbeat(self, body: Heartbeat, written_ms: int) -> None:
         self.applied_ms = max(self.applied_ms, body.applied_ms)
@@ -150,7 +145,7 @@ class MirrorState:
         else:
             self.is_poisoned = body.reason.startswith(POISON)
             if not self.is_poisoned:
-                self.torn = torn_by(body, entry.stamp)
+                self.torn = entry.stamp if body.reason.startswith(OWN) else stamps.ZERO
         if is_unapplied(body):
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
             self.gap = replace(mark_of(entry, body, written_ms), since_ms=since_ms)

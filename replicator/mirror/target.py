@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from replicator.mirror.fold import WindowFold
+from replicator.mirror.fold import read_window
 from replicator.mirror.gate import GateBoard
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
@@ -40,14 +40,17 @@ class MirrorTarget:
         board: GateBoard,
     ) -> None:
         self.stream = stream
-        self.state = MirrorState(options.origin_dc, options.window_ms, is_timed=not board)
-        self.stored: Checkpoint | None = None
         self._options = options
+        self._board = board
+        self.state = self._new_state()
+        self.stored: Checkpoint | None = None
         self._stats = stats
         self._now_ms = now_ms
-        self._board = board
         self._above = stamps.ZERO
         self._has_read = False
+
+    def _new_state(self) -> MirrorState:
+        return MirrorState(self._options.origin_dc, self._options.window_ms, is_timed=not self._board)
 
     @property
     def read_ms(self) -> int:
@@ -111,17 +114,9 @@ class MirrorTarget:
             self._board.promise(body.gtid)
 
     async def _read_window(self, stored: Checkpoint | None) -> None:
-        options, is_timed = self._options, self.state.is_timed
-        fold = WindowFold(options.origin_dc, self._now_ms(), window_ms=options.window_ms, is_timed=is_timed)
-        before: int | None = None
-        while page := await self.stream.read_before(before, count=PAGE_ENTRIES):
-            for entry in page:
-                fold.take_older(entry)
-            before = page[-1].stamp
-            if fold.covers_window:
-                break
         known = self.state if self._has_read else None
-        self.state = fold.carrying(known, (MirrorPosition.of(stored) or MirrorPosition()).stamp)
+        fold = await read_window(self.stream, self._new_state, known, self._now_ms())
+        self.state = fold.carrying((MirrorPosition.of(stored) or MirrorPosition()).stamp)
         self._has_read = True
         for mark, _ in self.state.pendings():
             self._board.doubt(mark.body.gtid)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from replicator.mirror.queue import AGAIN, OF_REPLICAS, OWN, REWOUND
+from replicator.mirror.queue import AGAIN, OF_REPLICAS, REWOUND
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned
 from versioning.limits import CLOCK_ERROR_MS, SPREAD_MAX_MS
@@ -64,11 +64,6 @@ def stands_for_all(body: Gap) -> bool:
 
 def _is_said_again(body: Gap) -> bool:
     return body.reason.endswith(AGAIN)
-
-
-def torn_by(body: Gap, stamp: int) -> int:
-    """Return what ``MirrorState.torn`` is after this gap, whose stamp is given."""
-    return stamp if body.reason.startswith(OWN) else stamps.ZERO
 
 
 def spreads_late_until(body: Body | Poisoned) -> int:

@@ -151,9 +151,11 @@ async def test_what_another_mirror_was_told_a_database_has_it_had(pauses: list[f
     async with watched(gate) as board:
         await asked_again(gate, 2)
         board.promise("0-1-6")
+        board.promise("0-1-7")
         await asked_again(gate, 2)
         assert not board.has_kept("0-1-6")
         assert not board.says_unapplied("0-1-6", 0)
+        assert not board.says_unapplied("0-1-7", 0)
 
 
 @pytest.mark.parametrize(("age_ms", "had_gone_back"), [(5_000, True), (500, False)])

@@ -1,4 +1,4 @@
-"""What the target stream says of an origin is the same read forwards and backwards."""
+"""What the target stream says of an origin, told by an entry after the other and read a window at a time."""
 
 from dataclasses import replace
 
@@ -12,7 +12,6 @@ from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Pending
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
-from versioning.limits import WINDOW_MS
 
 FAR_MS = 10**12
 
@@ -48,17 +47,18 @@ def entries_of(found: list[Body], dc: str = "a", origins: str = "1" * 20) -> lis
     return made
 
 
-def forwards(entries: list[Entry]) -> MirrorState:
+def live(entries: list[Entry]) -> MirrorState:
+    """As a mirror knows it that was there when they were written."""
     state = MirrorState("a")
     for entry in entries:
         state.take(entry, FAR_MS)
     return state
 
 
-def backwards(entries: list[Entry]) -> WindowFold:
-    fold = WindowFold("a", FAR_MS)
-    for entry in reversed(entries):
-        fold.take_older(entry)
+def window(entries: list[Entry], before: MirrorState | None = None, *, is_whole: bool = False) -> WindowFold:
+    fold = WindowFold(MirrorState("a"), before, FAR_MS, is_whole=is_whole)
+    for entry in entries:
+        fold.take(entry)
     return fold
 
 
@@ -66,21 +66,25 @@ def told(mark: Pending | None) -> object:
     return None if mark is None else (mark.body, mark.written_ms)
 
 
-@given(st.lists(bodies, max_size=14), st.text("123", min_size=20, max_size=20))
-def test_both_directions_find_the_same(found: list[Body], origins: str) -> None:
+@given(st.lists(bodies, max_size=14), st.text("123", min_size=20, max_size=20), st.integers(0, 14))
+def test_a_mirror_knows_the_same_whether_it_was_there_or_lost_nothing(
+    found: list[Body], origins: str, read: int
+) -> None:
+    """Having read ``read`` of the entries, and the window then; only all that is pending is due to be said again."""
     # A heartbeat first: what the replicas have applied is known from then on.
     entries = entries_of([Heartbeat(9, 5), *found], origins=origins)
-    state, other = forwards(entries), backwards(entries).carrying(MirrorState("a"), stamps.parse("3-0"))
+    state, other = live(entries), window(entries, live(entries[: 1 + read])).carrying(stamps.parse("3-0"))
     assert (state.last, state.nonce, state.is_poisoned) == (other.last, other.nonce, other.is_poisoned)
+    assert (state.gap and state.gap.body) == (other.gap and other.gap.body)
     assert (state.unclaimed_ms, state.lags) == (other.unclaimed_ms, other.lags)
-    assert {k: told(m) for k, m in state.keys.items()} == {k: told(m) for k, m in other.keys.items()}
-    assert {k: told(m) for k, m in state.namespaces.items()} == {k: told(m) for k, m in other.namespaces.items()}
+    assert {k: m.body for k, m in state.keys.items()} == {k: m.body for k, m in other.keys.items()}
+    assert {k: m.body for k, m in state.namespaces.items()} == {k: m.body for k, m in other.namespaces.items()}
     assert {k: told(m) for k, m in state.settled.items()} == {k: told(m) for k, m in other.settled.items()}
 
 
 def test_a_key_said_again_has_been_pending_since_the_first_time() -> None:
     entries = entries_of([Change(("t:1",), "0-1-1", pending=True)] * 3)
-    for state in (forwards(entries), backwards(entries).state):
+    for state in (live(entries), window(entries).carrying(COPIED)):
         assert (state.keys["t:1"].since_ms, state.keys["t:1"].written_ms) == (1_000, 3_000)
 
 
@@ -89,32 +93,28 @@ def test_an_older_word_said_late_leaves_a_key_pending_and_due(late: dict[str, bo
     """A mirror that stood still for a while knows no newer one."""
     pending = Change(("t:1", "t:2"), "0-1-2", pending=True)
     entries = entries_of([Heartbeat(9, 5), pending, Change(("t:1",), "0-1-1", **late)], origins="021")
-    for state in (forwards(entries), backwards(entries).carrying(MirrorState("a"), stamps.parse("2-0"))):
+    for state in (live(entries), window(entries).carrying(stamps.parse("2-0"))):
         assert {name: told(mark) for name, mark in state.keys.items()} == {"t:1": (pending, 0), "t:2": (pending, 2_000)}
 
 
 def test_another_origin_s_entries_say_nothing() -> None:
     entries = entries_of([Change(("t:1",), "0-1-1", pending=True)], dc="c")
-    assert forwards(entries).pending_count == backwards(entries).state.pending_count == 0
+    assert live(entries).pending_count == window(entries).carrying(COPIED).pending_count == 0
 
 
 def test_a_gap_is_open_until_a_later_gap_of_a_known_position() -> None:
-    entries = entries_of([Gap("gone", "0-1-5", pending=True), Gap(POISON + "bad")])
-    assert forwards(entries).gap is not None
-    assert backwards(entries).state.gap is not None
-    entries = entries_of([Gap("gone", "0-1-5", pending=True), Gap("gone", "0-1-5")])
-    assert forwards(entries).gap is None
-    assert backwards(entries).state.gap is None
+    gap = Gap("gone", "0-1-5", pending=True)
+    assert live(entries_of([gap, Gap(POISON + "bad")])).gap is not None
+    assert live(entries_of([gap, Gap("gone", "0-1-5")])).gap is None
 
 
 def test_a_replay_closes_a_gap_only_when_the_replicas_are_beyond_its_start() -> None:
     opened: list[Body] = [Heartbeat(9, 5), Gap("gone", "0-1-5", pending=True), Heartbeat(9, 5)]
-    state = forwards(entries_of(opened))
+    state = live(entries_of(opened))
     assert [state.claimed(Replayed(since_ms)).settled for since_ms in (3, 7)] == [True, False]
     beyond, before = (entries_of([*opened, Replayed(3, settled=settled)]) for settled in (True, False))
-    for fold in (forwards, lambda found: backwards(found).state):
-        assert fold(beyond).gap is None
-        assert fold(before).gap is not None
+    assert live(beyond).gap is None
+    assert live(before).gap is not None
 
 
 def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_the_entries() -> None:
@@ -127,30 +127,30 @@ def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_the_entries
             Change(("t:4",), "0-1-4", pending=True),
         ]
     )
-    assert backwards(entries).acknowledged == [("0-1-3", 4_000), ("0-1-1", 3_000), ("0-1-2", 2_000)]
+    assert window(entries).acknowledged == [("0-1-2", 2_000), ("0-1-1", 3_000), ("0-1-3", 4_000)]
 
 
 @pytest.mark.parametrize("word", [Change(("t:1",), "0-1-1", pending=True), Change(("t:1",), "0-1-1", settled=True)])
 def test_a_word_that_the_stream_has_lost_is_pending_and_due(word: Change) -> None:
     first, *_ = entries = entries_of([Change(("t:1",), "0-1-1"), word])
-    state = backwards([first]).carrying(forwards(entries), COPIED)
+    state = window([first], live(entries)).carrying(COPIED)
     assert [(mark.written_ms, names) for mark, names in state.pendings()] == [(0, ("t:1",))]
 
 
 def test_a_word_on_what_will_be_copied_again_is_not_carried() -> None:
     entries = entries_of([Change(("t:1",), "0-1-1", pending=True)])
-    assert not backwards([]).carrying(forwards(entries), COPIED - 1).pending_count
+    assert not window([], live(entries)).carrying(COPIED - 1).pending_count
 
 
 def test_a_word_that_is_still_there_is_not_carried() -> None:
     entries = entries_of([Change(("t:1",), "0-1-1", pending=True), Change(("t:1",), "0-1-1", settled=True)])
-    assert not backwards(entries).carrying(forwards(entries[:1]), COPIED).pending_count
+    assert not window(entries, live(entries[:1])).carrying(COPIED).pending_count
 
 
 def test_after_a_loss_all_that_is_pending_is_due() -> None:
     """What is lost may have been trimmed already: who began to read there loaded the key as if it were not pending."""
     entries = entries_of([Heartbeat(9, 5), Change(("t:1",), "0-1-2", pending=True), Heartbeat(9, 5)])
-    state = backwards(entries[:2]).carrying(forwards(entries), COPIED)
+    state = window(entries[:2], live(entries)).carrying(COPIED)
     assert [(name, mark.written_ms) for _, name, mark in state.words()] == [("t:1", 0)]
 
 
@@ -164,8 +164,8 @@ def test_what_was_settled_longer_than_a_window_ago_is_forgotten() -> None:
 def short(*found: Body, previous: str = "trimmed") -> bool:
     """Whether a mirror that starts takes the stream to be short. Its oldest entry is of second 1."""
     oldest, *later = entries_of(list(found))
-    fold = backwards([replace(oldest, previous=previous), *later])
-    return fold.carrying(None, COPIED).is_short
+    fold = window([replace(oldest, previous=previous), *later])
+    return fold.carrying(COPIED).is_short
 
 
 def test_a_stream_is_short_until_all_replicas_have_what_was_written_when_it_was_trimmed() -> None:
@@ -183,21 +183,21 @@ def test_a_stream_is_not_short_where_a_gap_stands_for_what_was_deleted() -> None
 
 
 def test_a_mirror_that_was_there_knows_what_was_deleted() -> None:
-    before = forwards(entries_of([Heartbeat(1_000, 0)]))
+    before = live(entries_of([Heartbeat(1_000, 0)]))
     trimmed = [replace(entry, previous="trimmed") for entry in entries_of([Heartbeat(1_000, 0)])]
-    assert not backwards(trimmed).carrying(before, COPIED).is_short
+    assert not window(trimmed, before).carrying(COPIED).is_short
 
 
 def test_a_mirror_that_stood_still_does_not_know_what_came_and_was_deleted_meanwhile() -> None:
     first, _, last = entries_of([Heartbeat(1_000, 0)] * 3)
-    before = forwards([first])
-    assert backwards([last]).carrying(before, COPIED).is_short
-    assert not backwards([replace(last, previous=first.nonce)]).carrying(before, COPIED).is_short
+    before = live([first])
+    assert window([last], before).carrying(COPIED).is_short
+    assert not window([replace(last, previous=first.nonce)], before).carrying(COPIED).is_short
 
 
 def test_no_replay_reaches_below_what_says_that_a_replica_had_gone_back() -> None:
     entries = entries_of([Heartbeat(9, 5), Gap(REWOUND, "0-1-1")])
-    assert forwards(entries).unclaimed_ms == backwards(entries).state.unclaimed_ms == 2_001
+    assert live(entries).unclaimed_ms == 2_001
 
 
 def test_no_replay_reaches_below_a_gap_said_again_nor_another_origin_s() -> None:
@@ -207,26 +207,24 @@ def test_no_replay_reaches_below_a_gap_said_again_nor_another_origin_s() -> None
         entries_of([Gap("gone")] * 2, "c"),
     )
     for entries in (again, foreign):
-        assert forwards(entries).unclaimed_ms == backwards(entries).state.unclaimed_ms == 2_001
+        assert live(entries).unclaimed_ms == 2_001
 
 
 def test_no_replay_reaches_below_what_a_mirror_knows() -> None:
     """It has read the stream from its beginning on, or no stream; of a whole window it knows all."""
     begun = entries_of([Heartbeat(9, 5), Heartbeat(9, 5)])
-    assert backwards(begun).carrying(None, COPIED).unclaimed_ms == 1_001
-    assert backwards([]).carrying(None, COPIED).unclaimed_ms > FAR_MS
-    old = replace(begun[0], stamp=stamps.make(1))
-    far = replace(begun[1], stamp=stamps.make(2 * WINDOW_MS))
-    assert backwards([old, far]).carrying(None, COPIED).unclaimed_ms == 0
+    assert window(begun).carrying(COPIED).unclaimed_ms == 1_001
+    assert window([]).carrying(COPIED).unclaimed_ms > FAR_MS
+    assert window(begun, is_whole=True).carrying(COPIED).unclaimed_ms == 0
 
 
 def test_no_replay_reaches_below_a_lost_word_that_is_not_said_again() -> None:
-    before = forwards(entries_of([Heartbeat(9, 5), Change(("t:1",), "0-1-1", pending=True)]))
-    assert backwards([]).carrying(before, stamps.ZERO).unclaimed_ms == 2_001
-    assert backwards([]).carrying(before, COPIED).unclaimed_ms == 0
+    before = live(entries_of([Heartbeat(9, 5), Change(("t:1",), "0-1-1", pending=True)]))
+    assert window([], before).carrying(stamps.ZERO).unclaimed_ms == 2_001
+    assert window([], before).carrying(COPIED).unclaimed_ms == 0
 
 
 def test_a_lost_word_on_a_replica_that_had_gone_back_is_pending_and_due() -> None:
-    before = forwards(entries_of([Heartbeat(9, 5), Gap(REWOUND, "0-1-1")]))
-    state = backwards(entries_of([Heartbeat(9, 5)])).carrying(before, COPIED)
+    before = live(entries_of([Heartbeat(9, 5), Gap(REWOUND, "0-1-1")]))
+    state = window(entries_of([Heartbeat(9, 5)]), before).carrying(COPIED)
     assert told(state.gap) == (Gap(REWOUND, "0-1-1", pending=True), 0)

@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from replicator import retry
-from replicator.mirror import gate, lags, reader, resume, rewind, target, words, writer
+from replicator.mirror import fold, gate, lags, reader, resume, rewind, target, words, writer
 from replicator.mirror import run as mirror_run
 from replicator.source import run as source_run
 from tests.simulation import binlog, limits
@@ -57,7 +57,7 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
     yield mock.patch.object(words, "SPREAD_MAX_MS", limits.SPREAD_MAX_MS)
     yield mock.patch.object(follower, "BACKOFF_S", (0.05, limits.BACKOFF_MAX_S))
     yield mock.patch.object(retry, "LONGEST_S", limits.BACKOFF_MAX_S)
-    for module in (follower, target, resume, reader, rewind):
+    for module in (follower, fold, target, resume, reader, rewind):
         yield mock.patch.object(module, "PAGE_ENTRIES", page_entries)
     yield mock.patch.object(follower, "OLDER_ENTRIES", page_entries)
 

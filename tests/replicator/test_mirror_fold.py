@@ -1,0 +1,110 @@
+"""How a mirror reads the last window of the target stream, while that is appended to, trimmed, or loses entries."""
+
+import pytest
+
+from replicator.mirror import fold
+from replicator.mirror.fold import read_window
+from replicator.mirror.state import MirrorState
+from versioning import stamp as stamps
+from versioning.backends.base import Append
+from versioning.backends.memory import MemoryStream
+from versioning.entries import Body, Change, Entry, Heartbeat, NewEntry, Origin
+
+BEGIN_MS = 1_700_000_000_000
+WINDOW_MS = 10_000
+COPIED = stamps.make(2)
+
+
+class Stream(MemoryStream):
+    """Its clock goes on by a second with each append."""
+
+    def __init__(self) -> None:
+        self.now_ms = BEGIN_MS
+        super().__init__(lambda: self.now_ms)
+
+    async def write(self, body: Body, nonce: str = "") -> int:
+        self.now_ms += 1_000
+        origin = None if isinstance(body, Heartbeat) else Origin("a", "1-0", "n")
+        (stamp,) = await self.append(Append((NewEntry(nonce or str(self.now_ms), body, origin),), clock_ms=0))
+        return stamp
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "PAGE_ENTRIES", 2)
+
+
+async def read(stream: MemoryStream) -> MirrorState:
+    """As a mirror does that starts."""
+    return (await read_window(stream, lambda: MirrorState("a", WINDOW_MS), None, BEGIN_MS)).carrying(COPIED)
+
+
+def pending(key: str) -> Change:
+    return Change((key,), "0-1-1", pending=True)
+
+
+async def test_what_is_older_than_a_window_is_not_read() -> None:
+    stream = Stream()
+    for number in range(15):
+        await stream.write(pending(f"t:{number}"))
+    state = await read(stream)
+    assert list(state.keys) == [f"t:{number}" for number in range(4, 15)]
+    assert not state.unclaimed_ms
+
+
+async def test_a_window_that_was_trimmed_is_not_whole() -> None:
+    stream = Stream()
+    written = [await stream.write(pending(f"t:{number}")) for number in range(15)]
+    stream.trim(written[6])
+    state = await read(stream)
+    assert list(state.keys) == [f"t:{number}" for number in range(6, 15)]
+    assert stamps.ms_of(written[6]) < state.unclaimed_ms <= stamps.ms_of(written[7])
+    assert state.is_short
+
+
+async def test_nothing_is_known_of_an_empty_stream() -> None:
+    state = await read(Stream())
+    assert not state.pending_count
+    assert state.unclaimed_ms > BEGIN_MS
+
+
+class Failing(Stream):
+    """Loses its last entry once two pages were read, and goes on with others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+        self.is_loss = True
+        """False: only the link between two entries is gone, as where some between were deleted."""
+
+    async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
+        self.reads += 1
+        if self.reads == 3:
+            await self._fail()
+        return await super().read_after(after, count=count, block_ms=block_ms)
+
+    async def _fail(self) -> None:
+        if self.is_loss:
+            self.restore(self.kept)
+        else:
+            self._state.nonce = "of a deleted entry"
+        await self.write(pending("t:new"))
+
+    async def fill(self) -> None:
+        for number in range(3):
+            await self.write(pending(f"t:{number}"))
+        self.kept = self.snapshot()
+        await self.write(pending("t:lost"))
+
+
+async def test_what_is_lost_while_it_is_read_is_not_taken_for_said() -> None:
+    stream = Failing()
+    await stream.fill()
+    assert list((await read(stream)).keys) == ["t:0", "t:1", "t:2", "t:new"]
+
+
+async def test_entries_deleted_in_the_middle_do_not_keep_a_mirror_from_starting() -> None:
+    stream = Failing()
+    stream.is_loss = False
+    await stream.fill()
+    assert list((await read(stream)).keys) == ["t:0", "t:1", "t:2", "t:lost", "t:new"]
