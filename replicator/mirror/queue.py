@@ -82,6 +82,15 @@ class Released:
     held: Held | None = None
     """The first entry that has to wait."""
 
+    def spreading_from(self, now_ms: int) -> "Released":
+        """Return it with generations that spread from this Unix time on, if they would have begun before.
+
+        One that was on its way for longer than its spread would age its whole namespace out at once (P9).
+        """
+        if not any(isinstance(body, Generation) for body, _ in self.bodies):
+            return self
+        return replace(self, bodies=tuple((_spreading_from(body, now_ms), origin) for body, origin in self.bodies))
+
 
 @dataclass(slots=True)
 class Beats:
@@ -303,6 +312,10 @@ def _leaving(item: Held, is_late: bool, is_applied: IsApplied, *, has_gates: boo
     if item.gtid is not None and is_applied(item.gtid):
         return body
     return as_pending(body) if is_late else None
+
+
+def _spreading_from(body: Body, now_ms: int) -> Body:
+    return replace(body, start_ms=max(body.start_ms, now_ms)) if isinstance(body, Generation) else body
 
 
 def as_pending(body: Body) -> Body:

@@ -69,8 +69,8 @@ def _is_said_again(body: Gap) -> bool:
 def spreads_late_until(body: Body | Poisoned) -> int:
     """Return until when (Unix ms) a generation spreads over values too old to be vouched for; 0 for none.
 
-    What it ages out was superseded at its commit. One that was stamped long after that, as a source does behind an
-    outage, would let values be FRESH once more that readers had ceased to be served, each until its moment (P9).
+    What it ages out was superseded at its commit. One that is told long after that, behind an outage of source or link,
+    would let values be FRESH once more that readers had ceased to be served, each until its moment (P9).
     """
     if not isinstance(body, Generation) or not body.committed_ms:
         return 0

@@ -149,6 +149,7 @@ class MirrorWriter:
         # While breaking, what leaves first is what mends the break: the stream may have no checkpoint to keep.
         agains = [] if self.is_breaking else self._due(now)
         released = queue.release(now.monotonic_ms, options.gate_limit_ms, self._board.has_applied, has_gates=has_gates)
+        released = released.spreading_from(now.ms)
         if self.is_breaking and released.position is None:
             return None  # Nothing passes the gap: whoever goes on after this mirror must find it.
         self._passing = self._passing_beat(released, now)

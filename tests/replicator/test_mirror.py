@@ -142,13 +142,27 @@ async def test_a_key_that_waited_too_long_is_pending_and_settled_later(world: Mi
 async def test_a_generation_that_waited_too_long_is_settled_with_its_own_spread(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-1")
     world.start(gate)
-    generation = Generation(("t",), start_ms=5, spread_ms=70, reason="TRUNCATE", gtid="0-1-2")
+    start_ms = now_ms() + 60_000
+    generation = Generation(("t",), start_ms, spread_ms=70, reason="TRUNCATE", gtid="0-1-2")
     await world.write(generation)
     await world.until(lambda v: any(isinstance(e.body, Generation) and e.body.pending for e in v.entries))
     gate.apply("0-1-2")
     view = await world.until(lambda v: any(isinstance(e.body, Generation) and e.body.settled for e in v.entries))
     settled = [e.body for e in view.entries if isinstance(e.body, Generation)][-1]
-    assert (settled.namespaces, settled.start_ms, settled.spread_ms) == (("t",), 5, 70)
+    assert (settled.namespaces, settled.start_ms, settled.spread_ms) == (("t",), start_ms, 70)
+
+
+async def test_a_generation_spreads_from_when_it_is_told_however_long_it_was_on_its_way(world: MirrorWorld) -> None:
+    """Else a whole namespace would be loaded at once when a link that was cut for longer than the spread is back."""
+    gate = ScriptedGate(applied="0-1-1")
+    world.start(gate)
+    began_ms = now_ms()
+    await world.write(Generation(("t",), began_ms - 600_000, 500, "TRUNCATE", "0-1-2", began_ms - 600_000))
+    await world.until(lambda v: any(isinstance(e.body, Generation) and e.body.pending for e in v.entries))
+    gate.apply("0-1-2")
+    view = await world.until(lambda v: any(isinstance(e.body, Generation) and e.body.settled for e in v.entries))
+    told, settled = (e.body for e in view.entries if isinstance(e.body, Generation))
+    assert began_ms <= told.start_ms == settled.start_ms
 
 
 async def test_a_later_change_of_a_pending_key_ends_its_wait(world: MirrorWorld) -> None:
@@ -269,7 +283,7 @@ async def test_no_heartbeat_passes_while_a_generation_spreads_that_was_stamped_l
     gate = ScriptedGate(applied="0-1-2")
     world.start(gate)
     began_ms = now_ms()
-    in_time = Generation(("t",), began_ms, 60_000, "TRUNCATE", "0-1-1", committed_ms=began_ms + 60_000 - SPREAD_MAX_MS)
+    in_time = Generation(("t",), began_ms, 60_000, "TRUNCATE", "0-1-1", committed_ms=began_ms + 90_000 - SPREAD_MAX_MS)
     await world.write(in_time, Heartbeat(began_ms, gtid="0-1-1"))
     await world.until(lambda v: bool(v.heartbeats))
     late = Generation(("t",), began_ms, 500, "TRUNCATE", "0-1-2", committed_ms=began_ms - SPREAD_MAX_MS)
