@@ -137,9 +137,9 @@ class Checks:
         now = knowledge.clock()
         verdicts = []
         for key, fill, last in zip(keys, fills, index.last_stamps(keys), strict=True):
-            verdict = index.verdict(key, fill, now)
-            stamp = f'"{stamps.text(last)}"' if last else "null"
-            verdicts.append(f'{{"key":"{key}","verdict":"{verdict.value}","stamp":{stamp}}}')
+            verdict, ago_ms = index.judge(key, fill, now)
+            stamp, ago = f'"{stamps.text(last)}"' if last else "null", "null" if ago_ms is None else ago_ms
+            verdicts.append(f'{{"key":"{key}","verdict":"{verdict.value}","stamp":{stamp},"proven_ago_ms":{ago}}}')
         watermark, reason = stamps.text(index.watermark), _json(knowledge.doubt_of_values(now))
         return f'{{"verdicts":[{",".join(verdicts)}],"watermark":"{watermark}","reason":{reason}}}'
 

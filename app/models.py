@@ -50,6 +50,7 @@ class CheckVerdict(BaseModel):
     key: str
     verdict: str = Field(description="fresh, stale or unknown")
     stamp: str | None
+    proven_ago_ms: int | None = Field(description="How long ago the value was proven current; null: it never was.")
 
 
 class CheckAnswer(BaseModel):

@@ -73,8 +73,9 @@ def judge(knowledge: Knowledge, request: CheckRequest) -> CheckAnswer:
 
 
 def _verdict(knowledge: Knowledge, key: str, fill_stamp: str, now: Now) -> CheckVerdict:
-    verdict = knowledge.index.verdict(key, parse_stamp(fill_stamp), now)
-    return CheckVerdict(key=key, verdict=verdict.value, stamp=stamp_text(knowledge.index.last_stamp(key)))
+    verdict, proven_ago_ms = knowledge.index.judge(key, parse_stamp(fill_stamp), now)
+    stamp = stamp_text(knowledge.index.last_stamp(key))
+    return CheckVerdict(key=key, verdict=verdict.value, stamp=stamp, proven_ago_ms=proven_ago_ms)
 
 
 def parse_stamp(text: str) -> int:

@@ -53,5 +53,10 @@ class Generations:
     def last_stamp(self, namespace: str) -> int:
         return max((aging.stamp for aging in self[namespace]), default=0)
 
+    def copy(self) -> "Generations":
+        copied = Generations()
+        copied.by_namespace = dict(self.by_namespace)
+        return copied
+
     def clear(self) -> None:
         self.by_namespace.clear()

@@ -17,6 +17,7 @@ from versioning.generations import Aging, Generations
 from versioning.header import PlainHead
 from versioning.limits import FUTURE_MS, MAX_LAG_MS, REPLAY_SLACK_MS, WINDOW_MS
 from versioning.liveness import Liveness, Now
+from versioning.past import Past, Pasts
 from versioning.pending import Pending, PendingGap
 from versioning.verdict import Verdict
 
@@ -40,6 +41,7 @@ class Index:
         self._pending = Pending()
         self._pending_namespaces = Pending()
         self._pending_gap = PendingGap()
+        self._pasts = Pasts()
         self._sweep: list[str] = []
         self._next_sweep = stamps.ZERO
 
@@ -68,6 +70,21 @@ class Index:
         if fill_stamp < self.horizon or fill_stamp > self.ceiling or self.is_lagging(now):
             return Verdict.UNKNOWN
         return Verdict.FRESH
+
+    def judge(self, key: str, fill_stamp: int, now: Now) -> tuple[Verdict, int | None]:
+        """Return the verdict, and how long ago (ms) the value was last proven current; None: it never was.
+
+        Every change up to the last heartbeat is known, whatever the lag. So a value that is not STALE and not below the
+        horizon lacks none of them; nor did one that a gap, or the loss of the history, has put below it since.
+        """
+        # First: in front of a heartbeat that comes meanwhile may be changes that were looked for too early.
+        lag_ms = self.liveness.lag_ms(now)
+        verdict = self.verdict(key, fill_stamp, now)
+        if verdict is Verdict.STALE:
+            return verdict, None
+        if self.horizon <= fill_stamp <= self.ceiling:
+            return verdict, lag_ms
+        return verdict, self._pasts.proven_ago_ms(key, fill_stamp, now)
 
     def fresh(self, heads: Mapping[str, PlainHead], now: Now) -> list[str]:
         """Return the keys whose verdict is FRESH: ``verdict`` for many, in the same order of looking."""
@@ -136,16 +153,19 @@ class Index:
                     self.stamps[key] = entry.stamp
             case Heartbeat():
                 self.liveness.beat(body.read_ms, body.applied_ms, now)
+                self._pasts.drop_over(now)
             case Generation():
                 self._pending_namespaces.newer(body.namespaces, body, self.generations.by_namespace)
                 for namespace in body.namespaces:
                     self.generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
             case Gap():
+                self._keep_past()
                 self._pending_gap.newer(entry.stamp, body)
                 self.horizon = max(self.horizon, entry.stamp)
             case Replayed():
                 self._pending_gap.newer(entry.stamp, body)
             case Poisoned():
+                self._keep_past()
                 self.horizon = max(self.horizon, entry.stamp)
         self.reach(entry.stamp)
         self._prune(now)
@@ -182,8 +202,13 @@ class Index:
             case Heartbeat() if not self.liveness.read_ms:
                 self.liveness.beat(body.read_ms, body.applied_ms, now)
 
+    def _keep_past(self) -> None:
+        """Call it before the horizon rises."""
+        self._pasts.keep(Past(self.stamps, self.generations, self.horizon, self.ceiling, self.liveness))
+
     def forget(self) -> None:
         """Know nothing any more: every verdict is UNKNOWN until a new history is read."""
+        self._keep_past()
         self.horizon = stamps.STAMP_MAX
         self._pending_gap.forget(stamps.STAMP_MAX)
         self.reach(stamps.ZERO)

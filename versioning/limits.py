@@ -12,10 +12,10 @@ MAX_LAG_MS: Final = 15_000
 """Above this lag a follower vouches for nothing: thirty missed heartbeats, longer than a healthy process pauses."""
 
 DEGRADED_TTL_MS: Final = 240_000
-"""An UNKNOWN value is served up to this age. ``MAX_LAG_MS`` before a fault is noticed comes on top: below 300 s."""
+"""An UNKNOWN value is served for so long since it was last proven current; what else adds to that stays below 60 s."""
 
 DEGRADED_JITTER_MIN: Final = 0.7
-"""Ages at which UNKNOWN values are reloaded spread over [0.7, 1] of the limit, so that a fault makes no storm."""
+"""The times at which UNKNOWN values end spread over [0.7, 1] of the limit, so that a fault makes no storm."""
 
 PROVISIONAL_TTL_MS: Final = 2_000
 """Life of a value loaded while its key is pending: the load may have read a replica that lags."""

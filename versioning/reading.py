@@ -18,6 +18,18 @@ from versioning.spread import scaled
 from versioning.verdict import Verdict
 
 
+def may_serve(key: str, verdict: Verdict, age_ms: int | None, proven_ago_ms: int | None, degraded_ttl_ms: int) -> bool:
+    """Whether a value may be served (P6); ``proven_ago_ms`` as of ``Index.judge``.
+
+    An UNKNOWN value was current when its load began, and when it was last proven to be. It is served until the later of
+    the two is ``degraded_ttl`` ago, shortened per key: so nothing ends when a lag begins, nor everything at once.
+    """
+    if verdict is not Verdict.UNKNOWN:
+        return verdict is Verdict.FRESH
+    limit_ms = scaled(key, degraded_ttl_ms, DEGRADED_JITTER_MIN)
+    return any(ago_ms is not None and ago_ms <= limit_ms for ago_ms in (age_ms, proven_ago_ms))
+
+
 class Serializer(Protocol):
     """Values to bytes and back. Whatever ``loads`` raises makes the value a miss."""
 
@@ -64,8 +76,8 @@ class Reading:
 
     def serve(self, key: str, held: Held, tier: Tier, now: Now) -> tuple[Read | None, Verdict]:
         """Return what may be served under P6, and the verdict on it."""
-        verdict = self.index.verdict(key, held.fill_stamp, now)
-        if verdict is Verdict.FRESH or (verdict is Verdict.UNKNOWN and self._is_young(key, held, now)):
+        verdict, proven_ago_ms = self.index.judge(key, held.fill_stamp, now)
+        if may_serve(key, verdict, held.age_ms(now), proven_ago_ms, self.options.degraded_ttl_ms):
             self.counters.count_served(tier, verdict)
             return Read(held.value, tier, held.fill_stamp, verdict, held.age_ms(now)), verdict
         return None, verdict
@@ -129,9 +141,6 @@ class Reading:
             self.counters.unreadable_values += 1
             return None
         return hold(value, head.fill_stamp, head.fill_ms, now, self.options, is_provisional=head.is_provisional)
-
-    def _is_young(self, key: str, held: Held, now: Now) -> bool:
-        return held.is_younger(scaled(key, self.options.degraded_ttl_ms, DEGRADED_JITTER_MIN), now)
 
     def is_cold(self, key: str, now: Now) -> bool:
         """Whether others are not likely to load the key at this moment, given that Redis does not have it.

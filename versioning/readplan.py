@@ -4,7 +4,7 @@ A plan is a generator. It yields effects, one at a time, and is sent what came o
 (``client.async_cache``, ``client.sync_cache``) only perform. The order of a miss is this:
 
 1. ``GetValues`` from Redis, which the shell may have done already: it serves plain hits by itself. What may be served
-   is served: FRESH, or UNKNOWN and young.
+   is served: FRESH, or UNKNOWN for a while.
 2. ``TryLeases`` for the rest, which also looks again: another process may have filled the value and given the lease
    back since step 1, and one change means one load. A cold key (``Reading.is_cold``) needs no lease: it would cost a
    command for each of the many keys that are read once in a while, to save a load that hardly ever happens.

@@ -9,4 +9,4 @@ class Verdict(Enum):
     STALE = "stale"
     """A proof: a newer stamp exists. Said even while lagging."""
     UNKNOWN = "unknown"
-    """No proof either way: served while young (``degraded_ttl``), else a miss."""
+    """No proof either way: served up to ``degraded_ttl`` after it was known to be current, else a miss."""

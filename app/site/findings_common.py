@@ -13,12 +13,13 @@ NOBODY_NOTICES: Final = "Readers notice nothing: any number of them may run, and
 def staleness(view: View) -> str:
     """Return what a pipeline that stands still means for readers, now and soon."""
     flow = view.flow
-    while_young = f"served only while younger than {spoken(flow.degraded_ttl_ms)}, then loaded anew"
+    limit = spoken(flow.degraded_ttl_ms)
+    for_a_while = f"served for {limit} at most since they were last proven current, then loaded anew"
     if view.doubt is not None:
-        return f"Values in {view.here} are {while_young}. Nothing is deleted, and no storm of loads comes."
+        return f"Values in {view.here} are {for_a_while}. Nothing is deleted, and no storm of loads comes."
     left_ms = flow.lag_max_ms - (flow.lag_ms or 0)
     return (
-        f"Values in {view.here} are still vouched for. If this lasts {spoken(left_ms)} longer, they are {while_young}."
+        f"Values in {view.here} are still vouched for. If this lasts {spoken(left_ms)} longer, they are {for_a_while}."
     )
 
 

@@ -110,7 +110,7 @@ def readers(view: View) -> Iterator[Finding]:
             state=State.WARNING,
             part="toc",
             text=f"{names([toc.name for toc in cut_off])} cannot follow stream B, though this service can.",
-            effect=f"It serves values only while younger than {spoken(view.flow.degraded_ttl_ms)}.",
+            effect=f"It serves values for {spoken(view.flow.degraded_ttl_ms)} at most since their last proof.",
             action=f"Check its way to Redis B. It says: {words}" if words else "Check its way to Redis B.",
         )
 

@@ -125,7 +125,7 @@ class TierRate(BaseModel):
 
 class TocFigures(BaseModel):
     is_connected: bool = Field(description="It follows stream B.")
-    is_lagging: bool = Field(description="It vouches for nothing, and serves values while young only.")
+    is_lagging: bool = Field(description="It vouches for nothing, and serves values for a while only.")
     lag_ms: int | None
     reads_per_s: float | None = Field(description="Over the last minute; null: not seen long enough.")
     tiers: list[TierRate] = Field(description="Over the last minute.")
@@ -174,7 +174,7 @@ class Flow(BaseModel):
     pending: int = Field(description="Keys and namespaces some replica has not applied; a gap counts as one.")
     is_gap_pending: bool = Field(description="No value that was loaded since the last gap is vouched for.")
     window_ms: int
-    degraded_ttl_ms: int = Field(description="Longest life of a value while nothing is vouched for.")
+    degraded_ttl_ms: int = Field(description="For how long a value is served at most since it was last proven current.")
     watermark: str = Field(description="The last stamp taken in.")
     complete_since_ms: int | None = Field(description="Every change since then is known; null: nothing is.")
 
@@ -186,7 +186,7 @@ class SiteAnswer(BaseModel):
     dc: str = Field(description="The datacenter that reads: this service's own.")
     origin_dc: str | None = Field(description="The datacenter that writes; null: no source has said.")
     state: State
-    is_degraded: bool = Field(description="Nothing is vouched for: values are served while young only.")
+    is_degraded: bool = Field(description="Nothing is vouched for: values are served for a while only.")
     degraded_reason: str | None
     headline: str = Field(description="The picture in one sentence.")
     effect: str = Field(description="What that means for readers, in one or two more.")

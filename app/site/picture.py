@@ -155,7 +155,7 @@ def _toc(view: View, findings: Sequence[Finding]) -> TocPart:
         reads = f"{sum(figure.reads_per_s or 0.0 for figure in figures):.0f} reads/s"
         if view.doubt is not None or any(figure.is_lagging for figure in figures):
             return _judge(
-                State.WARNING, f"{reads}, served only while younger than {spoken(view.flow.degraded_ttl_ms)}."
+                State.WARNING, f"{reads}, served for {spoken(view.flow.degraded_ttl_ms)} at most since the last proof."
             )
         return _judge(State.OK, f"{reads}, each value checked.")
 

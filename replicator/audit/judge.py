@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from versioning.header import ValueHeader
-from versioning.limits import CLOCK_ERROR_MS, DEGRADED_JITTER_MIN
-from versioning.spread import scaled
+from versioning.limits import CLOCK_ERROR_MS
+from versioning.reading import may_serve
 from versioning.verdict import Verdict
 
 
@@ -29,21 +29,23 @@ class Outcome:
 MISSING = Outcome(Result.CONSISTENT, "not in Redis: the next read loads it")
 FOREIGN = Outcome(Result.CONSISTENT, "a value without our header: readers take it as a miss")
 SUPERSEDED = Outcome(Result.CONSISTENT, "superseded, and readers refuse it")
-TOO_OLD = Outcome(Result.CONSISTENT, "UNKNOWN and too old to be served")
+TOO_OLD = Outcome(Result.CONSISTENT, "UNKNOWN for too long to be served")
 EQUAL = Outcome(Result.CONSISTENT, "equal to the row")
 WRONG_FRESH = Outcome(Result.WRONG, "FRESH, and not what the row says")
-WRONG_UNKNOWN = Outcome(Result.WRONG, "UNKNOWN and young, so it is served, and not what the row says")
+WRONG_UNKNOWN = Outcome(Result.WRONG, "UNKNOWN and still served, and not what the row says")
 UNREADABLE = Outcome(Result.INCONCLUSIVE, "the cached value is not JSON")
 OVERTAKEN = Outcome(Result.INCONCLUSIVE, "a newer change was on its way")
 UNCHECKED = Outcome(Result.INCONCLUSIVE, "served, and no [[audit.check]] says what the row is")
 BUSY = Outcome(Result.INCONCLUSIVE, "too many looks at one time: lower samples_per_s")
 
 
-def is_served(verdict: Verdict, key: str, header: ValueHeader, now_ms: int, degraded_ttl_ms: int) -> bool:
-    """Whether a reader that finds this value in Redis serves it (P6)."""
-    if verdict is Verdict.UNKNOWN:
-        return -CLOCK_ERROR_MS <= now_ms - header.fill_ms <= scaled(key, degraded_ttl_ms, DEGRADED_JITTER_MIN)
-    return verdict is Verdict.FRESH
+def is_served(
+    judged: tuple[Verdict, int | None], key: str, header: ValueHeader, now_ms: int, degraded_ttl_ms: int
+) -> bool:
+    """Whether a reader that finds this value in Redis serves it (P6). ``judged``: what ``Index.judge`` says of it."""
+    verdict, proven_ago_ms = judged
+    age_ms = now_ms - header.fill_ms
+    return may_serve(key, verdict, age_ms if age_ms >= -CLOCK_ERROR_MS else None, proven_ago_ms, degraded_ttl_ms)
 
 
 def no_answer(error: str) -> Outcome:

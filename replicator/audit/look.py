@@ -96,8 +96,8 @@ class Looker:
         except HeaderFormatError:
             return Sight(FOREIGN, data=data)
         now = self._clock()
-        verdict = self._index.verdict(key, head.fill_stamp, now)
-        if not is_served(verdict, key, head, now.ms, self._degraded_ttl_ms):
+        judged = verdict, _ = self._index.judge(key, head.fill_stamp, now)
+        if not is_served(judged, key, head, now.ms, self._degraded_ttl_ms):
             return Sight(refusal(verdict), head, verdict, data)
         return Sight(await self._compared(key, head, verdict, payload), head, verdict, data)
 

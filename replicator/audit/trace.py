@@ -68,13 +68,13 @@ class Trace:
             lag = "for ever" if self.lag_ms is None else f"by {self.lag_ms} ms"
             return (
                 "pipeline",
-                f"the stream lags {lag}: values are served up to an age of {limit_s} s; see stampline status",
+                f"the stream lags {lag}: values are served for {limit_s} s since the last proof; see stampline status",
             )
         if fill_stamp < self.horizon:
             horizon = stamps.text(self.horizon)
             return (
                 "stream",
-                f"filled below the horizon {horizon}: a gap in the stream; served up to an age of {limit_s} s",
+                f"filled below the horizon {horizon}: a gap in the stream; served for {limit_s} s since its last proof",
             )
         return (
             "value",

@@ -38,10 +38,10 @@ def test_a_cut_wan_is_named_with_how_long_nothing_was_heard_and_how_long_values_
     assert "timed out" in finding.action
 
 
-def test_beyond_the_largest_lag_it_says_that_values_are_served_while_young_only() -> None:
+def test_beyond_the_largest_lag_it_says_that_values_are_served_for_a_while_only() -> None:
     site = Site(mirrors=cut_mirrors(read_age_ms=30_000), lag_ms=30_000).draw()
     assert site.is_degraded
-    assert "served only while younger than 240 s" in site.effect
+    assert "served for 240 s at most since they were last proven current" in site.effect
     assert {site.stream_b.state, site.toc.state, site.service.state} == {State.WARNING}
 
 

@@ -112,10 +112,11 @@ async def test_a_batch_answers_in_the_order_asked() -> None:
         ]
 
 
-async def verdict(world: World, key: str, fill_stamp: int) -> str:
+async def verdict(world: World, key: str, fill_stamp: int) -> tuple[str, int | None]:
+    """Return the verdict, and how long ago the value was proven current."""
     item = {"key": key, "fill_stamp": stamps.text(fill_stamp)}
-    answer = await world.post("/v1/check", {"items": [item]})
-    return str(answer.json()["verdicts"][0]["verdict"])
+    found = (await world.post("/v1/check", {"items": [item]})).json()["verdicts"][0]
+    return found["verdict"], found["proven_ago_ms"]
 
 
 async def test_as_long_as_a_gap_is_pending_a_check_says_unknown_and_why() -> None:
@@ -133,12 +134,12 @@ async def test_a_check_proves_stale_vouches_fresh_and_says_unknown_otherwise() -
     async with service() as world:
         await world.complete()
         [stamp] = await world.append(CHANGE)
-        assert await verdict(world, "tracker_web:1", stamp - 1) == "stale"
-        assert await verdict(world, "tracker_web:1", stamp) == "fresh"
-        assert await verdict(world, "tracker_web:2", 1) == "unknown"
+        assert await verdict(world, "tracker_web:1", stamp - 1) == ("stale", None)
+        assert await verdict(world, "tracker_web:1", stamp) == ("fresh", 0)
+        assert await verdict(world, "tracker_web:2", 1) == ("unknown", None)
         world.clock.ms += 16_000
-        assert await verdict(world, "tracker_web:1", stamp - 1) == "stale"
-        assert await verdict(world, "tracker_web:1", stamp) == "unknown"
+        assert await verdict(world, "tracker_web:1", stamp - 1) == ("stale", None)
+        assert await verdict(world, "tracker_web:1", stamp) == ("unknown", 16_000)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ SITE: dict[str, Any] = {
     "state": "critical",
     "is_degraded": True,
     "headline": "The WAN is cut.",
-    "effect": "Readers serve values while young.",
+    "effect": "Readers serve values for a while.",
     "findings": [
         {
             "code": "wan_cut",

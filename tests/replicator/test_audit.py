@@ -179,7 +179,7 @@ async def test_an_unknown_value_is_wrong_only_while_readers_serve_it() -> None:
     assert (await reason_of(world))[0] is Result.WRONG
     world.index = Index()
     world.cache({"id": 1}, age_ms=250_000)
-    assert await reason_of(world) == (Result.CONSISTENT, "UNKNOWN and too old to be served")
+    assert await reason_of(world) == (Result.CONSISTENT, "UNKNOWN for too long to be served")
 
 
 async def test_a_difference_must_last() -> None:

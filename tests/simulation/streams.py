@@ -121,10 +121,10 @@ class StreamServer(Server):
         for subscription in subscriptions:
             subscription.end()
 
-    def judge(self, key: str, fill_stamp: int) -> Verdict:
+    def judge(self, key: str, fill_stamp: int) -> tuple[Verdict, int | None]:
         """Judge as a client does that asks this Redis for the version keys, and does not follow."""
         at_ms = int(self.loop.time() * 1000)
-        return self.versions.verdict(key, fill_stamp, self.store.since, Now(BASE_MS + at_ms, at_ms))
+        return self.versions.judge(key, fill_stamp, self.store.since, Now(BASE_MS + at_ms, at_ms))
 
     @property
     def keeps_all(self) -> bool:

@@ -36,13 +36,15 @@ class VersionKeys:
     def copy(self) -> "VersionKeys":
         return VersionKeys(dict(self.by_key), dict(self.generations), self.beat_ms, copy(self.gap))
 
-    def verdict(self, key: str, fill_stamp: int, since: int | None, now: Now) -> Verdict:
-        """``since``: from which stamp on they are complete; None for no such key."""
+    def judge(self, key: str, fill_stamp: int, since: int | None, now: Now) -> tuple[Verdict, int | None]:
+        """As ``Index.judge``. ``since``: from which stamp on they are complete; None for no such key."""
         oldest = stamps.make(now.ms - limits.WINDOW_MS)  # What is older has expired.
         agings = self.generations.get(key.partition(":")[0], ())
         if fill_stamp < self.by_key.get(key, 0) >= oldest:
-            return Verdict.STALE
+            return Verdict.STALE, None
         if any(aging.stamp >= oldest and aging.ages_out(key, fill_stamp, now.ms) for aging in agings):
-            return Verdict.STALE
-        is_lagging = now.ms - self.beat_ms > limits.CACHE.max_lag_ms
-        return Verdict.UNKNOWN if since is None or self.gap.stamp or fill_stamp < since or is_lagging else Verdict.FRESH
+            return Verdict.STALE, None
+        if since is None or self.gap.stamp or fill_stamp < since:
+            return Verdict.UNKNOWN, None
+        lag_ms = now.ms - self.beat_ms
+        return Verdict.UNKNOWN if lag_ms > limits.CACHE.max_lag_ms else Verdict.FRESH, lag_ms

@@ -52,6 +52,16 @@ def test_while_lagging_a_proof_is_still_said() -> None:
     assert index.verdict("t:1", stamp_at(0), at(1_000)) is STALE
 
 
+def test_what_a_lag_alone_makes_unknown_was_proven_current_at_the_last_heartbeat() -> None:
+    index = index_of((5, Change(("t:1",))), (6, beat_at(6)), horizon=3)
+    assert index.judge("t:1", stamp_at(5), at(6.5)) == (FRESH, 500)
+    assert index.judge("t:1", stamp_at(5), at(100)) == (UNKNOWN, 94_000)
+    assert index.judge("t:1", stamp_at(5), at(5, monotonic=100)) == (UNKNOWN, 94_000)
+    assert index.judge("t:1", stamp_at(4), at(100)) == (STALE, None)
+    assert index.judge("t:2", stamp_at(3) - 1, at(100)) == (UNKNOWN, None)
+    assert index_of((5, Change(("t:1",)))).judge("t:1", stamp_at(5), at(5)) == (UNKNOWN, None)
+
+
 def test_an_index_that_never_saw_a_heartbeat_vouches_for_nothing() -> None:
     assert index_of((1, Change(("t:1",)))).verdict("t:1", stamp_at(1), at(1)) is UNKNOWN
     assert Index().verdict("t:1", stamp_at(1), at(1)) is UNKNOWN
@@ -137,3 +147,26 @@ def test_what_was_read_while_the_window_was_covered_is_swept_once_it_is() -> Non
     assert len(index) == 1
     index.apply(later[1], at(106))
     assert len(index) == 0
+
+
+@pytest.mark.parametrize("body", [Gap("first start"), Poisoned("not JSON"), None])
+def test_what_was_proven_current_before_a_gap_or_a_loss_is_known_for_a_while(body: ReadBody | None) -> None:
+    index = index_of((4, Change(("t:1",))), (5, Generation(("u",), 0, 0, "bump")), (6, beat_at(6)), horizon=2)
+    if body is None:
+        index.forget()
+    else:
+        index.apply(history((7, body))[0], at(7))
+    assert index.judge("t:1", stamp_at(4), at(8)) == (UNKNOWN, 2_000)
+    assert index.judge("t:1", stamp_at(3), at(8))[1] is None
+    assert index.judge("u:1", stamp_at(4), at(8))[1] is None
+    assert index.judge("t:2", stamp_at(1), at(8)) == (UNKNOWN, None)
+
+
+def test_an_index_keeps_the_last_pasts_only_and_none_longer_than_the_promise() -> None:
+    gaps = [(second, body) for second in range(10, 50, 10) for body in (beat_at(second), Gap("g"))]
+    index = index_of((1, Change(("t:1",))), *gaps)
+    assert index.judge("t:1", stamp_at(15), at(50)) == (UNKNOWN, None)
+    assert index.judge("t:1", stamp_at(25), at(50)) == (UNKNOWN, 20_000)
+    assert index.judge("t:1", stamp_at(35), at(50)) == (UNKNOWN, 10_000)
+    index.apply(history((400, beat_at(400)))[0], at(400))
+    assert index.judge("t:1", stamp_at(35), at(400)) == (UNKNOWN, None)

@@ -1,4 +1,4 @@
-"""What may be served of what is held (P5, P6): current values, unknown ones while young, none past its own life."""
+"""What may be served of what is held (P5, P6): current values, unknown ones for a while, none past its own life."""
 
 import pytest
 
@@ -28,6 +28,29 @@ def test_an_unknown_value_is_served_up_to_its_own_share_of_the_degraded_ttl(at: 
     read = process.read()
     assert (read.tier, read.verdict) == (Tier.LOCAL, Verdict.UNKNOWN)
     at.pass_s(0.001)
+    assert process.read().tier is Tier.LOADED
+
+
+def test_a_lag_ends_no_value_at_once_and_each_at_its_own_share_of_the_degraded_ttl(at: Datacenter) -> None:
+    process = Process(at)
+    process.read()
+    at.pass_s(14 * MINUTE)
+    process.hear()
+    limit_s = scaled(KEY, DEGRADED_TTL_MS, DEGRADED_JITTER_MIN) / 1000
+    at.put("loaded", stamp=process.index.watermark, fill_second=at.second - 20 * MINUTE)
+    at.pass_s(limit_s)
+    read = process.read()
+    assert (read.tier, read.verdict) == (Tier.REDIS, Verdict.UNKNOWN)
+    at.pass_s(0.001)
+    assert process.read().tier is Tier.LOADED
+
+
+def test_below_the_horizon_a_value_ends_by_its_age(at: Datacenter) -> None:
+    process = Process(at)
+    process.read()
+    at.pass_s(14 * MINUTE)
+    process.hear()
+    process.index.horizon = process.index.watermark
     assert process.read().tier is Tier.LOADED
 
 
@@ -65,7 +88,7 @@ def test_a_value_from_the_future_is_served_when_fresh_and_a_miss_when_unknown(at
     at.put("ahead", stamp=process.index.watermark, fill_second=at.second + 5)
     read = process.read()
     assert (read.value, read.age_ms) == ("ahead", None)
-    process.index.forget()
+    process.index.horizon = process.index.watermark + 1
     assert process.read().tier is Tier.LOADED
 
 

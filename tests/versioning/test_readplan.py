@@ -165,8 +165,8 @@ def test_a_cold_key_is_loaded_without_a_lease(at: Datacenter) -> None:
 def in_redis(at: Datacenter, process: Process) -> None:
     filled(at, process)
     at.pass_s(600)
-    process.hear()
     process.learn(Gap("lost"))
+    process.hear()
 
 
 def changed(at: Datacenter, process: Process) -> None:

@@ -88,6 +88,7 @@ def test_verdicts(case: dict[str, Any]) -> None:
         previous = entry.nonce
     now = Now(case["now_ms"], case["now_ms"])
     fill_stamp = stamps.parse(case["fill_stamp"])
-    assert index.verdict(case["key"], fill_stamp, now).value == case["verdict"]
+    verdict, proven_ago_ms = index.judge(case["key"], fill_stamp, now)
+    assert (verdict.value, proven_ago_ms) == (case["verdict"], case["proven_ago_ms"])
     fresh = index.fresh({case["key"]: (fill_stamp, 0, b"")}, now)
     assert fresh == ([case["key"]] if case["verdict"] == "fresh" else [])

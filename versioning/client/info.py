@@ -17,7 +17,7 @@ ByTier = dict[str, dict[str, int]]
 class CacheInfo:
     is_connected: bool
     is_lagging: bool
-    """True: nothing is vouched for, and values are served while young only."""
+    """True: nothing is vouched for, and values are served for a while only."""
     lag_ms: int | None
     """None: no heartbeat was ever seen."""
     replica_lag_ms: int | None

@@ -10,9 +10,8 @@ from tests.simulation.checkers.base import Checker
 from tests.simulation.fills import Fill, judges
 from tests.simulation.history import ReadDone
 from tests.simulation.process import BASE_MS
-from versioning.limits import DEGRADED_JITTER_MIN
 from versioning.read import Tier
-from versioning.spread import scaled
+from versioning.reading import may_serve
 from versioning.verdict import Verdict
 
 CALM_BOUND_S = 1.5
@@ -41,13 +40,14 @@ class Bounded(Checker):
         if outdated:
             for name, index, now in judges(world):
                 for fill, age_ms in outdated:
-                    self._ask(name, index.verdict(fill.key, fill.fill_stamp, now), fill, age_ms)
+                    self._ask(name, index.judge(fill.key, fill.fill_stamp, now), fill, age_ms)
         if not world.stream_b.is_down:
             for fill, age_ms in outdated:
                 self._ask("a client of version keys", world.stream_b.judge(fill.key, fill.fill_stamp), fill, age_ms)
 
-    def _ask(self, name: str, verdict: Verdict, fill: Fill, age_ms: int) -> None:
-        if verdict is Verdict.FRESH or (verdict is Verdict.UNKNOWN and age_ms <= _young_ms(fill.key)):
+    def _ask(self, name: str, judged: tuple[Verdict, int | None], fill: Fill, age_ms: int) -> None:
+        verdict, proven_ago_ms = judged
+        if may_serve(fill.key, verdict, age_ms, proven_ago_ms, limits.CACHE.degraded_ttl_ms):
             now_s = self.world.loop.time()
             self.on_read(ReadDone(name, fill.key, now_s, now_s, fill.value, WOULD_BE, verdict.value, fill.fill_stamp))
 
@@ -77,7 +77,3 @@ class Bounded(Checker):
             and now_ms <= body.start_ms + body.spread_ms + limits.CLOCK_ERROR_MS
             for _, body in self.world.history.agings
         )
-
-
-def _young_ms(key: str) -> int:
-    return scaled(key, limits.CACHE.degraded_ttl_ms, DEGRADED_JITTER_MIN)
