@@ -12,6 +12,8 @@ class Aging(NamedTuple):
     stamp: int
     start_ms: int
     spread_ms: int
+    is_pending: bool | None = None
+    """Whether some replica may lack what it stands for; None: it says nothing of replicas (a bump)."""
 
     def ages_out(self, key: str, fill_stamp: int, now_ms: int) -> bool:
         return fill_stamp < self.stamp and now_ms >= moment_ms(key, self.start_ms, self.spread_ms)
@@ -30,25 +32,36 @@ class Generations:
 
     def add(self, namespace: str, aging: Aging) -> None:
         """Take in a generation; order of arrival does not matter."""
-        kept = sorted({*self[namespace], aging})
+        kept = sorted({*self[namespace], aging}, key=lambda one: one.stamp)
         while len(kept) > KEPT_MAX:
             older, newer = kept[0], kept[1]
-            kept[:2] = [Aging(newer.stamp, older.start_ms, older.spread_ms)]
+            kept[:2] = [_speaking(newer._replace(start_ms=older.start_ms, spread_ms=older.spread_ms), [older])]
         self.by_namespace[namespace] = tuple(kept)
 
     def prune(self, below: int, now_ms: int) -> None:
         """Drop what no living value can be older than, and what a completed later generation covers."""
         for namespace, agings in list(self.by_namespace.items()):
             ended = max((a.stamp for a in agings if a.start_ms + a.spread_ms <= now_ms), default=0)
-            kept = tuple(a for a in agings if a.stamp >= max(below, ended))
+            kept = [a for a in agings if a.stamp >= max(below, ended)]
             if kept:
-                self.by_namespace[namespace] = kept
+                kept[0] = _speaking(kept[0], [a for a in agings if below <= a.stamp < kept[0].stamp])
+                self.by_namespace[namespace] = tuple(kept)
             else:
                 del self.by_namespace[namespace]
 
     def is_stale(self, key: str, fill_stamp: int, now_ms: int) -> bool:
         namespace = key.partition(":")[0]
         return any(aging.ages_out(key, fill_stamp, now_ms) for aging in self[namespace])
+
+    def doubts(self, key: str, fill_stamp: int) -> bool:
+        """Whether a value of this fill stamp was loaded while the namespace was pending: a replica may have lagged."""
+        agings = self[key.partition(":")[0]]
+        words = (a.is_pending for a in reversed(agings) if a.stamp <= fill_stamp and a.is_pending is not None)
+        return next(words, False)
+
+    def vouches(self, key: str, fill_stamp: int, now_ms: int) -> bool:
+        """Whether nothing here makes the value STALE or doubtful."""
+        return not (self.is_stale(key, fill_stamp, now_ms) or self.doubts(key, fill_stamp))
 
     def last_stamp(self, namespace: str) -> int:
         return max((aging.stamp for aging in self[namespace]), default=0)
@@ -60,3 +73,9 @@ class Generations:
 
     def clear(self) -> None:
         self.by_namespace.clear()
+
+
+def _speaking(aging: Aging, before: list[Aging]) -> Aging:
+    """Return it with what those it replaces say of the replicas, the last word first, where it says nothing itself."""
+    words = [a.is_pending for a in (*before, aging) if a.is_pending is not None]
+    return aging._replace(is_pending=words[-1] if words else None)

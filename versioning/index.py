@@ -67,9 +67,15 @@ class Index:
             return Verdict.STALE
         if self.generations and self.generations.is_stale(key, fill_stamp, now.ms):
             return Verdict.STALE
-        if fill_stamp < self.horizon or fill_stamp > self.ceiling or self.is_lagging(now):
+        if not self._knows(key, fill_stamp) or self.is_lagging(now):
             return Verdict.UNKNOWN
         return Verdict.FRESH
+
+    def _knows(self, key: str, fill_stamp: int) -> bool:
+        """Whether all that may supersede a value is known, up to the last heartbeat."""
+        if self.generations and self.generations.doubts(key, fill_stamp):
+            return False
+        return self.horizon <= fill_stamp <= self.ceiling
 
     def judge(self, key: str, fill_stamp: int, now: Now) -> tuple[Verdict, int | None]:
         """Return the verdict, and how long ago (ms) the value was last proven current; None: it never was.
@@ -82,7 +88,7 @@ class Index:
         verdict = self.verdict(key, fill_stamp, now)
         if verdict is Verdict.STALE:
             return verdict, None
-        if self.horizon <= fill_stamp <= self.ceiling:
+        if self._knows(key, fill_stamp):
             return verdict, lag_ms
         return verdict, self._pasts.proven_ago_ms(key, fill_stamp, now)
 
@@ -91,7 +97,7 @@ class Index:
         stamp_of, generations = self.stamps.get, self.generations
         current = [key for key, head in heads.items() if head[0] >= stamp_of(key, 0)]
         if generations:
-            current = [key for key in current if not generations.is_stale(key, heads[key][0], now.ms)]
+            current = [key for key in current if generations.vouches(key, heads[key][0], now.ms)]
         horizon, ceiling = self.horizon, self.ceiling
         if self.is_lagging(now):
             return []
@@ -115,15 +121,17 @@ class Index:
             return list(map(max, found, aged))
         return found
 
-    def is_pending(self, key: str) -> bool:
+    def is_key_pending(self, key: str) -> bool:
         """Whether some replica may lack its last change; of what only a bump has named so far, nothing is known yet."""
+        return key in self._pending.names or key in self._pending.silent
+
+    def is_pending(self, key: str) -> bool:
+        """The same, or of its namespace."""
         namespaces = self._pending_namespaces.names
-        if key in self._pending.names or key in self._pending.silent:
-            return True
-        return bool(namespaces) and key.partition(":")[0] in namespaces
+        return self.is_key_pending(key) or (bool(namespaces) and key.partition(":")[0] in namespaces)
 
     def fill_stamp(self, key: str) -> int:
-        """Return the stamp for a value of this key whose load begins now. Ask for it before ``is_pending``.
+        """Return the stamp for a value of this key whose load begins now. Ask for it before ``is_key_pending``.
 
         The watermark; but while the window is covered, an entry further back may say that the key is pending. Then, if
         nothing read so far has decided it, no more than is known of the key itself (a bump of its namespace says
@@ -156,8 +164,7 @@ class Index:
                 self._pasts.drop_over(now)
             case Generation():
                 self._pending_namespaces.newer(body.namespaces, body, self.generations.by_namespace)
-                for namespace in body.namespaces:
-                    self.generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
+                self._add_generation(entry.stamp, body)
             case Gap():
                 self._keep_past()
                 self._pending_gap.newer(entry.stamp, body)
@@ -169,6 +176,11 @@ class Index:
                 self.horizon = max(self.horizon, entry.stamp)
         self.reach(entry.stamp)
         self._prune(now)
+
+    def _add_generation(self, stamp: int, body: Generation) -> None:
+        is_pending = body.pending if body.pending or body.gtid or body.settled else None
+        for namespace in body.namespaces:
+            self.generations.add(namespace, Aging(stamp, body.start_ms, body.spread_ms, is_pending))
 
     def begin_covering(self) -> None:
         """From here to ``end_covering``, older entries may come too, newest first."""
@@ -194,8 +206,7 @@ class Index:
                     self.stamps.setdefault(key, entry.stamp)
             case Generation():
                 self._pending_namespaces.older(body.namespaces, body, self.generations.by_namespace)
-                for namespace in body.namespaces:
-                    self.generations.add(namespace, Aging(entry.stamp, body.start_ms, body.spread_ms))
+                self._add_generation(entry.stamp, body)
             case Gap() | Replayed():
                 self._pending_gap.older(entry.stamp, body)
                 self._limit()

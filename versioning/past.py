@@ -22,7 +22,7 @@ class Past(NamedTuple):
 
     def proven_ago_ms(self, key: str, fill_stamp: int, now: Now) -> int | None:
         """Return how long ago a value was proven current here; None: it was not."""
-        if fill_stamp < self.stamps.get(key, 0) or self.generations.is_stale(key, fill_stamp, now.ms):
+        if fill_stamp < self.stamps.get(key, 0) or not self.generations.vouches(key, fill_stamp, now.ms):
             return None
         return self.liveness.lag_ms(now) if self.horizon <= fill_stamp <= self.ceiling else None
 

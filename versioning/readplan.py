@@ -183,7 +183,7 @@ class _Refill:
         # The stamps first: a key that becomes pending between the two lines is then provisional without need. The
         # other way round it would be taken for settled at a stamp that already covers the pending entry (I2).
         fill_stamps = {key: reading.index.fill_stamp(key) for key in keys}
-        provisional = {key for key in keys if reading.index.is_pending(key)}
+        provisional = {key for key in keys if reading.index.is_key_pending(key)}
         fill_ms = reading.clock().ms
         loaded = yield Load(keys)
         try:

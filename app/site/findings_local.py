@@ -53,7 +53,7 @@ def gates(view: View) -> Iterator[Finding]:
             state=State.WARNING,
             part=part,
             text=f"{count(keys, 'key is', 'keys are')} pending: a replica has not applied the change yet.",
-            effect=f"Values of them live {spoken(PROVISIONAL_TTL_MS)} only, so they are loaded more often.",
+            effect=f"Values of keys live {spoken(PROVISIONAL_TTL_MS)} only; of whole namespaces none is vouched for.",
             action="It ends by itself once every listed replica has caught up.",
         )
 

@@ -35,7 +35,7 @@ def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: in
         # Three chances in a window, and twice the time a follower needs to cover it.
         return False if now_ms - mark.written_ms >= window_ms // 3 or mark.stamp < oldest else None
 
-    return _all_due(state, judge)
+    return _all_due(state, judge, now_ms)
 
 
 def due_by_time(state: MirrorState, now_ms: int, delays_ms: Sequence[int]) -> list[Again]:
@@ -47,40 +47,44 @@ def due_by_time(state: MirrorState, now_ms: int, delays_ms: Sequence[int]) -> li
             return True
         return False if any(mark.written_ms < step <= now_ms for step in steps) else None
 
-    return _all_due(state, judge)
+    return _all_due(state, judge, now_ms)
 
 
-def _all_due(state: MirrorState, judge: Callable[[Pending], bool | None]) -> list[Again]:
+def _all_due(state: MirrorState, judge: Callable[[Pending], bool | None], now_ms: int) -> list[Again]:
     found: list[Again] = []
     keys = 0
     for mark, names in state.pendings():
-        again = _again(mark, names, judge(mark), state.is_poisoned)
-        if again is None:
+        is_settled = judge(mark)
+        if is_settled is None:
             continue
         keys += max(len(names), 1)
         if found and (keys > BATCH_KEYS_MAX or len(found) >= BATCH_ENTRIES_MAX):
             break
-        found.append(again)
+        found.append(Again(_said_again(mark, names, now_ms, state.is_poisoned, is_settled), mark.origin, is_settled))
     return found
 
 
-def _again(
+def _said_again(
     mark: Pending,
     names: tuple[str, ...],
-    is_settled: bool | None,  # noqa: FBT001
+    now_ms: int,
     is_poisoned: bool,  # noqa: FBT001
-) -> Again | None:
-    if is_settled is None:
-        return None
-    body: Body
+    is_settled: bool,  # noqa: FBT001
+) -> Body:
     match mark.body:
         case Change() as change:
-            body = replace(change, keys=names, pending=not is_settled, settled=is_settled)
+            return replace(change, keys=names, pending=not is_settled, settled=is_settled)
         case Generation() as generation:
-            body = replace(generation, namespaces=names, pending=not is_settled, settled=is_settled)
+            # What was loaded while the namespace was pending ends from now on, each key at its moment.
+            return replace(
+                generation,
+                namespaces=names,
+                start_ms=max(generation.start_ms, now_ms),
+                pending=not is_settled,
+                settled=is_settled,
+            )
         case Gap() as gap:
             reason = gap.reason.removesuffix(AGAIN) + AGAIN
             # Saying an old gap again must not hide that something unreadable came after it.
             prefix = POISON if is_poisoned and not reason.startswith(POISON) else ""
-            body = Gap(prefix + reason, gap.gtid, pending=not is_settled)
-    return Again(body, mark.origin, is_settled)
+            return Gap(prefix + reason, gap.gtid, pending=not is_settled)

@@ -23,7 +23,7 @@ from replicator.mirror.words import (
     stands_for_all,
 )
 from versioning import stamp as stamps
-from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Replayed
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, ReadBody, Replayed
 from versioning.limits import WINDOW_MS
 
 
@@ -73,12 +73,20 @@ class MirrorState:
         body = entry.body
         if bars_replays(entry, self.dc):
             self.unclaimed_ms = max(self.unclaimed_ms, just_after(entry.stamp))
-        self.silent_until_ms = max(self.silent_until_ms, spreads_late_until(body))
+        if not self._is_said_again(body):
+            self.silent_until_ms = max(self.silent_until_ms, spreads_late_until(body))
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif entry.origin is not None and entry.origin.dc == self.dc:
             # Stamps may be ahead of the clock (P1).
             self._take_own(entry, min(stamps.ms_of(entry.stamp), now_ms))
+
+    def _is_said_again(self, body: ReadBody) -> bool:
+        """Such a generation ages out what was loaded while it was pending, and nobody vouches for that anyway."""
+        if not isinstance(body, Generation):
+            return False
+        held = (self.namespaces.get(name) for name in body.namespaces)
+        return body.settled or any(mark is not None and mark.body.gtid == body.gtid for mark in held)
 
     def _take_heartbeat(self, body: Heartbeat, written_ms: int) -> None:
         self.applied_ms = max(self.applied_ms, body.applied_ms)

@@ -25,10 +25,11 @@ bodies = st.one_of(
     st.builds(Change, st.sampled_from([(KEY,), ("t:2",), (KEY, "u:1")])),
     st.builds(lambda at_ms: Heartbeat(START_MS + at_ms), moments_ms),
     st.builds(
-        lambda name, at_ms, spread_ms: Generation((name,), START_MS + at_ms, spread_ms, "why"),
+        lambda name, at_ms, spread_ms, word: Generation((name,), START_MS + at_ms, spread_ms, "why", **word),
         st.sampled_from(["t", "u"]),
         moments_ms,
         st.integers(0, 5_000),
+        st.sampled_from([{}, {"pending": True}, {"settled": True}]),
     ),
     st.just(Gap("why")),
 )

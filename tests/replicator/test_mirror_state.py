@@ -228,3 +228,12 @@ def test_a_lost_word_on_a_replica_that_had_gone_back_is_pending_and_due() -> Non
     before = live(entries_of([Heartbeat(9, 5), Gap(REWOUND, "0-1-1")]))
     state = window(entries_of([Heartbeat(9, 5)]), before).carrying(COPIED)
     assert told(state.gap) == (Gap(REWOUND, "0-1-1", pending=True), 0)
+
+
+@pytest.mark.parametrize("word", [{"pending": True}, {"settled": True}])
+def test_a_generation_said_again_silences_no_heartbeat(word: dict[str, bool]) -> None:
+    """It spreads long after its commit, over what was loaded while it was pending: nobody vouches for that."""
+    first = Generation(("t",), 1_000, 500, "ALTER", "0-1-1", committed_ms=1_000, pending=True)
+    again = Generation(("t",), 900_000, 500, "ALTER", "0-1-1", committed_ms=1_000, **word)
+    assert live(entries_of([first, again])).silent_until_ms == 0
+    assert live(entries_of([again if "pending" in word else replace(again, settled=False)])).silent_until_ms

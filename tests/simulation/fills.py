@@ -59,7 +59,7 @@ class PossibleFills:
         now_s = self._world.loop.time()
         for _, index, _ in judges(self._world):
             for key in keys:
-                if not index.is_pending(key):
+                if not index.is_key_pending(key):
                     self._filled_s[Fill(key, replica.row(key), index.fill_stamp(key))] = now_s
 
     def scan(self) -> None:

@@ -107,6 +107,16 @@ class History:
             if naming.number > written and naming.stamp <= fill_stamp:
                 yield naming
 
+    def doubt_of(self, key: str, fill_stamp: int) -> int:
+        """Return the stamp of the generation that was pending when a value was loaded; 0 for none."""
+        namespace = key.partition(":")[0]
+        words = (
+            stamp * body.pending
+            for stamp, body in reversed(self.agings)
+            if stamp <= fill_stamp and namespace in body.namespaces and body.gtid and stamp not in self.lost
+        )
+        return next(words, 0)
+
     def last_word(self, key: str) -> int:
         """Return the highest stamp in stream B that speaks of the key, its namespace, or everything."""
         named = self.namings.get(key)

@@ -184,7 +184,13 @@ REMOVALS: Final = (
     Removal("a gap does not raise the horizon", "P3", _gap_says_nothing, _LOSSES, 40.0),
     Removal("no gate", "P4", lambda: [_of(GateBoard, "has_applied", _yes)], _REPLICAS),
     Removal("gate on one of two replicas", "P4", _gate_on_one, _REPLICAS),
-    Removal("pending keys are kept for long", "P4", lambda: [_of(Index, "is_pending", _no)], _REPLICAS),
+    Removal("pending keys are kept for long", "P4", lambda: [_of(Index, "is_key_pending", _no)], _REPLICAS),
+    Removal(
+        "a pending namespace is vouched for",
+        "P4",
+        lambda: [_of(generations.Generations, "doubts", _no)],
+        Faults(truncate=6, replica_stop=10, replica_lag=10),
+    ),
     Removal(
         "fill stamp read after the load", "P5", _stamp_after_the_load, Faults(load_slow=20, replica_lag=10), first=82
     ),

@@ -283,6 +283,8 @@ def test_whatever_comes_while_the_window_is_covered_the_index_is_that_of_one_who
             older = [entry for entry in stream[::-1] if entry.stamp < follow.oldest]
             follow.take_older(older[: data.draw(st.integers(1, 3), "page")], NOW)
     assert {key: follow.index.is_pending(key) for key in KEYS} == {key: plain.index.is_pending(key) for key in KEYS}
+    doubts, plain_doubts = follow.index.generations.doubts, plain.index.generations.doubts
+    assert [doubts(key, stream[-1].stamp) for key in KEYS] == [plain_doubts(key, stream[-1].stamp) for key in KEYS]
     assert follow.index.ceiling == plain.index.ceiling
     assert follow.index.last_stamps(KEYS) == plain.index.last_stamps(KEYS)
     assert follow.index.pending_count == plain.index.pending_count

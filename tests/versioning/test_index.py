@@ -4,6 +4,7 @@ import pytest
 
 from tests.versioning.world import START_MS, at, beat_at, history, stamp_at
 from versioning.entries import Change, Gap, Generation, Poisoned, ReadBody
+from versioning.generations import Aging, Generations
 from versioning.index import SWEEP_KEYS, Index
 from versioning.spread import moment_ms
 from versioning.verdict import Verdict
@@ -119,6 +120,35 @@ def test_a_pending_generation_makes_its_whole_namespace_pending() -> None:
     assert index.is_pending("t:anything")
     assert not index.is_pending("u:anything")
     assert index.pending_count == 1
+
+
+def test_what_is_loaded_while_a_namespace_is_pending_lives_long_and_is_not_vouched_for() -> None:
+    """Were it kept for a moment only, a DDL statement on a lagging replica would load every key every two seconds."""
+    pending = Generation(("t",), START_MS, 0, "ALTER", gtid="0-1-5", pending=True)
+    bodies: list[tuple[float, ReadBody]] = [(2, pending), (3, Generation(("t",), START_MS, 0, "bump")), (4, beat_at(4))]
+    index = index_of(*bodies)
+    assert not index.is_key_pending("t:1")
+    assert index.judge("t:1", stamp_at(1), at(4)) == (STALE, None)
+    assert index.judge("t:1", stamp_at(3), at(4)) == (UNKNOWN, None)
+    assert index.judge("u:1", stamp_at(3), at(4)) == (FRESH, 0)
+    assert index.fresh({"t:1": (stamp_at(3), 0, b"")}, at(4)) == []
+    settled = Generation(("t",), START_MS + 5_000, 60_000, "ALTER", gtid="0-1-5", settled=True)
+    index = index_of(*bodies, (5, settled), (6, beat_at(6)))
+    assert index.judge("t:1", stamp_at(3), at(5)) == (UNKNOWN, None)
+    assert index.judge("t:1", stamp_at(3), at(65))[0] is STALE
+    assert index.judge("t:1", stamp_at(5), at(6)) == (FRESH, 0)
+
+
+def test_what_a_generation_says_of_the_replicas_outlives_it_until_another_one_speaks() -> None:
+    generations = Generations()
+    for stamp, word in ((1, True), (2, None)):
+        generations.add("t", Aging(stamp, 0, 0, is_pending=word))
+    generations.prune(0, now_ms=0)
+    assert [aging.stamp for aging in generations["t"]] == [2]
+    generations.add("t", Aging(4, 0, 0, is_pending=False))
+    assert [generations.doubts("t:1", stamp) for stamp in (1, 2, 3, 4)] == [False, True, True, False]
+    generations.prune(3, now_ms=0)
+    assert not generations.doubts("t:1", 4)
 
 
 def test_memory_is_bounded_by_the_window_and_what_is_dropped_is_below_the_horizon() -> None:

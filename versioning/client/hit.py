@@ -36,7 +36,7 @@ def make_hit(index: Index, local: LocalCache, counters: Counters, ticks: Ticks, 
         if held is None:
             return None
         stamp = held.fill_stamp
-        if stamp < stamp_of(key, 0) or (aging and generations.is_stale(key, stamp, wall_ms())):
+        if stamp < stamp_of(key, 0) or (aging and not generations.vouches(key, stamp, wall_ms())):
             return None
         if stamp < index.horizon or stamp > index.ceiling:
             return None
@@ -63,7 +63,7 @@ def make_hits(index: Index, local: LocalCache, counters: Counters, ticks: Ticks,
         found = {key: held for key in keys if (held := find(key)) is not None and held.fill_stamp >= stamp_of(key, 0)}
         if aging:
             now_ms = wall_ms()
-            found = {key: held for key, held in found.items() if not generations.is_stale(key, held.fill_stamp, now_ms)}
+            found = {key: held for key, held in found.items() if generations.vouches(key, held.fill_stamp, now_ms)}
         horizon, ceiling = index.horizon, index.ceiling
         now_s = read_clock(which)
         if now_s >= liveness.vouches_until_s:

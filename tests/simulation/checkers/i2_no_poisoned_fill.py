@@ -2,9 +2,10 @@
 
 Looked for in Redis, in every process, and among all that might have been loaded. A value that a later entry
 supersedes is not kept: nobody is served it. That is also how a replica that went back is mended, so a value gets the
-time that takes. As long as a gap is pending nothing that was loaded since is vouched for. What a stream that was lost
-had said of a commit does not count while the mirrors have yet to copy that commit: it gets a stamp above, and that
-supersedes the value whatever else it lacks.
+time that takes. As long as a gap is pending nothing that was loaded since is vouched for. What was loaded while its
+namespace was pending may be kept, but not vouched for. What a stream that was lost had said of a commit does not count
+while the mirrors have yet to copy that commit: it gets a stamp above, and that supersedes the value whatever else it
+lacks.
 """
 
 from collections.abc import Iterator
@@ -15,10 +16,12 @@ import orjson
 from replicator.mirror.position import MirrorPosition
 from tests.simulation import limits
 from tests.simulation.checkers.base import Checker
+from tests.simulation.fills import judges
 from tests.simulation.streams import at_once
 from tests.simulation.world import World
 from versioning import header
 from versioning import stamp as stamps
+from versioning.verdict import Verdict
 
 NOTICED_MS = 3_000
 """A replica that went back is noticed by then: a wait of the gate, a pause, an append, clocks a second apart."""
@@ -67,12 +70,17 @@ class NoPoisonedFill(Checker):
         return world.stream_b.loses_answers or any(replica.is_down for replica in world.replicas) or is_unseen
 
     def _is_pending_trimmed(self) -> bool:
-        last = (namings[-1] for namings in self.world.history.namings.values())
-        return any(word.is_pending and self.world.stream_b.store.one(word.stamp) is None for word in last)
+        history, stream = self.world.history, self.world.stream_b.store
+        last = [(namings[-1].stamp, namings[-1].is_pending) for namings in history.namings.values()]
+        last += [(stamp, body.pending) for stamp, body in history.agings[-1:]]
+        return any(is_pending and stream.one(stamp) is None for stamp, is_pending in last)
 
     def _check(self, kept: Kept) -> None:
         history, primary = self.world.history, self.world.primary
         if history.last_word(kept.key) > kept.fill_stamp:
+            return
+        if doubt := history.doubt_of(kept.key, kept.fill_stamp):
+            self._check_doubted(kept, doubt)
             return
         written = primary.number_of_value(kept.key, kept.value)
         lacking = list(history.missed(kept.key, written, kept.fill_stamp))
@@ -83,6 +91,16 @@ class NoPoisonedFill(Checker):
                 f"{kept.where} keeps {kept.key} = {kept.value} under fill stamp {kept.fill_stamp}, "
                 f"without commit {missed.number} of stamp {missed.stamp}"
             )
+
+    def _check_doubted(self, kept: Kept, doubt: int) -> None:
+        """It may be kept, but whoever knows that the namespace was pending must not vouch for it."""
+        for name, index, now in judges(self.world):
+            is_known = index.horizon <= doubt <= index.watermark and self.world.stream_b.store.one(doubt) is not None
+            if is_known and index.verdict(kept.key, kept.fill_stamp, now) is Verdict.FRESH:
+                self.violate(
+                    f"{name} vouches for {kept.key} = {kept.value} under fill stamp {kept.fill_stamp}, "
+                    f"loaded while the namespace was pending at {doubt}"
+                )
 
     def _is_gap_owed(self) -> bool:
         """Whether stream A does not go on from where the mirrors are: the next they write is a gap."""
