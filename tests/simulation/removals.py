@@ -23,6 +23,7 @@ from versioning.client.singleflight import AsyncFlights
 from versioning.entries import Gap
 from versioning.follow import Follow
 from versioning.index import Index
+from versioning.past import Past
 from versioning.verdict import Verdict
 
 Patches = Callable[[], Sequence[Any]]
@@ -146,6 +147,23 @@ def _no_horizon() -> Sequence[Any]:
     )
 
 
+def _proofs_last() -> Sequence[Any]:
+    judge = Index.judge
+
+    def believing(self: Any, key: str, fill_stamp: int, now: Any) -> tuple[Verdict, int | None]:
+        verdict, proven_ago_ms = judge(self, key, fill_stamp, now)
+        return verdict, None if proven_ago_ms is None else 0
+
+    return [_of(Index, "judge", believing)]
+
+
+def _past_proves_all() -> Sequence[Any]:
+    def prove(self: Any, key: str, fill_stamp: int, now: Any) -> int | None:
+        return self.liveness.lag_ms(now) if fill_stamp <= self.ceiling else None
+
+    return [_of(Past, "proven_ago_ms", prove)]
+
+
 def _vouch_before_covered() -> Sequence[Any]:
     take_older = Follow._take_one_older
 
@@ -197,6 +215,10 @@ REMOVALS: Final = (
     Removal("a local copy outlives its fill", "P5", _copy_outlives_its_fill, _REPLICAS),
     Removal("nothing is ever STALE", "P6", _no_stale, CALM),
     Removal("the horizon is not looked at", "P6", _no_horizon, _LOSSES, 40.0),
+    Removal("what was proven once stays proven", "P6", _proofs_last, Faults(wan_cut=6), 70.0, first=48),
+    Removal(
+        "a past proves what it knows to be superseded", "P6", _past_proves_all, Faults(redis_b_flush=6, wan_cut=6), 70.0
+    ),
     Removal("no lag check at the read", "P7", lambda: [_of(Index, "is_lagging", _no)], Faults(wan_cut=6), 70.0),
     Removal(
         "a heartbeat passes a gate that has not answered",
