@@ -149,6 +149,7 @@ class StreamServer(Server):
         if not self.keeps_all:
             self._world.lost(self, [entry for entry in self.store.entries if entry.stamp > snapshot.state.last])
             self.store.restore(snapshot)
+            self._world.regained(self, self.store.entries)
             self.versions = versions
             self.hang_up()
             promoted()

@@ -103,6 +103,11 @@ class World:
         if server is self.stream_b:
             self.history.lost.update(entry.stamp for entry in entries)
 
+    def regained(self, server: StreamServer, entries: list[Entry]) -> None:
+        """Take note of what a failover brought back that had been flushed."""
+        if server is self.stream_b:
+            self.history.lost.difference_update(entry.stamp for entry in entries)
+
     def appended(self, server: StreamServer, entries: list[Entry]) -> None:
         for entry in entries:
             self.note("appended", server.name, entry.stamp, kind_of(entry.body), entry.body)  # type: ignore[arg-type]
