@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from versioning.limits import REPLAY_SLACK_MS
 
 
+def filled_safely_ms(since_ms: int) -> int:
+    """Return from when on (Unix ms) a fill lacks no commit before ``since_ms``, as far as a replay allows for lag."""
+    return since_ms + REPLAY_SLACK_MS
+
+
 @dataclass(slots=True)
 class Lags:
     """One hull around all such times. All are Unix times in ms."""

@@ -13,6 +13,7 @@ from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import POISON, Released
 from replicator.mirror.settle import Again
 from replicator.mirror.state import MirrorState
+from versioning import stamp as stamps
 from versioning.entries import Body, Gap, Heartbeat, Origin, Replayed
 
 CLOCK_JUMP_MS: Final = 60_000
@@ -32,19 +33,19 @@ class Plan:
 
 
 def make_plan(
-    agains: list[Again], released: Released, heartbeat: Heartbeat | None, state: MirrorState, dc: str
+    agains: list[Again], released: Released, heartbeat: Heartbeat | None, state: MirrorState, now_ms: int
 ) -> Plan | None:
     """Return None where there is nothing to append."""
     if _has_gap(again.body for again in agains) and not _has_gap(body for body, _ in released.bodies):
         # Alone: a replay behind it is claimed from its stamp on only (``MirrorState.unclaimed_ms``).
         released, heartbeat = Released(), None
-    left, not_claimed = _entering(released.bodies, state)
+    left, not_claimed = _entering(released.bodies, state, now_ms)
     bodies: list[tuple[Body, Origin | None]] = [(again.body, again.origin) for again in agains]
     bodies += left
     if heartbeat is not None:
         position = released.position
         is_at_position = position is not None and released.ends_with_heartbeat
-        bodies.append((heartbeat, position.origin(dc) if position is not None and is_at_position else None))
+        bodies.append((heartbeat, position.origin(state.dc) if position is not None and is_at_position else None))
     if not bodies:
         return None
     return Plan(
@@ -62,21 +63,24 @@ def _has_gap(bodies: Iterable[Body]) -> bool:
     return any(isinstance(body, Gap) for body in bodies)
 
 
-def _entering(bodies: tuple[tuple[Body, Origin], ...], state: MirrorState) -> tuple[list[tuple[Body, Origin]], int]:
+def _entering(
+    bodies: tuple[tuple[Body, Origin], ...], state: MirrorState, now_ms: int
+) -> tuple[list[tuple[Body, Origin]], int]:
     left: list[tuple[Body, Origin]] = []
-    is_poisoned, awaited = state.is_poisoned, state.gap.body.gtid if state.gap else ""
+    is_poisoned = state.is_poisoned
+    awaited, gap_ms = (state.gap.body.gtid, stamps.ms_of(state.gap.stamp)) if state.gap else ("", 0)
     for body, origin in bodies:
         match body:
             case Gap():
                 is_poisoned = body.reason.startswith(POISON)
                 gap = _awaiting(body, awaited)
-                awaited = gap.gtid if gap.pending else ""
+                awaited, gap_ms = (gap.gtid, now_ms) if gap.pending else ("", 0)
                 left.append((gap, origin))
             case Replayed() if is_poisoned:
                 pass
             case Replayed():
-                replayed = state.claimed(body)
-                awaited = "" if replayed.settled else awaited
+                replayed = state.claimed(body, gap_ms)
+                awaited, gap_ms = ("", 0) if replayed.settled else (awaited, gap_ms)
                 left.append((replayed, origin))
             case _:
                 left.append((body, origin))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from replicator.mirror.lags import Lags
+from replicator.mirror.lags import Lags, filled_safely_ms
 from replicator.mirror.queue import OF_REPLICAS, OWN, POISON, Place, is_unapplied
 from replicator.mirror.words import (
     Named,
@@ -99,11 +99,16 @@ class MirrorState:
             since_ms = self.lags.claimable_ms(since_ms, stamps.ms_of(self.last))
         return max(since_ms, self.unclaimed_ms)
 
-    def claimed(self, body: Replayed) -> Replayed:
-        """Return the origin's replay as it may enter the target stream now."""
+    def claimed(self, body: Replayed, gap_ms: int) -> Replayed:
+        """Return the origin's replay as it may enter the target stream now.
+
+        ``gap_ms``: when the gap entered that is pending (Unix ms); 0 for none.
+        """
         since_ms = self.claimable_ms(body.since_ms)
-        # What a gap hid is either applied (it is older) or named again, and pending where it is not.
-        return replace(body, since_ms=since_ms, settled=self.is_timed or since_ms <= self.applied_ms)
+        # What a gap hid is either applied (it is older) or named again, and pending where it is not. But what was
+        # loaded since the gap may lack it, unless that was long ago by then.
+        is_old = since_ms <= self.applied_ms and (not gap_ms or filled_safely_ms(since_ms) <= gap_ms)
+        return replace(body, since_ms=since_ms, settled=self.is_timed or is_old)
 
     def _take_own(self, entry: Entry, written_ms: int) -> None:
         match entry.body:

@@ -157,7 +157,7 @@ class MirrorWriter:
         if now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
             applied = queue.beats.applied if has_gates else None
             heartbeat = next_heartbeat(self._passing, applied, state, self._target.read_ms)
-        return make_plan(agains, released, heartbeat, state, options.origin_dc)
+        return make_plan(agains, released, heartbeat, state, now.ms)
 
     def _passing_beat(self, released: Released, now: Now) -> Heartbeat:
         """The newest heartbeat of the origin that may enter the target stream.
@@ -312,8 +312,9 @@ class MirrorWriter:
 
     async def _say(self, agains: list[Again]) -> bool:
         """Append these alone; return whether they were written."""
-        plan = make_plan(agains, Released(), None, self._target.state, self._options.origin_dc)
-        return plan is not None and await self._append(plan, self._clock())
+        now = self._clock()
+        plan = make_plan(agains, Released(), None, self._target.state, now.ms)
+        return plan is not None and await self._append(plan, now)
 
     async def _say_again(self) -> None:
         """A replica went back: its keys are pending until it has caught up, and superseded even if it has by now."""

@@ -106,7 +106,7 @@ def test_no_heartbeat_places_a_gap_that_stands_for_more_than_is_in_front_of_it()
 @pytest.mark.parametrize(("unclaimed_ms", "claimed_ms"), [(0, 500), (400, 500), (900, 900)])
 def test_no_replay_is_claimed_below_what_mirrors_had_said_by_themselves(unclaimed_ms: int, claimed_ms: int) -> None:
     released = Released(((Replayed(500, "0-1-1"), Origin("a", "1-0", "n")),), MirrorPosition(stamps.make(1), "n"), 1)
-    plan = make_plan([], released, None, MirrorState("a", unclaimed_ms=unclaimed_ms), "a")
+    plan = make_plan([], released, None, MirrorState("a", unclaimed_ms=unclaimed_ms), 0)
     assert plan is not None
     assert plan.released == (Replayed(claimed_ms, "0-1-1"),)
 
@@ -114,6 +114,6 @@ def test_no_replay_is_claimed_below_what_mirrors_had_said_by_themselves(unclaime
 def test_a_gap_said_again_is_appended_before_what_leaves_the_gate() -> None:
     released = Released(((Replayed(500, "0-1-1"), Origin("a", "1-0", "n")),), MirrorPosition(stamps.make(1), "n"), 1)
     again = Again(Gap("gone" + AGAIN, "0-1-1"), Origin("a", "0-0", ""), is_settled=True)
-    plan = make_plan([again], released, Heartbeat(9), MirrorState("a"), "a")
+    plan = make_plan([again], released, Heartbeat(9), MirrorState("a"), 0)
     assert plan is not None
     assert (plan.bodies, plan.position, plan.taken) == (((again.body, again.origin),), None, 0)

@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.mirror.fold import WindowFold
-from replicator.mirror.queue import AGAIN, POISON, REWOUND
+from replicator.mirror.plan import make_plan
+from replicator.mirror.position import MirrorPosition
+from replicator.mirror.queue import AGAIN, POISON, REWOUND, Released
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Pending
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
+from versioning.limits import REPLAY_SLACK_MS
 
 FAR_MS = 10**12
 
@@ -111,10 +114,25 @@ def test_a_gap_is_open_until_a_later_gap_of_a_known_position() -> None:
 def test_a_replay_closes_a_gap_only_when_the_replicas_are_beyond_its_start() -> None:
     opened: list[Body] = [Heartbeat(9, 5), Gap("gone", "0-1-5", pending=True), Heartbeat(9, 5)]
     state = live(entries_of(opened))
-    assert [state.claimed(Replayed(since_ms)).settled for since_ms in (3, 7)] == [True, False]
+    assert [state.claimed(Replayed(since_ms), 0).settled for since_ms in (3, 7)] == [True, False]
     beyond, before = (entries_of([*opened, Replayed(3, settled=settled)]) for settled in (True, False))
     assert live(beyond).gap is None
     assert live(before).gap is not None
+
+
+def test_a_replay_closes_no_gap_while_what_was_loaded_since_may_lack_what_that_hid() -> None:
+    state = live(entries_of([Heartbeat(9, 5)]))
+    gaps_ms = (3 + REPLAY_SLACK_MS - 1, 3 + REPLAY_SLACK_MS)
+    assert [state.claimed(Replayed(3), gap_ms).settled for gap_ms in gaps_ms] == [False, True]
+
+
+@pytest.mark.parametrize(("is_old", "is_settled"), [(True, True), (False, False)])
+def test_a_gap_may_enter_with_the_replay_that_closes_it(*, is_old: bool, is_settled: bool) -> None:
+    now_ms = 3 + REPLAY_SLACK_MS - (not is_old)
+    bodies = tuple((body, Origin("a", "1-0", "n")) for body in (Gap("gone", "0-1-5", pending=True), Replayed(3)))
+    plan = make_plan([], Released(bodies, MirrorPosition(), 2), None, live(entries_of([Heartbeat(9, 5)])), now_ms)
+    assert plan is not None
+    assert plan.bodies[1][0] == Replayed(3, settled=is_settled)
 
 
 def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_the_entries() -> None:
