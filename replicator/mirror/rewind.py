@@ -45,7 +45,8 @@ class _Scan:
         self._is_beat_behind_all = False
         """Some heartbeat names its place in the origin's stream: no entry in front of it was ahead of it."""
         self._pending_gap = PendingGap()
-        self._is_gap_seen = False
+        self._gap_gtid: str | None = None
+        """Of the last gap; None: none was found. It may be further than all that was copied since (``Resume.gtid``)."""
         self._is_gap_lacked = False
 
     def take_older(self, entry: Entry) -> None:
@@ -82,8 +83,8 @@ class _Scan:
     def _take_gap(self, body: Gap, origin: Origin, entry_stamp: int) -> None:
         self._note(body.gtid, stamps.parse(origin.id))
         self._pending_gap.older(entry_stamp, body)
-        if not self._is_gap_seen:
-            self._is_gap_seen = True
+        if self._gap_gtid is None:
+            self._gap_gtid = body.gtid
             is_pending = self._pending_gap.stamp == entry_stamp
             is_kept = self._is_kept(body.gtid) if body.gtid else self._is_rest_kept()
             self._is_gap_lacked = not is_pending and not is_kept
@@ -114,8 +115,11 @@ class _Scan:
 
     def _newest(self) -> str:
         """Return the furthest that is spoken of: entries may be ahead of the last heartbeat, or long before it."""
-        gtid, position = self._newest_gtid, self._newest_position
-        return gtid if gtid and not (position and gate.names(position, gtid)) else position
+        furthest = self._newest_position
+        for gtid in (self._newest_gtid, self._gap_gtid):
+            if gtid and not (furthest and gate.names(furthest, gtid)):
+                furthest = gtid
+        return furthest
 
 
 def gap_of_replicas(reason: str, here: Origin, gtid: str = "") -> Again:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.mirror.queue import REWOUND
+from replicator.mirror.queue import OWN, REWOUND
 from replicator.mirror.rewind import unapplied_again
 from versioning import stamp as stamps
 from versioning.backends.base import Append
@@ -39,6 +39,8 @@ def origin_of(body: Body) -> Origin | None:
     """The origin stamps its entries in the order of their transactions; a heartbeat that passed others names none."""
     if isinstance(body, Heartbeat) and not body.applied_ms:
         return None
+    if isinstance(body, Gap) and body.reason.startswith(OWN):
+        return Origin("a", "0-0", "")
     assert isinstance(body, Change | Gap | Replayed | Heartbeat)
     return Origin("a", stamps.text(stamps.make(int(body.gtid.rpartition("-")[2] or 0))), "n")
 
@@ -84,3 +86,9 @@ async def test_what_a_gap_hid_that_a_replay_has_ended_may_be_lost_again(gtid: st
     assert lost == Gap(REWOUND, "0-1-21", pending=True)
     assert not [body for body in await said_again(10, plain(5), gap, plain(21), open_) if isinstance(body, Gap)]
     assert await said_again(21, plain(5), gap, plain(21), ended) == []
+
+
+async def test_a_gap_of_the_mirror_s_own_may_be_further_than_all_that_was_copied_since() -> None:
+    """It stands for what is in front of the origin's last heartbeat, which others need not have told yet (248820)."""
+    own = Gap(OWN + "flushed", "0-1-9")
+    assert (await said_again(4, plain(3), own, plain(5)))[0] == Gap(REWOUND, "0-1-9", pending=True)
