@@ -18,7 +18,7 @@ from versioning.header import PlainHead
 from versioning.limits import FUTURE_MS, MAX_LAG_MS, REPLAY_SLACK_MS, WINDOW_MS
 from versioning.liveness import Liveness, Now
 from versioning.past import Past, Pasts
-from versioning.pending import Pending, PendingGap
+from versioning.pending import Pending, PendingGap, word_of
 from versioning.verdict import Verdict
 
 SWEEP_KEYS: Final = 2_000
@@ -178,9 +178,8 @@ class Index:
         self._prune(now)
 
     def _add_generation(self, stamp: int, body: Generation) -> None:
-        is_pending = body.pending if body.pending or body.gtid or body.settled else None
         for namespace in body.namespaces:
-            self.generations.add(namespace, Aging(stamp, body.start_ms, body.spread_ms, is_pending))
+            self.generations.add(namespace, Aging(stamp, body.start_ms, body.spread_ms, word_of(body)))
 
     def begin_covering(self) -> None:
         """From here to ``end_covering``, older entries may come too, newest first."""

@@ -12,6 +12,11 @@ from versioning import stamp as stamps
 from versioning.entries import Change, Gap, Generation, Replayed
 
 
+def word_of(body: Change | Generation) -> bool | None:
+    """Return whether some replica may lack its data; None: it says nothing of the replicas (a bump)."""
+    return body.pending if body.pending or body.gtid or body.settled else None
+
+
 class Pending:
     def __init__(self) -> None:
         self.silent: set[str] = set()
@@ -27,27 +32,29 @@ class Pending:
 
     def newer(self, names: Iterable[str], body: Change | Generation, known: Container[str]) -> None:
         """Take in the next entry; ``known`` are the names of those before it."""
-        if body.pending:
-            self.names.update(names)
-        elif body.gtid or body.settled:
-            self.names.difference_update(names)
-        else:
+        word = word_of(body)
+        if word is None:
             if self.is_covering:
                 self.silent.update(name for name in names if name not in known)
             return
+        if word:
+            self.names.update(names)
+        else:
+            self.names.difference_update(names)
         self.silent.difference_update(names)
 
     def older(self, names: Iterable[str], body: Change | Generation, known: Container[str]) -> None:
         """Take in the entry below all others; ``known`` are the names of those above it."""
+        word = word_of(body)
         for name in names:
             if name in known and name not in self.silent:
                 continue
-            if body.pending:
+            if word:
                 self.names.add(name)
-            if body.pending or body.gtid or body.settled:
-                self.silent.discard(name)
-            else:
+            if word is None:
                 self.silent.add(name)
+            else:
+                self.silent.discard(name)
 
     def clear(self) -> None:
         self.end_covering()

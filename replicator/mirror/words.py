@@ -6,6 +6,7 @@ from replicator.mirror.queue import AGAIN, OF_REPLICAS, REWOUND
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned
 from versioning.limits import CLOCK_ERROR_MS, SPREAD_MAX_MS
+from versioning.pending import word_of
 
 Named = Change | Generation
 
@@ -37,7 +38,7 @@ def mark_of(entry: Entry, body: Named | Gap, written_ms: int) -> Pending:
 
 
 def speaks_of_data(body: Body) -> bool:
-    return isinstance(body, Change | Generation) and bool(body.gtid or body.pending or body.settled)
+    return isinstance(body, Change | Generation) and word_of(body) is not None
 
 
 def names_of(body: Named) -> tuple[str, ...]:

@@ -22,10 +22,10 @@ class Stream(MemoryStream):
         self.now_ms = BEGIN_MS
         super().__init__(lambda: self.now_ms)
 
-    async def write(self, body: Body, nonce: str = "") -> int:
+    async def write(self, body: Body) -> int:
         self.now_ms += 1_000
         origin = None if isinstance(body, Heartbeat) else Origin("a", "1-0", "n")
-        (stamp,) = await self.append(Append((NewEntry(nonce or str(self.now_ms), body, origin),), clock_ms=0))
+        (stamp,) = await self.append(Append((NewEntry(str(self.now_ms), body, origin),), clock_ms=0))
         return stamp
 
 

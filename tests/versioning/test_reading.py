@@ -20,15 +20,19 @@ def at() -> Datacenter:
     return datacenter
 
 
+def ends_at_its_share(at: Datacenter, process: Process, tier: Tier) -> None:
+    """From now on the value is served UNKNOWN for its own share of the degraded TTL, and no longer."""
+    at.pass_s(scaled(KEY, DEGRADED_TTL_MS, DEGRADED_JITTER_MIN) / 1000)
+    read = process.read()
+    assert (read.tier, read.verdict) == (tier, Verdict.UNKNOWN)
+    at.pass_s(0.001)
+    assert process.read().tier is Tier.LOADED
+
+
 def test_an_unknown_value_is_served_up_to_its_own_share_of_the_degraded_ttl(at: Datacenter) -> None:
     process = Process(at)
     process.read()
-    limit_s = scaled(KEY, DEGRADED_TTL_MS, DEGRADED_JITTER_MIN) / 1000
-    at.pass_s(limit_s)
-    read = process.read()
-    assert (read.tier, read.verdict) == (Tier.LOCAL, Verdict.UNKNOWN)
-    at.pass_s(0.001)
-    assert process.read().tier is Tier.LOADED
+    ends_at_its_share(at, process, Tier.LOCAL)
 
 
 def test_a_lag_ends_no_value_at_once_and_each_at_its_own_share_of_the_degraded_ttl(at: Datacenter) -> None:
@@ -36,13 +40,8 @@ def test_a_lag_ends_no_value_at_once_and_each_at_its_own_share_of_the_degraded_t
     process.read()
     at.pass_s(14 * MINUTE)
     process.hear()
-    limit_s = scaled(KEY, DEGRADED_TTL_MS, DEGRADED_JITTER_MIN) / 1000
     at.put("loaded", stamp=process.index.watermark, fill_second=at.second - 20 * MINUTE)
-    at.pass_s(limit_s)
-    read = process.read()
-    assert (read.tier, read.verdict) == (Tier.REDIS, Verdict.UNKNOWN)
-    at.pass_s(0.001)
-    assert process.read().tier is Tier.LOADED
+    ends_at_its_share(at, process, Tier.REDIS)
 
 
 def test_below_the_horizon_a_value_ends_by_its_age(at: Datacenter) -> None:
