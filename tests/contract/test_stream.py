@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,9 @@ from versioning.backends.memory import MemoryStream
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Body, Change, Gap, Generation, Heartbeat, NewEntry, Origin, Poisoned, Replayed
+from versioning.generations import KEPT_MAX, Aging, Generations
 from versioning.limits import LOSS_LEAD_MS, REPLAY_SLACK_MS
+from versioning.pending import word_of
 
 
 def now_ms() -> int:
@@ -190,12 +194,56 @@ async def test_version_keys_tell_clients_that_do_not_follow(redis_b) -> None:
     [second, aged] = await backend.append(
         Append((NewEntry("d", Change(("t:1",))), NewEntry("e", Generation(("t",), 5, 6, "bump"))), now_ms())
     )
-    names = ["v:t:1", "v:t:2", "g:t", "since", "beat"]
+    names = ["v:t:1", "v:t:2", "g:t", "since", "beat", "last"]
     with redis_b.client(decode_responses=True) as client:
         values = client.mget([f"{{stampline}}:{name}" for name in names])
         assert client.pttl("{stampline}:v:t:1") > 0
-    expected = [stamps.text(second), stamps.text(first), f"{stamps.text(aged)} 5 6", stamps.text(gap), "77"]
+    last = stamps.text(aged)
+    expected = [stamps.text(second), stamps.text(first), f"{last} 5 6", stamps.text(gap), "77", last]
     assert values == expected
+    await backend.aclose()
+
+
+@pytest.mark.integration
+async def test_version_keys_tell_what_is_pending(redis_b) -> None:
+    backend = RedisStream.from_url(redis_b.url, version_keys=True)
+    pending: dict[str, Any] = {"gtid": "0-1-5", "pending": True}
+    applied: dict[str, Any] = {"gtid": "0-1-5", "settled": True}
+    with redis_b.client(decode_responses=True) as client:
+
+        async def say(**said: Any) -> tuple[str, str]:
+            """Append a change and a generation; return what is kept, without the stamps."""
+            bodies = Change(("t:1",), **said), Generation(("t",), 7, 8, "ddl", **said)
+            entries = tuple(NewEntry(secrets.token_hex(8), body) for body in bodies)
+            stamp, aged = map(stamps.text, await backend.append(Append(entries, now_ms())))
+            key, namespace = client.mget("{stampline}:v:t:1", "{stampline}:g:t")
+            assert key.partition(" ")[0] == stamp
+            assert namespace.rpartition(";")[2].startswith(aged)
+            return key.partition(" ")[2], ";".join(one.partition(" ")[2] for one in namespace.split(";"))
+
+        assert await say(**pending) == ("pending", "7 8 pending")
+        assert await say() == ("pending", "7 8 pending;7 8")
+        assert await say(**applied) == ("", "7 8 pending;7 8;7 8 applied")
+        assert await say() == ("", "7 8 pending;7 8;7 8 applied;7 8")
+    await backend.aclose()
+
+
+@pytest.mark.integration
+async def test_of_many_generations_the_oldest_are_merged_towards_sooner(redis_b) -> None:
+    backend = RedisStream.from_url(redis_b.url, version_keys=True)
+    bodies = [Generation(("t",), 1_000 + number, number, "ddl", gtid="0-1-5") for number in range(KEPT_MAX)]
+    bodies.append(Generation(("t",), 9_000, 9, "bump"))
+    entries = tuple(NewEntry(f"{number:016x}", body) for number, body in enumerate(bodies))
+    appended = await backend.append(Append(entries, now_ms()))
+    generations = Generations()
+    for stamp, body in zip(appended, bodies, strict=True):
+        generations.add("t", Aging(stamp, body.start_ms, body.spread_ms, word_of(body)))
+    expected = [
+        f"{stamps.text(one.stamp)} {one.start_ms} {one.spread_ms}{'' if one.is_pending is None else ' applied'}"
+        for one in generations["t"]
+    ]
+    with redis_b.client(decode_responses=True) as client:
+        assert client.get("{stampline}:g:t").split(";") == expected
     await backend.aclose()
 
 

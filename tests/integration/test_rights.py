@@ -136,7 +136,7 @@ async def doctor(at: str) -> None:
 
 async def reader(at: str) -> None:
     client = RedisAddress.parse(at).connect_async(PATIENT_MS)
-    names = ("v:tracker_web:1", "g:tracker_web", "since", "beat")
+    names = ("v:tracker_web:1", "g:tracker_web", "since", "beat", "last")
     assert None not in await client.mget([f"{{stampline}}:{name}" for name in names])
     await client.aclose()
 

@@ -2,8 +2,8 @@
 
 A fill from a replica is worst just before that replica applies a commit: the value lacks it, and the fill stamp is the
 highest that such a value can have. So at each such moment, and once a second from every replica that is behind, every
-reader has loaded every key concerned, and so has one that starts this very moment. Nothing in the world knows of these
-values; checkers ask what would be served.
+reader has loaded every key concerned, and so has one that starts this very moment, and a client of the version keys.
+Nothing in the world knows of these values; checkers ask what would be served.
 """
 
 from collections.abc import Iterator
@@ -61,6 +61,11 @@ class PossibleFills:
             for key in keys:
                 if not index.is_key_pending(key):
                     self._filled_s[Fill(key, replica.row(key), index.fill_stamp(key))] = now_s
+        stream_b = self._world.stream_b
+        if not stream_b.is_down:
+            for key in keys:
+                if not stream_b.is_key_pending(key):
+                    self._filled_s[Fill(key, replica.row(key), stream_b.versions.last)] = now_s
 
     def scan(self) -> None:
         """Drop what no cache holds any more, and load again what is behind."""

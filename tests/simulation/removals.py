@@ -17,6 +17,7 @@ from tests.simulation import actors, binlog
 from tests.simulation.faults import CALM, Faults
 from tests.simulation.primary import position_at
 from tests.simulation.streams import Store
+from tests.simulation.versions import VersionKeys
 from versioning import generations, header, held, reading, readplan
 from versioning.backends import memory
 from versioning.client.singleflight import AsyncFlights
@@ -247,5 +248,6 @@ REMOVALS: Final = (
         lambda: [_of(AsyncFlights, "find", _nothing)],
         Faults(values_outage=15, load_slow=20),
     ),
+    Removal("version keys are not marked pending", "P12", lambda: [_of(VersionKeys, "is_key_pending", _no)], _REPLICAS),
     Removal("the index is never swept", "I8", lambda: [_of(Index, "_prune", _nothing)], CALM, 70.0),
 )

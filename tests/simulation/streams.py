@@ -126,6 +126,10 @@ class StreamServer(Server):
         at_ms = int(self.loop.time() * 1000)
         return self.versions.judge(key, fill_stamp, self.store.since, Now(BASE_MS + at_ms, at_ms))
 
+    def is_key_pending(self, key: str) -> bool:
+        """Ask as such a client does before it loads."""
+        return self.versions.is_key_pending(key, self.now_ms())
+
     @property
     def keeps_all(self) -> bool:
         return self.loop.time() - self._led_s < LEAD_KEPT_S

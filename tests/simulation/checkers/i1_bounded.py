@@ -42,9 +42,7 @@ class Bounded(Checker):
                 for fill, age_ms in outdated:
                     self._ask(name, index.judge(fill.key, fill.fill_stamp, now), fill, age_ms)
         if not world.stream_b.is_down:
-            # Who does not follow keeps for a moment only what may be pending.
-            vouched = [held for held in outdated if not world.history.doubt_of(held[0].key, held[0].fill_stamp)]
-            for fill, age_ms in vouched:
+            for fill, age_ms in outdated:
                 self._ask("a client of version keys", world.stream_b.judge(fill.key, fill.fill_stamp), fill, age_ms)
 
     def _ask(self, name: str, judged: tuple[Verdict, int | None], fill: Fill, age_ms: int) -> None:

@@ -94,9 +94,19 @@ class NoPoisonedFill(Checker):
 
     def _check_doubted(self, kept: Kept, doubt: int) -> None:
         """It may be kept, but whoever knows that the namespace was pending must not vouch for it."""
-        for name, index, now in judges(self.world):
-            is_known = index.horizon <= doubt <= index.watermark and self.world.stream_b.store.one(doubt) is not None
-            if is_known and index.verdict(kept.key, kept.fill_stamp, now) is Verdict.FRESH:
+        stream_b = self.world.stream_b
+        if stream_b.store.one(doubt) is None:
+            return
+        verdicts = [
+            (name, index.verdict(kept.key, kept.fill_stamp, now))
+            for name, index, now in judges(self.world)
+            if index.horizon <= doubt <= index.watermark
+        ]
+        since = stream_b.store.since
+        if not stream_b.is_down and since is not None and since <= doubt:
+            verdicts.append(("a client of version keys", stream_b.judge(kept.key, kept.fill_stamp)[0]))
+        for name, verdict in verdicts:
+            if verdict is Verdict.FRESH:
                 self.violate(
                     f"{name} vouches for {kept.key} = {kept.value} under fill stamp {kept.fill_stamp}, "
                     f"loaded while the namespace was pending at {doubt}"

@@ -3,8 +3,8 @@
 -- KEYS[1]  stream
 -- KEYS[2]  state, a hash: last (ID), nonce (of the last entry), since (ID), gap ('-' and the GTID of a pending one),
 --          history, digest, cp:<writer> (checkpoint)
--- KEYS[3]  prefix of the version keys: <prefix>v:<key>, <prefix>g:<namespace>, <prefix>since, <prefix>beat
---          (the same hash tag as the rest, so that all of it is one slot)
+-- KEYS[3]  prefix of the version keys: <prefix>v:<key>, <prefix>g:<namespace>, <prefix>since, <prefix>beat,
+--          <prefix>last (the same hash tag as the rest, so that all of it is one slot)
 -- ARGV[1]  writer, '' for a bump          ARGV[2]  expected checkpoint, '' for none
 -- ARGV[3]  new checkpoint                 ARGV[4]  writer's clock, ms
 -- ARGV[5]  highest ID the writer has seen ARGV[6]  template digest, '' for none
@@ -101,24 +101,55 @@ ms, sequence = later(ms, sequence, after(split(ARGV[5])))
 
 local version_ms = tonumber(ARGV[9])
 
+local function word_of(body)
+  -- What an entry says of the replicas; a bump says nothing.
+  if body.pending then
+    return 'pending'
+  end
+  return (body.settled or (body.gtid or '') ~= '') and 'applied' or ''
+end
+
+local function keep_key(key, id, word)
+  local name = KEYS[3] .. 'v:' .. key
+  if word == '' then
+    word = string.match(redis.call('GET', name) or '', ' (%a+)$')
+  end
+  redis.call('SET', name, word == 'pending' and id .. ' pending' or id, 'PX', version_ms)
+end
+
+local function merge_oldest(kept)
+  -- Towards "sooner": extra misses, never a stale value. What the older said of the replicas holds on.
+  local older, newer = table.remove(kept, 1), kept[1]
+  newer.start_ms, newer.spread_ms = older.start_ms, older.spread_ms
+  newer.word = newer.word == '' and older.word or newer.word
+end
+
 local function keep_generation(namespace, id, body)
   -- Those still spreading stay beside the new one: replacing them would hide what they have aged out already.
-  local key = KEYS[3] .. 'g:' .. namespace
-  local kept = {}
-  for text in string.gmatch(redis.call('GET', key) or '', '[^;]+') do
-    kept[#kept + 1] = text
+  local name = KEYS[3] .. 'g:' .. namespace
+  local kept, texts = {}, {}
+  local found = redis.call('GET', name) or ''
+  for stamp, start_ms, spread_ms, word in string.gmatch(found, '([%d-]+) (%d+) (%d+) ?(%a*)') do
+    kept[#kept + 1] = {stamp = stamp, start_ms = start_ms, spread_ms = spread_ms, word = word}
   end
-  kept[#kept + 1] = string.format('%s %.0f %.0f', id, body.start_ms, body.spread_ms)
+  local start_ms, spread_ms = string.format('%.0f', body.start_ms), string.format('%.0f', body.spread_ms)
+  kept[#kept + 1] = {stamp = id, start_ms = start_ms, spread_ms = spread_ms, word = word_of(body)}
   if #kept > 32 then
-    table.remove(kept, 1)
+    merge_oldest(kept)
   end
-  redis.call('SET', key, table.concat(kept, ';'), 'PX', version_ms)
+  for i, one in ipairs(kept) do
+    local word = one.word == '' and '' or ' ' .. one.word
+    texts[i] = one.stamp .. ' ' .. one.start_ms .. ' ' .. one.spread_ms .. word
+  end
+  redis.call('SET', name, table.concat(texts, ';'), 'PX', version_ms)
 end
 
 local function keep_versions(id, kind, text)
   if kind == 'change' then
-    for _, key in ipairs(cjson.decode(text).keys) do
-      redis.call('SET', KEYS[3] .. 'v:' .. key, id, 'PX', version_ms)
+    local body = cjson.decode(text)
+    local word = word_of(body)
+    for _, key in ipairs(body.keys) do
+      keep_key(key, id, word)
     end
   elseif kind == 'generation' then
     local body = cjson.decode(text)
@@ -181,6 +212,9 @@ if ARGV[6] ~= '' then
 end
 if ARGV[1] ~= '' then
   redis.call('HSET', KEYS[2], 'cp:' .. ARGV[1], ARGV[3])
+end
+if version_ms > 0 then
+  redis.call('SET', KEYS[3] .. 'last', last or '0-0')
 end
 if version_ms > 0 and gap ~= '' then
   redis.call('DEL', KEYS[3] .. 'since') -- as long as a gap is pending, nobody vouches for anything
