@@ -89,7 +89,11 @@ class Released:
         """
         if not any(isinstance(body, Generation) for body, _ in self.bodies):
             return self
-        return replace(self, bodies=tuple((_spreading_from(body, now_ms), origin) for body, origin in self.bodies))
+        told = tuple(
+            (spreading_from(body, now_ms) if isinstance(body, Generation) else body, origin)
+            for body, origin in self.bodies
+        )
+        return replace(self, bodies=told)
 
 
 @dataclass(slots=True)
@@ -314,8 +318,8 @@ def _leaving(item: Held, is_late: bool, is_applied: IsApplied, *, has_gates: boo
     return as_pending(body) if is_late else None
 
 
-def _spreading_from(body: Body, now_ms: int) -> Body:
-    return replace(body, start_ms=max(body.start_ms, now_ms)) if isinstance(body, Generation) else body
+def spreading_from(body: Generation, now_ms: int) -> Generation:
+    return replace(body, start_ms=max(body.start_ms, now_ms))
 
 
 def as_pending(body: Body) -> Body:

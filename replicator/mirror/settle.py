@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
-from replicator.mirror.queue import AGAIN, POISON, IsApplied
+from replicator.mirror.queue import AGAIN, POISON, IsApplied, spreading_from
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Pending
 from versioning.entries import Body, Change, Gap, Generation, Origin
@@ -76,13 +76,8 @@ def _said_again(
             return replace(change, keys=names, pending=not is_settled, settled=is_settled)
         case Generation() as generation:
             # What was loaded while the namespace was pending ends from now on, each key at its moment.
-            return replace(
-                generation,
-                namespaces=names,
-                start_ms=max(generation.start_ms, now_ms),
-                pending=not is_settled,
-                settled=is_settled,
-            )
+            told = spreading_from(generation, now_ms)
+            return replace(told, namespaces=names, pending=not is_settled, settled=is_settled)
         case Gap() as gap:
             reason = gap.reason.removesuffix(AGAIN) + AGAIN
             # Saying an old gap again must not hide that something unreadable came after it.
