@@ -21,7 +21,6 @@ class RequestError(StamplineError, ValueError):
     def __init__(self, code: str, message: str, *, hint: str) -> None:
         super().__init__(message, hint=hint)
         self.code = code
-        self.message = message
 
 
 def check_keys(keys: Sequence[str]) -> None:
@@ -41,7 +40,7 @@ def check_one(key: str) -> None:
     try:
         check_key(key)
     except KeyFormatError as error:
-        raise RequestError("key_malformed", str(error).removesuffix(f" ({error.hint})"), hint=error.hint) from None
+        raise RequestError("key_malformed", error.message, hint=error.hint) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ class StamplineError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(f"{message} ({hint})" if hint else message)
+        self.message = message
+        """What happened, without the hint."""
         self.hint = hint
 
 

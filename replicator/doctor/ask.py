@@ -77,9 +77,8 @@ class _Asker:
         self.unreached: list[Finding] = []
 
     def miss(self, subject: str, setting: str, error: StamplineError) -> None:
-        what = str(error).removesuffix(f" ({error.hint})")
         fix = error.hint or f"start it, or correct its address in {setting}"
-        self.unreached.append(Finding(Severity.ERROR, subject, "unreached", what, fix))
+        self.unreached.append(Finding(Severity.ERROR, subject, "unreached", error.message, fix))
 
     def server(self, role: str, setting: str, section: MySqlSection) -> MySqlFacts | None:
         try:

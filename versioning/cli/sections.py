@@ -66,7 +66,7 @@ def named(key: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"{key}: {str(error).removesuffix(f' ({error.hint})')}", hint=error.hint) from None
+        raise ConfigError(f"{key}: {error.message}", hint=error.hint) from None
 
 
 class RedisSection(Section):
