@@ -1,6 +1,7 @@
 """Counts of a source or a mirror as Prometheus metrics, read at the scrape. Labels: dc, reason, gate; never a key.
 
-Every field of the stats is in a table here, or in ``NOT_EXPORTED`` with its reason; a test holds that.
+Every field of the stats is in a table of ``replicator.metric_names``, or in ``NOT_EXPORTED`` with its reason; a test
+holds that.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +18,7 @@ from versioning.client.exposition import new_registry
 
 NOT_EXPORTED: Final = {
     "last_error": "text: it is in the log, and may name servers",
+    "last_reason": "text: the counters by reason have it",
     "gates": "exported one by one",
     "applied": "a position is no number",
     "breaks": "the sum of breaks_by_reason",

@@ -63,6 +63,7 @@ def mirror(sighting: Sighting, now: Now) -> MirrorFigures | None:
         held=report.held,
         pending=report.pending,
         last_error=report.last_error,
+        last_reason=report.last_reason,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from app.site.findings_common import NOBODY_NOTICES, first_error, reasons, some_down, staleness
 from app.site.models import Finding, SourceFigures, State
+from app.site.reports import ACCESS_DENIED
 from app.site.view import ALIVE_MS, View
 from app.site.words import ended, names, spoken
 
@@ -16,9 +17,6 @@ AHEAD_MS: Final = 1_500
 
 UNSEEN: Final = "None as long as changes arrive: then one of them does run."
 UNSEEN_WHY: Final = "Do they run? Can this service reach their --metrics-port?"
-
-REFUSED: Final = "refused us"
-"""So the backends word a refused login (``versioning.backends.redis_connect``)."""
 
 
 def origin(view: View) -> Iterator[Finding]:
@@ -45,13 +43,14 @@ def origin(view: View) -> Iterator[Finding]:
 
 
 def _unheard(view: View) -> Finding:
-    since, words = spoken(view.heard_age_ms), first_error([mirror.last_error for mirror in view.live_mirrors])
+    told = next((mirror for mirror in view.live_mirrors if mirror.last_error), None)
+    since, words = spoken(view.heard_age_ms), ended(told.last_error) if told else ""
     said = f" The mirror says: {words}" if words else ""
     heard = f"the mirror has heard nothing from stream A for {since}."
-    if REFUSED in words:
+    if told and told.last_reason == ACCESS_DENIED:
         code, part = "origin_refused", "wan"
         text = f"Redis A refuses the mirror's login: {heard}"
-        action = f"Check [mirror] origin_url, its password and the ACL of Redis A.{said}"
+        action = f"Check [mirror] origin_url, its password and certificates, and the ACL of Redis A.{said}"
     elif _is_source_ahead(view):
         code, part = "wan_cut", "wan"
         text = f"The WAN link is cut: {heard}"

@@ -75,6 +75,7 @@ class MirrorFigures(BaseModel):
     held: int = Field(description="Entries that wait at the gate.")
     pending: int = Field(description="Keys and namespaces that are pending.")
     last_error: str
+    last_reason: str = Field(description="Of its last break or lost link, as its metrics name it.")
 
 
 class MirrorProcess(Process):

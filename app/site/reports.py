@@ -28,6 +28,10 @@ class GateReport(BaseModel):
     last_error: str = ""
 
 
+ACCESS_DENIED: Final = "access_denied"
+"""A mirror's ``last_reason`` where Redis A refuses it, its certificate or its login."""
+
+
 class MirrorReport(Report):
     is_connected: bool = False
     read_ms: int = 0
@@ -35,6 +39,7 @@ class MirrorReport(Report):
     entries: int = 0
     held: int = 0
     pending: int = 0
+    last_reason: str = ""
     gates: dict[str, GateReport] = {}
 
 

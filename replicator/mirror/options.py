@@ -93,6 +93,8 @@ class MirrorStats:
     is_connected: int = 0
     """Whether the origin is being read now."""
     last_error: str = ""
+    last_reason: str = ""
+    """Of the last break or lost link, as it is counted above."""
     gates: dict[str, GateStats] = field(default_factory=dict)
     stream_latency: Histogram = field(default_factory=Histogram)
     """From the origin's stamp of each change and generation until this mirror had appended it."""
@@ -101,7 +103,9 @@ class MirrorStats:
 
     def count_break(self, reason: str) -> None:
         self.breaks += 1
+        self.last_reason = reason
         self.breaks_by_reason[reason] = self.breaks_by_reason.get(reason, 0) + 1
 
     def count_reconnect(self, reason: str) -> None:
+        self.last_reason = reason
         self.reconnects_by_reason[reason] = self.reconnects_by_reason.get(reason, 0) + 1

@@ -31,6 +31,7 @@ from versioning.entries import Entry
 from versioning.liveness import Now
 
 FLUSH_MAX_S: Final = 5.0
+DENIED: Final = {"origin_lost": "access_denied", "target_lost": "target_denied"}
 
 log = structlog.get_logger()
 
@@ -135,7 +136,7 @@ class Mirror:
         denied = isinstance(error, AuthenticationError)
         pause_s = self._backoff.denied_s() if denied else self._backoff.next_s()
         self._stats.last_error = str(error)
-        self._stats.count_reconnect("access_denied" if denied else event)
+        self._stats.count_reconnect(DENIED[event] if denied else event)
         log.warning(event, error=str(error), retry_s=round(pause_s, 2))
         self._pulse.beat(pause_s)
         await asyncio.sleep(pause_s)

@@ -7,7 +7,6 @@ import pytest
 from app.site.board import Sighting
 from app.site.models import State
 from tests.app.sites import Site, mirror, sighting, source, toc
-from versioning.backends.base import AuthenticationError
 
 CUT: dict[str, Any] = {
     "is_connected": False,
@@ -49,9 +48,19 @@ def test_a_mirror_that_is_only_starting_is_no_cut_link() -> None:
     assert Site(mirrors=[mirror(is_connected=False, read_age_ms=200)]).codes() == []
 
 
-def test_a_refused_login_is_not_taken_for_a_cut_link() -> None:
-    refused = AuthenticationError("Redis a:6379 refused us: WRONGPASS", hint="check user, password and ACL")
-    assert Site(mirrors=cut_mirrors(last_error=str(refused)), lag_ms=12_000).codes() == ["origin_refused"]
+@pytest.mark.parametrize(
+    "error", ["Redis a:6379 refused us: WRONGPASS", "no TLS with Redis a:6379: certificate has expired"]
+)
+def test_a_refused_login_or_certificate_is_not_taken_for_a_cut_link(error: str) -> None:
+    refused = cut_mirrors(last_error=error, last_reason="access_denied")
+    [finding] = Site(mirrors=refused, lag_ms=12_000).draw().findings
+    assert finding.code == "origin_refused"
+    assert error in finding.action
+
+
+def test_a_mirror_that_redis_b_refuses_says_nothing_of_redis_a() -> None:
+    refused = cut_mirrors(last_error="Redis b:6379 refused us: WRONGPASS", last_reason="target_denied")
+    assert Site(mirrors=refused, lag_ms=12_000).codes() == ["wan_cut"]
 
 
 def test_with_stalled_sources_too_it_is_redis_a() -> None:

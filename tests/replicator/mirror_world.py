@@ -11,7 +11,7 @@ from replicator.mirror.gate import GateError, names
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.run import run_mirror
 from versioning import stamp as stamps
-from versioning.backends.base import Append, StreamBackend, UnavailableError
+from versioning.backends.base import Append, BackendError, StreamBackend, UnavailableError
 from versioning.backends.memory import MemorySnapshot, MemoryStream
 from versioning.checkpoint import Checkpoint
 from versioning.client.pulse import Pulse
@@ -76,10 +76,13 @@ class Link:
 
 
 class Unreachable:
-    """A stream behind a link that is down."""
+    """A stream behind a link that is down, or that lets nobody in."""
+
+    def __init__(self, error: BackendError | None = None) -> None:
+        self._error = error or UnavailableError("no route to host")
 
     def __getattr__(self, name: str) -> Any:
-        raise UnavailableError("no route to host")
+        raise self._error
 
 
 @dataclass
@@ -115,13 +118,12 @@ class MirrorWorld:
         options: MirrorOptions = FAST,
         pulse: Pulse | None = None,
         origin: Unreachable | None = None,
+        target: Unreachable | None = None,
     ) -> RunningMirror:
         stop, stats, pulse = asyncio.Event(), MirrorStats(), pulse or Pulse()
         link = Link(self.target)
-        target = cast("StreamBackend", link)
-        work = run_mirror(
-            options, cast("StreamBackend", origin or self.origin), target, gates, stop=stop, stats=stats, pulse=pulse
-        )
+        ends = cast("StreamBackend", origin or self.origin), cast("StreamBackend", target or link)
+        work = run_mirror(options, *ends, gates, stop=stop, stats=stats, pulse=pulse)
         mirror = RunningMirror(stats, asyncio.ensure_future(work), stop, link, pulse)
         self.mirrors.append(mirror)
         return mirror

@@ -21,7 +21,7 @@ from tests.replicator.mirror_world import (
     now_ms,
 )
 from versioning import stamp as stamps
-from versioning.backends.base import Append
+from versioning.backends.base import Append, LoginRefusedError
 from versioning.backends.memory import MemoryStream
 from versioning.client.pulse import Pulse
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
@@ -563,6 +563,17 @@ async def test_a_mirror_that_has_never_reached_the_origin_says_what_a_replica_la
     gate.apply("0-1-0")
     view = await world.until(lambda v: v.changes[-1].pending)
     assert view.changes[-1].keys == ("t:1",)
+
+
+@pytest.mark.parametrize(("end", "reason"), [("origin", "access_denied"), ("target", "target_denied")])
+async def test_a_rejected_certificate_is_a_refusal_by_the_redis_it_is_of(
+    world: MirrorWorld, end: str, reason: str
+) -> None:
+    error = LoginRefusedError("no TLS with Redis r:6379: certificate has expired")
+    refused = world.start(ScriptedGate(), **{end: Unreachable(error)})  # type: ignore[arg-type]
+    await world.until(lambda _: bool(refused.stats.last_reason))
+    assert (refused.stats.last_reason, refused.stats.last_error) == (reason, str(error))
+    assert refused.stats.reconnects_by_reason == {reason: 1}
 
 
 async def test_a_replica_that_lost_what_the_stream_no_longer_names_is_a_gap_until_it_has_it_again(
