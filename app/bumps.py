@@ -13,7 +13,7 @@ from app.rates import Bucket
 from app.tokens import Tokens
 from versioning.backends.base import BackendError
 from versioning.bump import Bump, RequestError
-from versioning.cli.bump import append
+from versioning.client.bumps import append_bump
 from versioning.liveness import Now
 
 REFUSALS_PER_MIN: Final = 60
@@ -80,7 +80,7 @@ class _Refusals:
 
 async def _append(knowledge: Knowledge, wanted: Bump, now_ms: int) -> tuple[list[str], str]:
     try:
-        return await append(knowledge.stream, wanted, now_ms=now_ms, above=knowledge.index.watermark), ""
+        return await append_bump(knowledge.stream, wanted, now_ms=now_ms, above=knowledge.index.watermark), ""
     except BackendError as error:
         return [], str(error)
 

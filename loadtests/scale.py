@@ -24,7 +24,7 @@ from loadtests.sample import cpu_s
 from loadtests.sizing import Measured
 from versioning.backends.redis_stream import RedisStream
 from versioning.bump import Bump
-from versioning.cli.bump import append
+from versioning.client.bumps import append_bump
 
 CHANGES_PER_S, FEW = 20.0, 10
 """So many changes for so few followers."""
@@ -73,7 +73,7 @@ async def _append_for(redis: RedisServer, seconds: float, per_s: float) -> tuple
     try:
         cpu_before, out_before, began_s = _cpu(redis), _bytes_out(redis), time.monotonic()
         while (passed_s := time.monotonic() - began_s) < seconds:
-            await append(stream, Bump("scale", (f"sent_ns:{time.time_ns()}",)), now_ms=_now_ms(), above=0)
+            await append_bump(stream, Bump("scale", (f"sent_ns:{time.time_ns()}",)), now_ms=_now_ms(), above=0)
             entries += 1
             await asyncio.sleep(max(began_s + entries / per_s - time.monotonic(), 0))
         return entries, passed_s, _cpu(redis) - cpu_before, _bytes_out(redis) - out_before

@@ -16,10 +16,10 @@ from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import is_unapplied
 from replicator.mirror.state import MirrorState
-from replicator.nonces import nonces
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend
 from versioning.checkpoint import Checkpoint
+from versioning.client.nonces import new_nonces
 from versioning.entries import Body, Change, Entry, Gap, Generation, NewEntry, Origin
 from versioning.errors import CheckpointFormatError
 
@@ -135,7 +135,7 @@ class MirrorTarget:
 
         Raises CheckpointRefusedError, BackendError.
         """
-        fresh = nonces(len(bodies))
+        fresh = new_nonces(len(bodies))
         entries = tuple(NewEntry(nonce, body, origin) for nonce, (body, origin) in zip(fresh, bodies, strict=True))
         checkpoint = Checkpoint(self._position_text(position), read_ms, entries[-1].nonce)
         batch = Append(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from replicator.nonces import nonces
 from replicator.position import Flavor, PositionFormatError
 from replicator.retry import STAND_BACK_S
 from replicator.source.batch import Batch, Rules, plan
@@ -18,6 +17,7 @@ from replicator.source.progress import Progress
 from replicator.source.stats import SourceStats
 from versioning.backends.base import Append, BackendError, CheckpointRefusedError, StreamBackend
 from versioning.checkpoint import Checkpoint
+from versioning.client.nonces import new_nonces
 from versioning.entries import Body, Change, Gap, Generation, Heartbeat, NewEntry, Replayed
 from versioning.errors import StamplineError
 
@@ -115,7 +115,7 @@ class Appender:
         return True
 
     async def _append(self, batch: Batch) -> None:
-        entries = tuple(map(NewEntry, nonces(len(batch.bodies)), batch.bodies))
+        entries = tuple(map(NewEntry, new_nonces(len(batch.bodies)), batch.bodies))
         checkpoint = Checkpoint(batch.progress.encode(), batch.read_ms, entries[-1].nonce)
         request = Append(
             entries,

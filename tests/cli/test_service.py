@@ -1,26 +1,36 @@
-"""Asking a version service: what it answers, and every way that it does not, as one line."""
+"""Asking a version service, and having it bump: what it answers, and every way that it does not, as one line."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
 from versioning.backends.base import UnavailableError
-from versioning.cli.service import get_json
+from versioning.cli import program
+from versioning.cli.service import ask
 from versioning.errors import ConfigError
 
 
 @contextmanager
-def served(status: int, body: bytes, *, is_http: bool = True) -> Iterator[str]:
+def served(
+    status: int, body: bytes, *, is_http: bool = True, asked: list[tuple[str, str | None, bytes]] | None = None
+) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            sent = self.rfile.read(int(self.headers["content-length"] or 0))
+            if asked is not None:
+                asked.append((f"{self.command} {self.path}", self.headers["authorization"], sent))
             if is_http:
                 self.send_response(status)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -38,7 +48,7 @@ def served(status: int, body: bytes, *, is_http: bool = True) -> Iterator[str]:
 
 def test_its_json_is_returned() -> None:
     with served(200, b'{"state": "ok"}') as url:
-        assert get_json(url, "/v1/site") == {"state": "ok"}
+        assert ask(url, "/v1/site") == {"state": "ok"}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +68,7 @@ def test_whatever_else_it_answers_is_one_error(
     *, status: int, body: bytes, is_http: bool, kind: type[Exception], words: str
 ) -> None:
     with served(status, body, is_http=is_http) as url, pytest.raises(kind, match=words):
-        get_json(url, "/v1/site")
+        ask(url, "/v1/site")
 
 
 @pytest.mark.parametrize(
@@ -66,9 +76,43 @@ def test_whatever_else_it_answers_is_one_error(
 )
 def test_what_is_no_address_is_bad_use(url: str) -> None:
     with pytest.raises(ConfigError, match="no HTTP address"):
-        get_json(url, "/v1/site")
+        ask(url, "/v1/site")
 
 
 def test_a_name_that_is_not_known_is_unreachable() -> None:
     with pytest.raises(UnavailableError, match="did not answer"):
-        get_json("http://nowhere.invalid", "/v1/site")
+        ask("http://nowhere.invalid", "/v1/site")
+
+
+def bumped(url: str, tmp_path: Path) -> int:
+    (tmp_path / "token").write_text("secret")
+    token = ["--token-file", str(tmp_path / "token")]
+    return program.run(["bump", "a:1", "--reason", "by hand", "--url", url, *token])
+
+
+def test_a_bump_posts_what_is_wanted_and_prints_its_stamps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[tuple[str, str | None, bytes]] = []
+    with served(200, b'{"stamps": ["7-0"]}', asked=asked) as url:
+        assert bumped(url, tmp_path) == 0
+    assert capsys.readouterr().out == "7-0\n"
+    assert asked == [("POST /v1/bump", "Bearer secret", b'{"reason": "by hand", "keys": ["a:1"]}')]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "words"),
+    [
+        (401, b'{"error": {"message": "no token", "hint": "send one"}}', 2, "401: no token (send one)"),
+        (404, b"nothing", 1, "is this a version service, and a current one?"),
+        (503, b'{"error": {"message": "no Redis", "hint": "it may have been written"}}', 1, "may have been written"),
+        (200, b"", 1, "it may have bumped"),
+        (200, b"{}", 1, "answered without stamps"),
+    ],
+    ids=["refused", "other server", "not done", "no answer", "no stamps"],
+)
+def test_a_bump_that_a_service_does_not_do_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int, body: bytes, code: int, words: str
+) -> None:
+    with served(status, body) as url:
+        assert bumped(url, tmp_path) == code
+    [line] = capsys.readouterr().err.splitlines()
+    assert words in line

@@ -1,9 +1,10 @@
-"""Asking a version service: one GET, its JSON, and every way that can fail as one line."""
+"""Asking a version service: one request, its JSON, and every way that can fail as one line."""
 
 import http.client
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,31 +13,53 @@ from versioning.backends.tls import TlsFiles, client_context, refusal_in
 from versioning.errors import ConfigError, StamplineError
 
 ANSWER_BYTES_MAX: Final = 16 << 20
+TIMEOUT_S: Final = 10.0
+IS_IT_RUNNING: Final = "is a version service running there?"
+IS_IT_ONE: Final = "is this a version service, and a current one?"
 
 
-def get_json(url: str, path: str, tls: TlsFiles | None = None, *, timeout_s: float = 10.0) -> dict[str, Any]:
-    """Raises ConfigError for what is no address or is refused, UnavailableError for the rest."""
+def ask(
+    url: str,
+    path: str,
+    tls: TlsFiles | None = None,
+    *,
+    body: Mapping[str, Any] | None = None,
+    token: str = "",
+    unanswered: str = IS_IT_RUNNING,
+) -> dict[str, Any]:
+    """GET, or POST ``body`` as JSON; ``unanswered`` is the hint where no answer comes.
+
+    Raises ConfigError for what is no address or is refused, UnavailableError for the rest.
+    """
     check_url(url)
-    full = url.rstrip("/") + path
+    request = _request(url.rstrip("/") + path, body, token)
     context = client_context(tls or TlsFiles()) if url.startswith("https://") else None
     try:
-        with urllib.request.urlopen(full, timeout=timeout_s, context=context) as answer:  # noqa: S310 - checked above
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as answer:  # noqa: S310 - checked
             found = json.loads(answer.read(ANSWER_BYTES_MAX))
     except urllib.error.HTTPError as error:
-        raise _refusal(full, error) from None
+        raise _refusal(request.full_url, error) from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        refusal = tls_refusal(error)
+        refusal = _tls_refusal(error)
         if refusal:
             hint = "check --ssl-ca, and the certificate there"
             raise ConfigError(f"no TLS with {url}: {refusal}", hint=hint) from None
         reason = getattr(error, "reason", error)
-        raise UnavailableError(f"{url} did not answer: {reason}", hint="is a version service running there?") from None
+        raise UnavailableError(f"{url} did not answer: {reason}", hint=unanswered) from None
     if not isinstance(found, dict):
-        raise UnavailableError(f"{full} answered something else", hint="is this a version service?")
+        raise UnavailableError(f"{request.full_url} answered something else", hint=IS_IT_ONE)
     return found
 
 
-def tls_refusal(error: Exception) -> str:
+def _request(full: str, body: Mapping[str, Any] | None, token: str) -> urllib.request.Request:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if body is None:
+        return urllib.request.Request(full, headers=headers)  # noqa: S310 - the scheme is checked before
+    headers["Content-Type"] = "application/json"
+    return urllib.request.Request(full, json.dumps(body).encode(), headers)  # noqa: S310
+
+
+def _tls_refusal(error: Exception) -> str:
     """Return what is wrong with a certificate, or nothing when that is not why it failed."""
     reason = getattr(error, "reason", None)  # urllib puts what happened in here
     return refusal_in(reason if isinstance(reason, OSError) else error)
@@ -59,6 +82,6 @@ def _refusal(full: str, error: urllib.error.HTTPError) -> StamplineError:
             problem = json.load(error)["error"]
             message, hint = str(problem["message"]), str(problem["hint"])
         except (OSError, ValueError, KeyError, TypeError):
-            message, hint = str(error.reason), "is this a version service, and a current one?"
+            message, hint = str(error.reason), IS_IT_ONE
     kind = UnavailableError if error.code >= 500 or error.code == 404 else ConfigError
     return kind(f"{full} answered {error.code}: {message}", hint=hint)

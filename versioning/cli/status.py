@@ -26,7 +26,7 @@ from versioning.cli.help import explained
 from versioning.cli.masked import mask_url
 from versioning.cli.options import CaOption, CertOption, ConfigOption, JsonOption, KeyOption, UrlOption
 from versioning.cli.sections import StreamSection
-from versioning.cli.service import get_json
+from versioning.cli.service import ask
 from versioning.cli.settings import Settings
 from versioning.client.clock import system_clock
 from versioning.client.follower import Follower
@@ -94,10 +94,10 @@ async def _watch(reports: AsyncGenerator[Report], every_s: float, *, as_json: bo
 
 
 async def _of_service(url: str, tls: TlsFiles) -> AsyncGenerator[Report]:
-    yield await asyncio.to_thread(get_json, url, SITE, tls)
+    yield await asyncio.to_thread(ask, url, SITE, tls)
     while True:
         try:
-            report = await asyncio.to_thread(get_json, url, SITE, tls)
+            report = await asyncio.to_thread(ask, url, SITE, tls)
         except StamplineError as error:
             report = {"error": str(error)}
         yield report
