@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from versioning import stamp as stamps
 from versioning.cli.describe import entry_fields, kind_name
 from versioning.entries import Change, Entry, Generation
+from versioning.keys import namespace_of
 
 QUEUE_EVENTS_MAX: Final = 10_000
 """Ten pages of the follower: one that catches up must not take its listeners for slow ones."""
@@ -33,7 +34,7 @@ class Event(NamedTuple):
 def event_of(entry: Entry) -> Event:
     match entry.body:
         case Change() as body:
-            namespaces: frozenset[str] | None = frozenset(key.partition(":")[0] for key in body.keys)
+            namespaces: frozenset[str] | None = frozenset(map(namespace_of, body.keys))
         case Generation() as body:
             namespaces = frozenset(body.namespaces)
         case _:

@@ -10,6 +10,7 @@ from app.fanout import Fanout, event_of, own_event
 from versioning import stamp as stamps
 from versioning.backends.base import BackendError, StreamBackend
 from versioning.cli.describe import time_text
+from versioning.cli.words import lag_text
 from versioning.client.clock import system_clock
 from versioning.client.follower import Follower
 from versioning.entries import Change, Entry, Generation
@@ -56,13 +57,10 @@ class Knowledge:
     def doubt(self, now: Now) -> str | None:
         """Return why nothing can be vouched for, or None."""
         index = self.index
-        if index.horizon > index.watermark:
+        if index.known_since is None:
             return "starting: the stream has not been read yet"
         if index.is_lagging(now):
-            lag_ms = index.liveness.lag_ms(now)
-            return (
-                "lagging: no heartbeat was ever seen" if lag_ms is None else f"lagging: {lag_ms} ms behind the source"
-            )
+            return lag_text(index.liveness.lag_ms(now))
         return None
 
     def doubt_of_values(self, now: Now) -> str | None:

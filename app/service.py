@@ -17,6 +17,7 @@ from app.site.watch import SiteWatch
 from app.tokens import Tokens
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
+from versioning.cli.words import lag_text
 from versioning.client.clock import system_clock
 from versioning.index import Index
 from versioning.limits import WINDOW_MS
@@ -71,7 +72,7 @@ def readiness(knowledge: Knowledge, max_lag_ms: int | None) -> str | None:
     lag_ms = knowledge.index.liveness.lag_ms(now)
     if max_lag_ms is not None and lag_ms is not None:
         # The caller's limit replaces the configured one, in both directions.
-        return f"lagging: {lag_ms} ms behind the source" if lag_ms > max_lag_ms else None
+        return lag_text(lag_ms) if lag_ms > max_lag_ms else None
     return doubt
 
 
@@ -85,7 +86,7 @@ def _status(knowledge: Knowledge, dc: str) -> APIRouter:
         """What the service's follower knows right now."""
         index, stats, now = knowledge.index, knowledge.follower.stats, knowledge.clock()
         doubt = knowledge.doubt(now)
-        horizon = index.horizon if index.horizon <= index.watermark else None
+        horizon = index.known_since
         return StatusAnswer(
             dc=dc,
             vouches=doubt is None,

@@ -15,6 +15,7 @@ from app.http import new_app
 from app.mysql_pool import DatabaseUnavailableError, MySqlPool
 from app.trackers import ID_MAX, LIST_ROWS_MAX, SELECT_ONE, SELECT_TENANT
 from versioning import stamp as stamps
+from versioning.cli.words import lag_text
 from versioning.client.info import CacheInfo
 from versioning.errors import StamplineError
 from versioning.read import Read
@@ -75,9 +76,7 @@ def readiness(cache: ReadingCache) -> probes.Readiness:
         if max_lag_ms is None:
             return None
         lag_ms = getattr(cache.info(), "lag_ms", None)
-        if lag_ms is None:
-            return "lagging: no heartbeat was ever seen"
-        return f"lagging: {lag_ms} ms behind the source" if lag_ms > max_lag_ms else None
+        return lag_text(lag_ms) if lag_ms is None or lag_ms > max_lag_ms else None
 
     return reason
 

@@ -91,5 +91,5 @@ def stamp_text(stamp: int) -> str | None:
 
 
 def horizon_text(knowledge: Knowledge) -> str | None:
-    index = knowledge.index
-    return stamps.text(index.horizon) if index.horizon <= index.watermark else None
+    horizon = knowledge.index.known_since
+    return None if horizon is None else stamps.text(horizon)

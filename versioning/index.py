@@ -15,6 +15,7 @@ from versioning import stamp as stamps
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Poisoned, Replayed
 from versioning.generations import Aging, Generations
 from versioning.header import PlainHead
+from versioning.keys import namespace_of
 from versioning.limits import FUTURE_MS, MAX_LAG_MS, REPLAY_SLACK_MS, WINDOW_MS
 from versioning.liveness import Liveness, Now
 from versioning.past import Past, Pasts
@@ -52,6 +53,12 @@ class Index:
     def keys(self) -> Iterable[str]:
         """Those that changed within the window. To copy them at once, take ``list``: the follower goes on writing."""
         return self.stamps.keys()
+
+    @property
+    def known_since(self) -> int | None:
+        """The horizon; None where no history is known (yet)."""
+        horizon = self.horizon
+        return horizon if horizon <= self.watermark else None
 
     @property
     def is_gap_pending(self) -> bool:
@@ -109,15 +116,13 @@ class Index:
     def last_stamp(self, key: str) -> int:
         """Return the stamp of the last entry that names the key or its namespace; ``stamp.ZERO`` for none."""
         stamp = self.stamps.get(key, 0)
-        return (
-            max(stamp, self.generations.last_stamp(key.partition(":")[0])) if self.generations.by_namespace else stamp
-        )
+        return max(stamp, self.generations.last_stamp(namespace_of(key))) if self.generations.by_namespace else stamp
 
     def last_stamps(self, keys: Sequence[str]) -> list[int]:
         """Return ``last_stamp`` of each."""
         found = [self.stamps.get(key, 0) for key in keys]
         if self.generations.by_namespace:
-            aged = (self.generations.last_stamp(key.partition(":")[0]) for key in keys)
+            aged = (self.generations.last_stamp(namespace_of(key)) for key in keys)
             return list(map(max, found, aged))
         return found
 
@@ -128,7 +133,7 @@ class Index:
     def is_pending(self, key: str) -> bool:
         """The same, or of its namespace."""
         namespaces = self._pending_namespaces.names
-        return self.is_key_pending(key) or (bool(namespaces) and key.partition(":")[0] in namespaces)
+        return self.is_key_pending(key) or (bool(namespaces) and namespace_of(key) in namespaces)
 
     def fill_stamp(self, key: str) -> int:
         """Return the stamp for a value of this key whose load begins now. Ask for it before ``is_key_pending``.

@@ -47,11 +47,8 @@ _FILTERS: Mapping[str, Callable[[str], str]] = {"lower": str.lower, "upper": str
 
 
 def namespace_of(key: str) -> str:
-    """The text before the first `:`; raises KeyFormatError when there is none."""
-    namespace, colon, _ = key.partition(":")
-    if not colon or not namespace:
-        raise KeyFormatError(f"key {key[:80]!r} has no namespace", hint="write it as namespace:rest")
-    return namespace
+    """Return the text before the first ``:`` of a well-formed key; of another one, whatever is there."""
+    return key.partition(":")[0]
 
 
 def check_key(key: str) -> str:
@@ -60,7 +57,8 @@ def check_key(key: str) -> str:
         return key
     if not key:
         raise KeyFormatError("the key is empty", hint="write it as namespace:rest")
-    namespace_of(key)
+    if key.find(":") <= 0:
+        raise KeyFormatError(f"key {key[:80]!r} has no namespace", hint="write it as namespace:rest")
     if _FORBIDDEN_IN_KEY.search(key):
         raise KeyFormatError(
             f"key {key[:80]!r} holds a space, brace or control character", hint="percent-encode values"

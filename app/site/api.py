@@ -69,6 +69,7 @@ def view_of(knowledge: Knowledge, watch: SiteWatch, dc: str) -> View:
 
 def _flow(knowledge: Knowledge, watch: SiteWatch, now: Now) -> Flow:
     index, rates = knowledge.index, watch.rates()
+    horizon = index.known_since
     return Flow(
         lag_ms=index.liveness.lag_ms(now),
         lag_max_ms=index.liveness.max_lag_ms,
@@ -81,7 +82,7 @@ def _flow(knowledge: Knowledge, watch: SiteWatch, now: Now) -> Flow:
         window_ms=index.window_ms,
         degraded_ttl_ms=DEGRADED_TTL_MS,
         watermark=stamps.text(index.watermark),
-        complete_since_ms=stamps.ms_of(index.horizon) if index.horizon <= index.watermark else None,
+        complete_since_ms=None if horizon is None else stamps.ms_of(horizon),
     )
 
 

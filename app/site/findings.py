@@ -11,7 +11,7 @@ from app.site.findings_local import audit, gates, readers, stream_b
 from app.site.findings_origin import mirrors, origin
 from app.site.models import Finding, State
 from app.site.view import View
-from app.site.words import spoken
+from versioning.cli.words import spoken
 
 _ORDER: Final = (State.CRITICAL, State.WARNING, State.OK, State.UNKNOWN)
 

@@ -5,7 +5,8 @@ from typing import Final
 
 from app.site.models import Finding, Process, State
 from app.site.view import View
-from app.site.words import count, ended, names, spoken
+from app.site.words import count, ended, names
+from versioning.cli.words import spoken
 
 NOBODY_NOTICES: Final = "Readers notice nothing: any number of them may run, and the others carry on."
 

@@ -6,7 +6,8 @@ from typing import Final
 from app.site.findings_common import first_error, reasons, some_down, staleness
 from app.site.models import Finding, State
 from app.site.view import ALIVE_MS, View
-from app.site.words import count, ended, names, spoken
+from app.site.words import count, ended, names
+from versioning.cli.words import spoken
 from versioning.limits import GATE_LIMIT_MS, PROVISIONAL_TTL_MS
 
 REPLICA_LATE_MS: Final = 10_000

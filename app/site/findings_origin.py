@@ -7,7 +7,8 @@ from app.site.findings_common import NOBODY_NOTICES, first_error, reasons, some_
 from app.site.models import Finding, SourceFigures, State
 from app.site.reports import ACCESS_DENIED
 from app.site.view import ALIVE_MS, View
-from app.site.words import ended, names, spoken
+from app.site.words import ended, names
+from versioning.cli.words import spoken
 
 HESITATES_MS: Final = 2_500
 """A mirror that has just been started is not connected for a moment; that is no cut link."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from app.knowledge import Knowledge
 from app.site.models import NamespaceCount
+from versioning.keys import namespace_of
 
 KEPT_MS: Final = 5_000
 NAMESPACES_MAX: Final = 1_000
@@ -34,5 +35,5 @@ class Namespaces:
 
 
 def _count(keys: Sequence[str]) -> list[NamespaceCount]:
-    found = Counter(key.partition(":")[0] for key in keys)
+    found = Counter(map(namespace_of, keys))
     return [NamespaceCount(namespace=name, keys=count) for name, count in found.most_common(NAMESPACES_MAX)]

@@ -19,7 +19,8 @@ from app.site.models import (
     WanPart,
 )
 from app.site.view import View
-from app.site.words import count, spoken
+from app.site.words import count
+from versioning.cli.words import spoken
 
 NOT_LISTED = "Not listed in [[serve.component]]: nothing is known of it."
 

@@ -1,17 +1,6 @@
-"""How the picture speaks: durations, numbers and names as one says them."""
+"""How the picture speaks: numbers and names as one says them."""
 
 from collections.abc import Sequence
-
-
-def spoken(ms: int | None) -> str:
-    """Return a duration as one would say it: "0.4 s", "12 s", "3 min"."""
-    if ms is None:
-        return "an unknown time"
-    if ms < 10_000 and ms % 1000:
-        return f"{ms / 1000:.1f} s"
-    if ms < 300_000:
-        return f"{ms // 1000} s"
-    return f"{ms // 60_000} min" if ms < 7_200_000 else f"{ms // 3_600_000} h"
 
 
 def count(number: int, one: str, many: str = "") -> str:

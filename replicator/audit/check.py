@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from versioning.errors import ConfigError
-from versioning.keys import BINARY_PREFIX, NULL_TOKEN, KeyTemplate
+from versioning.keys import BINARY_PREFIX, NULL_TOKEN, KeyTemplate, namespace_of
 
 _ENCODED: Final = r"[A-Za-z0-9\-._~%]*"
 """What an encoded value may consist of; a template has another character between two of them."""
@@ -62,7 +62,7 @@ class Checks:
             self._by_namespace.setdefault(check.namespace, []).append(check)
 
     def of(self, key: str) -> tuple[Check, tuple[object, ...]] | None:
-        for check in self._by_namespace.get(key.partition(":")[0], ()):
+        for check in self._by_namespace.get(namespace_of(key), ()):
             arguments = check.arguments(key)
             if arguments is not None:
                 return check, arguments

@@ -15,6 +15,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.client.follower import Follower
 from versioning.entries import Change, Entry
+from versioning.keys import namespace_of
 from versioning.liveness import Now
 
 TICK_S: Final = 0.05
@@ -69,7 +70,7 @@ class Observer:
 
     def _begin(self, look: Look) -> None:
         if len(self._looks) >= LOOKS_MAX:
-            self.tally.add(_namespace(look.key), look.after_s, BUSY)
+            self.tally.add(namespace_of(look.key), look.after_s, BUSY)
             self._doubt(BUSY)
             return
         task = asyncio.create_task(self._look(look))
@@ -78,7 +79,7 @@ class Observer:
 
     async def _look(self, look: Look) -> None:
         sight = await self._looker.look(look.key, self._confirm_ms)
-        self.tally.add(_namespace(look.key), look.after_s, sight.outcome)
+        self.tally.add(namespace_of(look.key), look.after_s, sight.outcome)
         if sight.outcome.result is Result.INCONCLUSIVE:
             self._doubt(sight.outcome)
         elif sight.outcome.result is Result.WRONG:
@@ -118,7 +119,3 @@ async def _either(stop: asyncio.Event, timeout_s: float) -> None:
             await stop.wait()
     except TimeoutError:
         return
-
-
-def _namespace(key: str) -> str:
-    return key.partition(":")[0]

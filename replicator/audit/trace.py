@@ -10,6 +10,7 @@ from versioning import stamp as stamps
 from versioning.cli.describe import entry_fields, time_text
 from versioning.entries import Change, Entry, Generation
 from versioning.index import Index
+from versioning.keys import namespace_of
 from versioning.limits import DEGRADED_JITTER_MIN
 from versioning.liveness import Now
 from versioning.spread import scaled
@@ -110,7 +111,7 @@ def names(entry: Entry, key: str) -> bool:
         case Change() as body:
             return key in body.keys
         case Generation() as body:
-            return key.partition(":")[0] in body.namespaces
+            return namespace_of(key) in body.namespaces
     return False
 
 

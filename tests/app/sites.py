@@ -9,6 +9,7 @@ from app.site.picture import draw
 from app.site.reports import REPORTS
 from app.site.view import make_view
 from tests.app.worlds import START_MS
+from versioning.cli.words import lag_text
 from versioning.liveness import Now
 
 NOW = Now(START_MS, 100_000)
@@ -83,7 +84,7 @@ class Site:
             NOW,
             dc="b",
             flow=flow,
-            doubt=f"lagging: {self.lag_ms} ms behind the source" if is_lagging else None,
+            doubt=lag_text(self.lag_ms) if is_lagging else None,
             is_covered=self.is_covered,
             own=own,
         )

@@ -36,3 +36,9 @@ def test_what_is_wrong_is_said_with_what_to_look_at(site: Site, words: str) -> N
     text = shown(site)
     assert words in text
     assert "\nlook: " in text
+
+
+def test_a_duration_is_said_as_on_the_dashboard() -> None:
+    text = shown(Site(mirrors=[mirror(is_connected=False)], lag_ms=61_999))
+    assert "heard nothing from stream A for 61 s." in text
+    assert "lag 61 s of 15 s" in text

@@ -10,6 +10,7 @@ from typing import Any, Final
 import typer
 
 from versioning.cli.describe import time_text
+from versioning.cli.words import spoken
 
 Json = Mapping[str, Any]
 
@@ -37,15 +38,8 @@ def state_word(state: str, *, width: int = 8) -> str:
     return typer.style(f"{state:<{width}}", fg=COLOURS.get(state, typer.colors.BRIGHT_BLACK), bold=state == "critical")
 
 
-def spoken(ms: Any) -> str:
-    """A duration in ms as one says it: ``0.4 s``, ``12 s``, ``3 min``."""
-    if not isinstance(ms, int | float):
-        return "-"
-    if ms < 10_000:
-        return f"{ms / 1000:.1f} s"
-    if ms < 300_000:
-        return f"{ms / 1000:.0f} s"
-    return f"{ms / 60_000:.0f} min" if ms < 7_200_000 else f"{ms / 3_600_000:.0f} h"
+def _duration(ms: Any) -> str:
+    return spoken(int(ms)) if isinstance(ms, int | float) else "-"
 
 
 def _head(site: Json) -> Iterator[str]:
@@ -57,11 +51,11 @@ def _head(site: Json) -> Iterator[str]:
     flow = site.get("flow") or {}
     yield ""
     yield "  ".join((
-        f"lag {spoken(flow.get('lag_ms'))} of {spoken(flow.get('lag_max_ms'))}",
-        f"replica lag {spoken(flow.get('replica_lag_ms'))}",
+        f"lag {_duration(flow.get('lag_ms'))} of {_duration(flow.get('lag_max_ms'))}",
+        f"replica lag {_duration(flow.get('replica_lag_ms'))}",
         f"{flow.get('changes_per_s', 0):.1f} changes/s",
         f"{flow.get('keys_per_s', 0):.1f} keys/s",
-        f"{flow.get('keys', 0)} keys in {spoken(flow.get('window_ms'))}",
+        f"{flow.get('keys', 0)} keys in {_duration(flow.get('window_ms'))}",
         f"{flow.get('pending', 0)} pending",
     ))  # fmt: skip
 
@@ -90,7 +84,7 @@ def _process(process: Json) -> str:
         figures.append(f"{process['wrong']} wrong")
     words = ", ".join(figures)
     if not is_up:
-        words = f"{process.get('reason') or 'no answer'}; seen {spoken(process.get('seen_age_ms'))} ago"
+        words = f"{process.get('reason') or 'no answer'}; seen {_duration(process.get('seen_age_ms'))} ago"
     elif said.get("last_error"):
         words += f"; {said['last_error']}"
     colour = typer.colors.GREEN if is_up else typer.colors.RED
@@ -115,7 +109,7 @@ _FIGURES: Final = {
 
 
 def _figure(name: str, value: Any) -> str:
-    return _FIGURES[name].format(spoken(value) if name.endswith("_ms") else value)
+    return _FIGURES[name].format(_duration(value) if name.endswith("_ms") else value)
 
 
 def _tiers(tiers: Sequence[Json]) -> Iterator[str]:

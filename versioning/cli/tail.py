@@ -16,6 +16,7 @@ from versioning.cli.options import ConfigOption, JsonOption
 from versioning.cli.sections import StreamSection
 from versioning.cli.settings import Settings
 from versioning.entries import Change, Entry, Generation, Heartbeat
+from versioning.keys import namespace_of
 
 PAGE_ENTRIES = 500
 BLOCK_MS = 1_000
@@ -57,7 +58,7 @@ def is_wanted(entry: Entry, namespace: str, *, heartbeats: bool) -> bool:
         case Heartbeat():
             return heartbeats
         case Change() as body if namespace:
-            return any(key.partition(":")[0] == namespace for key in body.keys)
+            return namespace in map(namespace_of, body.keys)
         case Generation() as body if namespace:
             return namespace in body.namespaces
     return True
