@@ -7,7 +7,7 @@ redis-cli.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, Final
 
 from versioning.errors import EntryFormatError
@@ -123,11 +123,7 @@ KINDS: Final[dict[str, type[Body]]] = {
 }
 _NAMES: Final = {kind: name for name, kind in KINDS.items()}
 _REQUIRED: Final[dict[str, frozenset[str]]] = {
-    "change": frozenset({"keys"}),
-    "heartbeat": frozenset({"read_ms"}),
-    "generation": frozenset({"namespaces", "start_ms", "spread_ms", "reason"}),
-    "gap": frozenset({"reason"}),
-    "replayed": frozenset({"since_ms"}),
+    name: frozenset(field.name for field in fields(kind) if field.default is MISSING) for name, kind in KINDS.items()
 }
 _TYPES_BY_NAME: Final[dict[str, type]] = {
     "keys": list,

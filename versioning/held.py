@@ -39,6 +39,11 @@ class Held:
         return age_ms is not None and age_ms <= limit_ms
 
 
+def is_known(age_ms: int) -> bool:
+    """Whether a value is as old as the two wall clocks say; a fill time in the future says nothing of its age."""
+    return age_ms >= -CLOCK_ERROR_MS
+
+
 def hold(
     value: Any, fill_stamp: int, fill_ms: int, now: Now, options: CacheOptions, *, is_provisional: bool = False
 ) -> Held | None:
@@ -46,15 +51,14 @@ def hold(
     now_ms, now_monotonic_ms = now
     age_ms = now_ms - fill_ms
     life_ms = options.life_ms(is_provisional=is_provisional)
-    is_age_known = age_ms >= -CLOCK_ERROR_MS
-    if age_ms >= life_ms or (is_provisional and not is_age_known):
+    if age_ms >= life_ms or (is_provisional and not is_known(age_ms)):
         return None
     left_ms = min(options.local_ttl_ms, life_ms - age_ms)
     return Held(
         value,
         fill_stamp,
         fill_ms,
-        now_monotonic_ms - age_ms if is_age_known else None,
+        now_monotonic_ms - age_ms if is_known(age_ms) else None,
         now_ms + left_ms,
         (now_monotonic_ms + left_ms) / 1000,
     )

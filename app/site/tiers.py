@@ -1,18 +1,16 @@
 """Where reads were served from, out of a web process's counters."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from app.site.models import TierRate
-
-TIERS: Final = ("local", "redis", "loaded", "stale")
+from versioning.read import Tier
 
 
 def tier_rates(per_s: Mapping[str, float] | None) -> list[TierRate]:
     """Return every tier, busy or not; nothing where the counters were not seen twice."""
     if per_s is None:
         return []
-    return _shared({tier: _sum(per_s, f"{tier}/") for tier in TIERS})
+    return _shared({tier: _sum(per_s, f"{tier}/") for tier in Tier})
 
 
 def total(processes: Sequence[Sequence[TierRate]]) -> list[TierRate]:
@@ -21,7 +19,7 @@ def total(processes: Sequence[Sequence[TierRate]]) -> list[TierRate]:
     if not seen:
         return []
     rates = [rate for tiers in seen for rate in tiers]
-    return _shared({tier: sum(rate.reads_per_s for rate in rates if rate.tier == tier) for tier in TIERS})
+    return _shared({tier: sum(rate.reads_per_s for rate in rates if rate.tier == tier) for tier in Tier})
 
 
 def fresh_share(per_s: Mapping[str, float] | None) -> float | None:

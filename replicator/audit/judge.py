@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from versioning.header import ValueHeader
-from versioning.limits import CLOCK_ERROR_MS
+from versioning.held import is_known
 from versioning.reading import may_serve
 from versioning.verdict import Verdict
 
@@ -45,7 +45,7 @@ def is_served(
     """Whether a reader that finds this value in Redis serves it (P6). ``judged``: what ``Index.judge`` says of it."""
     verdict, proven_ago_ms = judged
     age_ms = now_ms - header.fill_ms
-    return may_serve(key, verdict, age_ms if age_ms >= -CLOCK_ERROR_MS else None, proven_ago_ms, degraded_ttl_ms)
+    return may_serve(key, verdict, age_ms if is_known(age_ms) else None, proven_ago_ms, degraded_ttl_ms)
 
 
 def no_answer(error: str) -> Outcome:

@@ -4,14 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from versioning import stamp as stamps
-from versioning.entries import KINDS, Change, Entry, Gap, Generation, Heartbeat, Poisoned, Replayed
-
-_NAMES = {kind: name for name, kind in KINDS.items()}
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Poisoned, Replayed, kind_of
 
 
 def kind_name(entry: Entry) -> str:
     """Return the entry's kind; an entry that cannot be decoded counts as a gap, and is named so."""
-    return "gap" if isinstance(entry.body, Poisoned) else _NAMES[type(entry.body)]
+    return "gap" if isinstance(entry.body, Poisoned) else kind_of(entry.body)
 
 
 def entry_fields(entry: Entry) -> dict[str, Any]:
