@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import Final, cast
 
 from replicator.mirror.options import PROMISED_MAX
-from replicator.mirror.queue import as_pending
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Named, Pending, just_after, mark_of, names_of, speaks_of_data
+from replicator.mirror.words import Mark, Named, as_pending, just_after, mark_of, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat
@@ -106,7 +105,7 @@ class WindowFold:
         if self._before is not None:
             self._note_words(body, mark_of(entry, body, written_ms))
 
-    def _note_words(self, body: Named, mark: Pending) -> None:
+    def _note_words(self, body: Named, mark: Mark) -> None:
         for name in names_of(body):
             _, highest = self._words.get((type(body), name), (stamps.ZERO, stamps.ZERO))
             self._words[type(body), name] = mark.stamp, max(highest, mark.origin_stamp)
@@ -143,7 +142,7 @@ class WindowFold:
             # In the history that was lost it may have been trimmed: readers that began there do not know of it.
             for mark in (*state.keys.values(), *state.namespaces.values()):
                 mark.written_ms = 0
-        lost: dict[Pending, Pending] = {}
+        lost: dict[Mark, Mark] = {}
         for kind, name, mark in before.words():
             if self._is_decided(kind, name, mark):
                 continue
@@ -157,7 +156,7 @@ class WindowFold:
         if gap is not None and self._gap_stamp < gap.stamp and _is_copied(gap, copied):
             state.gap = replace(gap, body=cast("Gap", as_pending(gap.body)), written_ms=0)
 
-    def _is_decided(self, kind: type[Named], name: str, mark: Pending) -> bool:
+    def _is_decided(self, kind: type[Named], name: str, mark: Mark) -> bool:
         """Whether the words that are there put an end to this one."""
         last, highest = self._words.get((kind, name), (stamps.ZERO, stamps.ZERO))
         is_pending = not cast("Named", mark.body).settled
@@ -169,5 +168,5 @@ def _begins_after(oldest: Entry, before: MirrorState) -> bool:
     return oldest.stamp > before.last and oldest.previous not in {"", before.nonce}
 
 
-def _is_copied(mark: Pending, copied: int) -> bool:
+def _is_copied(mark: Mark, copied: int) -> bool:
     return mark.origin is not None and mark.origin_stamp <= copied

@@ -21,7 +21,8 @@ from typing import Any, Final
 import structlog
 
 from replicator.errors import MySqlAuthenticationError, SourceError
-from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError, flavor_of, names, without_server
+from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError
+from replicator.mirror.gtids import answer_includes, flavor_of, without_server
 from replicator.mysql import MySqlAddress, MySqlClient
 from replicator.position import Flavor
 from versioning.errors import ConfigError
@@ -55,7 +56,7 @@ class MySqlGate:
     async def wait(self, gtid: str, limit_ms: int) -> str:
         limit_s = min(limit_ms / 1000, ANSWER_TIMEOUT_S / 2)
         position = str(await self._run(self._wait, gtid, limit_s))
-        if gtid and not names(position, gtid):
+        if gtid and not answer_includes(position, gtid):
             self._version = ""  # Promoted, or turned into a replica? Look again.
         return position
 
@@ -135,7 +136,7 @@ class MySqlGate:
         while True:
             position = self._scalar("SELECT @@GLOBAL.gtid_current_pos")
             time.sleep(PRIMARY_SETTLE_S)
-            if not gtid or names(position, gtid) or time.monotonic() > give_up_at:
+            if not gtid or answer_includes(position, gtid) or time.monotonic() > give_up_at:
                 return position
 
     def _wait_mysql(self, gtid: str, limit_s: float) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from replicator.mirror.gate import names
+from replicator.mirror import reasons
+from replicator.mirror.gtids import answer_includes
 from replicator.mirror.position import MirrorPosition
-from replicator.mirror.queue import POISON, Released
+from replicator.mirror.queue import Released
 from replicator.mirror.settle import Again
 from replicator.mirror.state import MirrorState
 from versioning import stamp as stamps
@@ -72,7 +73,7 @@ def _entering(
     for body, origin in bodies:
         match body:
             case Gap():
-                is_poisoned = body.reason.startswith(POISON)
+                is_poisoned = reasons.is_unreadable(body.reason)
                 gap = _awaiting(body, awaited)
                 awaited, gap_ms = (gap.gtid, now_ms) if gap.pending else ("", 0)
                 left.append((gap, origin))
@@ -92,7 +93,7 @@ def _awaiting(gap: Gap, awaited: str) -> Gap:
 
     That one may stand for later commits (``Resume.until``), and the last gap is the one that counts.
     """
-    if not awaited or not gap.gtid or names(gap.gtid, awaited):
+    if not awaited or not gap.gtid or answer_includes(gap.gtid, awaited):
         return gap
     return replace(gap, gtid=awaited, pending=True)
 

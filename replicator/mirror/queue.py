@@ -8,27 +8,15 @@ Heartbeats wait here only to keep their place: nothing stands behind one that is
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple, TypeGuard
+from typing import Final, NamedTuple
 
+from replicator.mirror import reasons
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
 from replicator.mirror.position import MirrorPosition, hides_more
+from replicator.mirror.words import as_pending, spreading_from
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 from versioning.errors import StamplineError
-
-POISON: Final = "unreadable entry in the origin's stream: "
-OWN: Final = "the mirror begins anew: "
-"""Marks a gap of the mirror's own making. The beginning of a replay that the origin is in the middle of is not here."""
-
-REWOUND: Final = "a replica has less than it had before"
-SHORT: Final = "entries were deleted here before every replica had them"
-OF_REPLICAS: Final = (REWOUND, SHORT)
-"""Such a gap says nothing of the origin."""
-
-AGAIN: Final = " (said again)"
-"""Marks a gap that was pending, said again when the replicas have come to its position, or renewed until then. A replay
-that began at the first one has entries below this one. A pending gap without position entered before a heartbeat told
-what the replicas must have for it."""
 
 BEATS_KEPT_MAX: Final = 512
 
@@ -52,7 +40,7 @@ class BrokenOriginError(StamplineError):
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class Queued:
     position: MirrorPosition
     """The checkpoint once this is appended."""
     body: Body
@@ -79,7 +67,7 @@ class Released:
     ends_with_heartbeat: bool = False
     is_cut: bool = False
     """More could leave than one append holds."""
-    held: Held | None = None
+    held: Queued | None = None
     """The first entry that has to wait."""
 
     def spreading_from(self, now_ms: int) -> "Released":
@@ -140,8 +128,8 @@ class MirrorQueue:
         self._waiting = 0
         self._poisoned = 0
         self._dc = dc
-        self._items: deque[Held] = deque()
-        self._unplaced: list[Held] = []
+        self._items: deque[Queued] = deque()
+        self._unplaced: list[Queued] = []
         self.place: Place | None = None
         """The last one; None before there is one."""
         self._floor = position
@@ -156,7 +144,7 @@ class MirrorQueue:
     def put_gap(self, reason: str, gtid: str | None, now_ms: int) -> None:
         """Say that what was before is unknown. ``gtid``: what replicas must have for that; None: unknown yet."""
         self._is_torn = True
-        self._put(Held(self._newest, Gap(OWN + reason, gtid=gtid or ""), now_ms, gtid))
+        self._put(Queued(self._newest, Gap(reasons.OWN + reason, gtid=gtid or ""), now_ms, gtid))
 
     def put(self, entry: Entry, now_ms: int) -> None:
         """Take in the origin's next entry; raises BrokenOriginError where another mirror read something else."""
@@ -173,7 +161,7 @@ class MirrorQueue:
         body, gtid = self._readable(entry.body)
         self._is_torn &= not isinstance(entry.body, Gap)
         if not (self._is_torn and isinstance(body, Replayed)):
-            self._put(Held(self._newest, body, now_ms, gtid))
+            self._put(Queued(self._newest, body, now_ms, gtid))
         if isinstance(body, Heartbeat):
             self.beats.take(body)
             self._place(body.gtid)
@@ -199,16 +187,16 @@ class MirrorQueue:
     def _readable(self, body: Body | Poisoned) -> tuple[Body, str | None]:
         if isinstance(body, Poisoned):
             self._poisoned += 1
-            return Gap(POISON + body.reason), None
+            return Gap(reasons.UNREADABLE + body.reason), None
         return body, body.gtid
 
     def _put_claim(self, since_ms: int, now_ms: int) -> None:
         self._claim = None
         self._newest = self._newest.without_claim()
         gtid = self.beats.newest.gtid
-        self._put(Held(self._newest, Replayed(since_ms, gtid), now_ms, gtid))
+        self._put(Queued(self._newest, Replayed(since_ms, gtid), now_ms, gtid))
 
-    def _put(self, item: Held) -> None:
+    def _put(self, item: Queued) -> None:
         self._items.append(item)
         self.keys_count += item.keys_count
         self.gaps_count += isinstance(item.body, Gap)
@@ -258,7 +246,7 @@ class MirrorQueue:
         """The last origin entry that is known to be in the target stream."""
         return self._floor
 
-    def drop(self, count: int) -> list[Held]:
+    def drop(self, count: int) -> list[Queued]:
         """Forget what has been appended, and return it."""
         return [self._drop_first() for _ in range(count)]
 
@@ -276,7 +264,7 @@ class MirrorQueue:
             )
         return dropped
 
-    def _drop_first(self) -> Held:
+    def _drop_first(self) -> Queued:
         item = self._items.popleft()
         self._floor = item.position
         self.keys_count -= item.keys_count
@@ -306,7 +294,7 @@ class MirrorQueue:
         return (self._items[low].gtid or "") if low < len(self._items) else ""
 
 
-def _leaving(item: Held, is_late: bool, is_applied: IsApplied, *, has_gates: bool) -> Body | None:  # noqa: FBT001
+def _leaving(item: Queued, is_late: bool, is_applied: IsApplied, *, has_gates: bool) -> Body | None:  # noqa: FBT001
     """Return the body as it may enter the target stream now, None where it has to wait."""
     body = item.body
     if isinstance(body, Heartbeat):
@@ -316,21 +304,3 @@ def _leaving(item: Held, is_late: bool, is_applied: IsApplied, *, has_gates: boo
     if item.gtid is not None and is_applied(item.gtid):
         return body
     return as_pending(body) if is_late else None
-
-
-def spreading_from(body: Generation, now_ms: int) -> Generation:
-    return replace(body, start_ms=max(body.start_ms, now_ms))
-
-
-def as_pending(body: Body) -> Body:
-    match body:
-        case Change() | Generation() if body.gtid:
-            return replace(body, pending=True)
-        case Gap():
-            return replace(body, pending=True)
-    return body
-
-
-def is_unapplied(body: Body | Poisoned) -> TypeGuard[Change | Generation | Gap]:
-    """Whether the mirror that wrote this found that some replica lacks its data."""
-    return isinstance(body, Change | Generation | Gap) and body.pending

@@ -6,8 +6,9 @@ When it is behind by more than the window, or has less than it had at the last g
 the stream too soon, keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
-from replicator.mirror import gate
-from replicator.mirror.queue import REWOUND, IsApplied
+from replicator.mirror.gtids import answer_includes
+from replicator.mirror.queue import IsApplied
+from replicator.mirror.reasons import REWOUND
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES
 from replicator.mirror.words import names_of, speaks_of_data
@@ -117,7 +118,7 @@ class _Scan:
         """Return the furthest that is spoken of: entries may be ahead of the last heartbeat, or long before it."""
         furthest = self._newest_position
         for gtid in (self._newest_gtid, self._gap_gtid):
-            if gtid and not (furthest and gate.names(furthest, gtid)):
+            if gtid and not (furthest and answer_includes(furthest, gtid)):
                 furthest = gtid
         return furthest
 

@@ -15,7 +15,8 @@ from typing import Final
 
 import structlog
 
-from replicator.mirror.gate import Gate, GateBoard, Target
+from replicator.mirror.board import GateBoard
+from replicator.mirror.gate import Gate, Target
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue
 from replicator.mirror.reader import OriginReader

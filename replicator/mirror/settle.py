@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from replicator.mirror import reasons
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
-from replicator.mirror.queue import AGAIN, POISON, IsApplied, spreading_from
+from replicator.mirror.queue import IsApplied
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Pending
+from replicator.mirror.words import Mark, spreading_from
 from versioning.entries import Body, Change, Gap, Generation, Origin
 
 
@@ -29,7 +30,7 @@ def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: in
     starts now would not learn.
     """
 
-    def judge(mark: Pending) -> bool | None:
+    def judge(mark: Mark) -> bool | None:
         if mark.is_placed and is_applied(mark.body.gtid):
             return True
         # Three chances in a window, and twice the time a follower needs to cover it.
@@ -41,7 +42,7 @@ def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: in
 def due_by_time(state: MirrorState, now_ms: int, delays_ms: Sequence[int]) -> list[Again]:
     """The same where no database is listed."""
 
-    def judge(mark: Pending) -> bool | None:
+    def judge(mark: Mark) -> bool | None:
         *steps, last = (mark.since_ms + delay for delay in delays_ms)
         if now_ms >= last:
             return True
@@ -50,7 +51,7 @@ def due_by_time(state: MirrorState, now_ms: int, delays_ms: Sequence[int]) -> li
     return _all_due(state, judge, now_ms)
 
 
-def _all_due(state: MirrorState, judge: Callable[[Pending], bool | None], now_ms: int) -> list[Again]:
+def _all_due(state: MirrorState, judge: Callable[[Mark], bool | None], now_ms: int) -> list[Again]:
     found: list[Again] = []
     keys = 0
     for mark, names in state.pendings():
@@ -65,7 +66,7 @@ def _all_due(state: MirrorState, judge: Callable[[Pending], bool | None], now_ms
 
 
 def _said_again(
-    mark: Pending,
+    mark: Mark,
     names: tuple[str, ...],
     now_ms: int,
     is_poisoned: bool,  # noqa: FBT001
@@ -79,7 +80,5 @@ def _said_again(
             told = spreading_from(generation, now_ms)
             return replace(told, namespaces=names, pending=not is_settled, settled=is_settled)
         case Gap() as gap:
-            reason = gap.reason.removesuffix(AGAIN) + AGAIN
-            # Saying an old gap again must not hide that something unreadable came after it.
-            prefix = POISON if is_poisoned and not reason.startswith(POISON) else ""
-            return Gap(prefix + reason, gap.gtid, pending=not is_settled)
+            reason = reasons.said_again(gap.reason, is_poisoned=is_poisoned)
+            return Gap(reason, gap.gtid, pending=not is_settled)

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from replicator.mirror import reasons
 from replicator.mirror.lags import Lags, filled_safely_ms
-from replicator.mirror.queue import OF_REPLICAS, OWN, POISON, Place, is_unapplied
+from replicator.mirror.queue import Place
 from replicator.mirror.words import (
+    Mark,
     Named,
-    Pending,
     bars_replays,
+    is_unapplied,
     just_after,
     mark_of,
     speaks_of_data,
@@ -37,12 +39,12 @@ class MirrorState:
     """Last entry of the target stream that is folded in, whoever wrote it."""
     nonce: str = ""
     applied_ms: int = 0
-    keys: dict[str, Pending] = field(default_factory=dict)
-    namespaces: dict[str, Pending] = field(default_factory=dict)
-    settled: dict[tuple[type[Named], str], Pending] = field(default_factory=dict)
+    keys: dict[str, Mark] = field(default_factory=dict)
+    namespaces: dict[str, Mark] = field(default_factory=dict)
+    settled: dict[tuple[type[Named], str], Mark] = field(default_factory=dict)
     """Names whose last word, not older than the window, is that all replicas have the data by now."""
-    gap: Pending | None = None
-    of_replicas: Pending | None = None
+    gap: Mark | None = None
+    of_replicas: Mark | None = None
     """The last gap that says nothing of the origin, pending or not."""
     is_poisoned: bool = False
     """An unreadable entry came after the last gap of the origin: no replay may reach below it."""
@@ -122,7 +124,7 @@ class MirrorState:
             case Replayed(settled=True):
                 self.gap = None
 
-    def _take_word(self, where: dict[str, Pending], name: str, mark: Pending) -> None:
+    def _take_word(self, where: dict[str, Mark], name: str, mark: Mark) -> None:
         body, held = cast("Named", mark.body), where.pop(name, None)
         if held is not None and mark.origin_stamp < held.origin_stamp:
             where[name] = replace(held, written_ms=0)
@@ -153,30 +155,30 @@ class MirrorState:
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         self.is_short &= not stands_for_all(body)
-        if body.reason.startswith(OF_REPLICAS):
+        if reasons.is_of_replicas(body.reason):
             self.of_replicas = mark_of(entry, body, written_ms)
         else:
-            self.is_poisoned = body.reason.startswith(POISON)
+            self.is_poisoned = reasons.is_unreadable(body.reason)
             if not self.is_poisoned:
-                self.torn = entry.stamp if body.reason.startswith(OWN) else stamps.ZERO
+                self.torn = entry.stamp if reasons.is_own(body.reason) else stamps.ZERO
         if is_unapplied(body):
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
             self.gap = replace(mark_of(entry, body, written_ms), since_ms=since_ms)
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None
 
-    def pendings(self) -> Iterator[tuple[Pending, tuple[str, ...]]]:
+    def pendings(self) -> Iterator[tuple[Mark, tuple[str, ...]]]:
         """Each pending entry with the names it still holds, oldest first; before them the gap."""
         if self.gap is not None:
             yield self.gap, ()
         for where in (self.keys, self.namespaces):
-            groups: dict[Pending, list[str]] = {}
+            groups: dict[Mark, list[str]] = {}
             for name, mark in where.items():
                 groups.setdefault(mark, []).append(name)
             for mark, names in groups.items():
                 yield mark, tuple(names)
 
-    def words(self) -> Iterator[tuple[type[Named], str, Pending]]:
+    def words(self) -> Iterator[tuple[type[Named], str, Mark]]:
         """Each name that is pending or was settled, with its last word."""
         for name, mark in self.keys.items():
             yield Change, name, mark

@@ -10,12 +10,12 @@ from typing import Final
 
 import structlog
 
+from replicator.mirror.board import GateBoard
 from replicator.mirror.fold import read_window
-from replicator.mirror.gate import GateBoard
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
-from replicator.mirror.queue import is_unapplied
 from replicator.mirror.state import MirrorState
+from replicator.mirror.words import is_unapplied
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend
 from versioning.checkpoint import Checkpoint

@@ -1,8 +1,9 @@
 """Words: what an entry of the target stream says of names, and what mirrors keep of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeGuard
 
-from replicator.mirror.queue import AGAIN, OF_REPLICAS, REWOUND
+from replicator.mirror import reasons
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned
 from versioning.limits import CLOCK_ERROR_MS, SPREAD_MAX_MS
@@ -12,15 +13,15 @@ Named = Change | Generation
 
 
 @dataclass(slots=True, eq=False)
-class Pending:
-    """One pending entry; several keys share it."""
+class Mark:
+    """One entry that says of names, or as a gap of all, whether the replicas have their data; several keys share it."""
 
     body: Named | Gap
     origin: Origin | None
     since_ms: int
-    """Unix time in ms: when the first entry with this GTID entered as pending."""
+    """Unix time in ms: when the first entry with this GTID entered."""
     written_ms: int
-    """Unix time in ms: when the last one did."""
+    """Unix time in ms: when the last one did; 0: it is due to be said again."""
     stamp: int
     """Of that last one."""
     is_placed: bool
@@ -32,9 +33,9 @@ class Pending:
         return stamps.parse(self.origin.id) if self.origin is not None else stamps.ZERO
 
 
-def mark_of(entry: Entry, body: Named | Gap, written_ms: int) -> Pending:
+def mark_of(entry: Entry, body: Named | Gap, written_ms: int) -> Mark:
     is_placed = bool(body.gtid) or not isinstance(body, Gap)
-    return Pending(body, entry.origin, written_ms, written_ms, entry.stamp, is_placed)
+    return Mark(body, entry.origin, written_ms, written_ms, entry.stamp, is_placed)
 
 
 def speaks_of_data(body: Body) -> bool:
@@ -55,16 +56,30 @@ def bars_replays(entry: Entry, dc: str) -> bool:
     if not isinstance(body, Gap):
         return isinstance(body, Poisoned)
     is_own = entry.origin is not None and entry.origin.dc == dc
-    return not is_own or body.reason.startswith(OF_REPLICAS) or _is_said_again(body)
+    return not is_own or reasons.is_of_replicas(body.reason) or reasons.is_said_again(body.reason)
 
 
 def stands_for_all(body: Gap) -> bool:
     """Whether it stands for all that was pending before it: said again, for what was before the first one only."""
-    return not (body.reason.startswith(REWOUND) or _is_said_again(body))
+    return not (reasons.is_rewound(body.reason) or reasons.is_said_again(body.reason))
 
 
-def _is_said_again(body: Gap) -> bool:
-    return body.reason.endswith(AGAIN)
+def spreading_from(body: Generation, now_ms: int) -> Generation:
+    return replace(body, start_ms=max(body.start_ms, now_ms))
+
+
+def as_pending(body: Body) -> Body:
+    match body:
+        case Change() | Generation() if body.gtid:
+            return replace(body, pending=True)
+        case Gap():
+            return replace(body, pending=True)
+    return body
+
+
+def is_unapplied(body: Body | Poisoned) -> TypeGuard[Change | Generation | Gap]:
+    """Whether the mirror that wrote this found that some replica lacks its data."""
+    return isinstance(body, Change | Generation | Gap) and body.pending
 
 
 def spreads_late_until(body: Body | Poisoned) -> int:

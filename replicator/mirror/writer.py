@@ -13,15 +13,17 @@ from typing import Final
 
 import structlog
 
-from replicator.mirror.gate import WAIT_MS, GateBoard, Target
+from replicator.mirror.board import GateBoard
+from replicator.mirror.gate import WAIT_MS, Target
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.plan import Plan, make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
-from replicator.mirror.queue import SHORT, Held, MirrorQueue, Released, is_unapplied
+from replicator.mirror.queue import MirrorQueue, Queued, Released
+from replicator.mirror.reasons import SHORT
 from replicator.mirror.rewind import gap_of_replicas, unapplied_again
 from replicator.mirror.settle import Again, due, due_by_time
 from replicator.mirror.target import MirrorTarget
-from replicator.mirror.words import spreads_late_until
+from replicator.mirror.words import is_unapplied, spreads_late_until
 from replicator.retry import STAND_BACK_S, Backoff
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, CheckpointRefusedError
@@ -356,7 +358,7 @@ class MirrorWriter:
         if plan.not_claimed:
             log.warning("replay_not_claimed", hint="an unreadable entry lies in what it would vouch for")
 
-    def _time(self, appended: Sequence[Held]) -> None:
+    def _time(self, appended: Sequence[Queued]) -> None:
         stats, now = self._stats, self._clock()
         for item in appended:
             if isinstance(item.body, Change | Generation):

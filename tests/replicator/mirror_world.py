@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from replicator.mirror.gate import GateError, names
+from replicator.mirror.gate import GateError
+from replicator.mirror.gtids import answer_includes
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.run import run_mirror
 from versioning import stamp as stamps
@@ -49,7 +50,7 @@ class ScriptedGate:
             raise GateError("the replica is down")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_ms / 1000):
-                while gtid and not names(self.applied, gtid):
+                while gtid and not answer_includes(self.applied, gtid):
                     self._moved.clear()
                     await self._moved.wait()
         return self.applied

@@ -9,7 +9,8 @@ import pytest
 
 from replicator.mirror import run as mirror_run
 from replicator.mirror.gate import WAIT_MS
-from replicator.mirror.queue import AGAIN, POISON, is_unapplied
+from replicator.mirror.reasons import UNREADABLE, is_said_again, said_again
+from replicator.mirror.words import is_unapplied
 from tests.replicator.mirror_world import (
     DEADLINE_S,
     FAST,
@@ -228,7 +229,7 @@ async def test_a_gap_that_passed_unapplied_is_said_again_when_applied(world: Mir
     await mirror.kill()
     world.start(gate)
     gate.apply("0-1-5")
-    await world.until(lambda v: v.gaps[-1] == Gap("purged" + AGAIN, gtid="0-1-5"))
+    await world.until(lambda v: v.gaps[-1] == Gap(said_again("purged"), gtid="0-1-5"))
 
 
 async def test_while_a_gap_is_pending_for_later_commits_an_older_one_does_not_end_it(world: MirrorWorld) -> None:
@@ -270,10 +271,10 @@ async def test_a_gap_that_entered_before_a_heartbeat_is_said_again_with_the_posi
     assert (view.gaps[0].gtid, view.gaps[0].pending) == ("", True)
     await world.beat("0-1-5")
     view = await world.until(lambda v: (v.gaps[-1].gtid, v.gaps[-1].pending) == ("0-1-5", True))
-    assert view.gaps[-1].reason.endswith(AGAIN)
+    assert is_said_again(view.gaps[-1].reason)
     gate.apply("0-1-5")
     view = await world.until(lambda v: not v.gaps[-1].pending)
-    assert view.gaps[-1].reason.endswith(AGAIN)
+    assert is_said_again(view.gaps[-1].reason)
 
 
 async def test_no_heartbeat_passes_while_a_generation_spreads_that_was_stamped_long_after_its_commit(
@@ -532,7 +533,7 @@ async def test_an_unreadable_entry_becomes_a_gap_that_no_replay_undoes(world: Mi
     await world.write(Replayed(7, "0-1-3"))
     await world.beat("0-1-3")
     view = await world.until(lambda v: v.keys == ["t:1", "t:3"] and bool(v.heartbeats))
-    assert view.gaps[-1] == Gap(POISON + "not JSON", "0-1-3")
+    assert view.gaps[-1] == Gap(UNREADABLE + "not JSON", "0-1-3")
     assert mirror.stats.poisoned == 1
     await world.until(lambda v: mirror.stats.replays_not_claimed >= 1)
     assert not any(isinstance(e.body, Replayed) and e.body.since_ms == 7 for e in view.entries)
@@ -674,7 +675,7 @@ async def test_a_replay_behind_a_gap_said_again_is_claimed_from_there_on_only(wo
     await world.write(Gap("the origin replays", "0-1-5"))
     await world.until(lambda v: Gap("the origin replays", "0-1-5", pending=True) in v.gaps)
     gate.apply("0-1-5")
-    view = await world.until(lambda v: v.gaps[-1] == Gap("the origin replays" + AGAIN, "0-1-5"))
+    view = await world.until(lambda v: v.gaps[-1] == Gap(said_again("the origin replays"), "0-1-5"))
     await world.write(Replayed(7, "0-1-5"))
     said_ms = stamps.ms_of(next(e.stamp for e in view.entries if e.body == view.gaps[-1]))
     view = await world.until(lambda v: isinstance(v.entries[-1].body, Replayed))

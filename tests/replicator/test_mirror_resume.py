@@ -4,7 +4,8 @@ import pytest
 
 from replicator.mirror.plan import make_plan
 from replicator.mirror.position import MirrorPosition, ReplayClaim
-from replicator.mirror.queue import AGAIN, BrokenOriginError, MirrorQueue, Place, Released
+from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Place, Released
+from replicator.mirror.reasons import said_again
 from replicator.mirror.resume import Resume, find_resume
 from replicator.mirror.settle import Again
 from replicator.mirror.state import MirrorState
@@ -113,7 +114,7 @@ def test_no_replay_is_claimed_below_what_mirrors_had_said_by_themselves(unclaime
 
 def test_a_gap_said_again_is_appended_before_what_leaves_the_gate() -> None:
     released = Released(((Replayed(500, "0-1-1"), Origin("a", "1-0", "n")),), MirrorPosition(stamps.make(1), "n"), 1)
-    again = Again(Gap("gone" + AGAIN, "0-1-1"), Origin("a", "0-0", ""), is_settled=True)
+    again = Again(Gap(said_again("gone"), "0-1-1"), Origin("a", "0-0", ""), is_settled=True)
     plan = make_plan([again], released, Heartbeat(9), MirrorState("a"), 0)
     assert plan is not None
     assert (plan.bodies, plan.position, plan.taken) == (((again.body, again.origin),), None, 0)

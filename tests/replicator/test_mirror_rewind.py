@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.mirror.queue import OWN, REWOUND
+from replicator.mirror.reasons import OWN, REWOUND
 from replicator.mirror.rewind import unapplied_again
 from versioning import stamp as stamps
 from versioning.backends.base import Append

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from replicator.mirror.fold import WindowFold
 from replicator.mirror.plan import make_plan
 from replicator.mirror.position import MirrorPosition
-from replicator.mirror.queue import AGAIN, POISON, REWOUND, Released
+from replicator.mirror.queue import Released
+from replicator.mirror.reasons import REWOUND, UNREADABLE, said_again
+from replicator.mirror.settle import due
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Pending
+from replicator.mirror.words import Mark
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 from versioning.limits import REPLAY_SLACK_MS
@@ -24,16 +26,11 @@ COPIED = stamps.parse("1-0")
 keys = st.lists(st.sampled_from(["t:1", "t:2", "t:3"]), min_size=1, max_size=2, unique=True).map(tuple)
 gtids = st.sampled_from(["", "0-1-1", "0-1-2", "0-1-3"])
 flags = st.sampled_from([(False, False), (True, False), (False, True)])
+reasons = st.sampled_from(["gone", said_again("gone"), UNREADABLE + "gone", said_again("gone", is_poisoned=True)])
 bodies: st.SearchStrategy[Body] = st.one_of(
     st.builds(lambda k, g, f: Change(k, g, pending=f[0], settled=f[1]), keys, gtids, flags),
     st.builds(lambda g, f: Generation(("t",), 1, 2, "r", g, pending=f[0], settled=f[1]), gtids, flags),
-    st.builds(
-        lambda poison, again, unapplied, g: Gap(POISON * poison + "gone" + AGAIN * again, g, pending=unapplied),
-        st.booleans(),
-        st.booleans(),
-        st.booleans(),
-        gtids,
-    ),
+    st.builds(Gap, reasons, gtids, pending=st.booleans()),
     st.builds(Heartbeat, st.just(9), st.just(5)),
     st.builds(Replayed, st.sampled_from([3, 7]), settled=st.booleans()),
 )
@@ -65,7 +62,7 @@ def window(entries: list[Entry], before: MirrorState | None = None, *, is_whole:
     return fold
 
 
-def told(mark: Pending | None) -> object:
+def told(mark: Mark | None) -> object:
     return None if mark is None else (mark.body, mark.written_ms)
 
 
@@ -107,7 +104,7 @@ def test_another_origin_s_entries_say_nothing() -> None:
 
 def test_a_gap_is_open_until_a_later_gap_of_a_known_position() -> None:
     gap = Gap("gone", "0-1-5", pending=True)
-    assert live(entries_of([gap, Gap(POISON + "bad")])).gap is not None
+    assert live(entries_of([gap, Gap(UNREADABLE + "bad")])).gap is not None
     assert live(entries_of([gap, Gap("gone", "0-1-5")])).gap is None
 
 
@@ -197,7 +194,7 @@ def test_a_stream_is_not_short_where_a_gap_stands_for_what_was_deleted() -> None
     assert not short(Heartbeat(1_000, 0), Gap("gone", "0-1-5", pending=True))
     assert short(Heartbeat(1_000, 0), Gap(REWOUND, "0-1-5", pending=True))
     # Said again, it stands for what was deleted before the first one.
-    assert short(Heartbeat(1_000, 0), Gap("gone" + AGAIN, "0-1-5", pending=True))
+    assert short(Heartbeat(1_000, 0), Gap(said_again("gone"), "0-1-5", pending=True))
 
 
 def test_a_mirror_that_was_there_knows_what_was_deleted() -> None:
@@ -221,7 +218,7 @@ def test_no_replay_reaches_below_what_says_that_a_replica_had_gone_back() -> Non
 def test_no_replay_reaches_below_a_gap_said_again_nor_another_origin_s() -> None:
     """The first may lie in the middle of the replay; on the second the replay is silent."""
     again, foreign = (
-        entries_of([Heartbeat(9, 5), Gap("gone" + AGAIN, pending=True)]),
+        entries_of([Heartbeat(9, 5), Gap(said_again("gone"), pending=True)]),
         entries_of([Gap("gone")] * 2, "c"),
     )
     for entries in (again, foreign):
@@ -246,6 +243,15 @@ def test_a_lost_word_on_a_replica_that_had_gone_back_is_pending_and_due() -> Non
     before = live(entries_of([Heartbeat(9, 5), Gap(REWOUND, "0-1-1")]))
     state = window(entries_of([Heartbeat(9, 5)]), before).carrying(COPIED)
     assert told(state.gap) == (Gap(REWOUND, "0-1-1", pending=True), 0)
+
+
+def test_what_hides_nothing_of_the_origin_is_no_less_of_replicas_when_said_again() -> None:
+    """Else it would not be said once more where the stream loses it, settled as it is."""
+    found: list[Body] = [Heartbeat(9, 5), Gap(REWOUND, "0-1-1", pending=True), Gap(UNREADABLE + "bad")]
+    [again] = due(live(entries_of(found)), FAR_MS, lambda _: True, window_ms=1, oldest=stamps.ZERO)
+    state = live(entries_of([*found, again.body]))
+    assert told(state.of_replicas) == (Gap(said_again(REWOUND), "0-1-1"), 4_000)
+    assert state.is_poisoned
 
 
 @pytest.mark.parametrize("word", [{"pending": True}, {"settled": True}])

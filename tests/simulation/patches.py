@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from replicator import retry
-from replicator.mirror import fold, gate, lags, reader, resume, rewind, target, words, writer
+from replicator.mirror import board, fold, gtids, lags, reader, resume, rewind, target, words, writer
 from replicator.mirror import run as mirror_run
 from replicator.source import run as source_run
 from tests.simulation import binlog, limits
@@ -20,7 +20,15 @@ from versioning import index
 from versioning.backends import memory
 from versioning.client import core, follower
 
-_LOGGERS = ((gate, "log"), (reader, "log"), (target, "log"), (writer, "log"), (mirror_run, "log"), (source_run, "log"))
+_LOGGERS = (
+    (board, "log"),
+    (gtids, "log"),
+    (reader, "log"),
+    (target, "log"),
+    (writer, "log"),
+    (mirror_run, "log"),
+    (source_run, "log"),
+)
 
 
 class _Silent:
@@ -69,7 +77,7 @@ def simulated(seed: int, page_entries: int) -> Iterator[None]:
     random.seed(seed)
     # A run is short and lives on: looking through it for garbage again and again costs a tenth of the time.
     gc.disable()
-    gate._parsed.cache_clear()
+    gtids.position_at.cache_clear()
     with contextlib.ExitStack() as stack:
         for patch in _patches(random.Random(seed), page_entries):
             stack.enter_context(patch)

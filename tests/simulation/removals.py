@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest import mock
 
-from replicator.mirror.gate import GateBoard
+from replicator.mirror.board import GateBoard
 from replicator.mirror.reader import OriginReader
 from replicator.source.history import ReplayStart
 from tests.simulation import actors, binlog

@@ -1,6 +1,6 @@
 """I3: after the faults every commit of the window has a stamp in stream B, or lies below the horizon there."""
 
-from replicator.mirror.queue import is_unapplied
+from replicator.mirror.words import is_unapplied
 from tests.simulation.checkers.base import Checker
 from tests.simulation.history import commit_number
 from tests.simulation.primary import Commit

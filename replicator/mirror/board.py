@@ -1,0 +1,193 @@
+"""The gate (P4): which GTIDs every listed database has applied. A stamp never outruns its data.
+
+Law: a GTID counts as applied when a position that the database itself has named includes it, compared here, for all
+domains; the result of the database's own wait is only a hint to look. A database that is down, or has less than it had
+before, has not applied; of two mirrors that were told different things, the one that asked later is right. One blocking
+wait per database tells of everything it has.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from replicator.mirror.gate import LATELY_MS, Gate, GateDeniedError, GateError, Target
+from replicator.mirror.gtids import includes, position_of
+from replicator.mirror.options import GateStats, MirrorStats
+from replicator.mirror.view import View
+from replicator.position import Position
+from replicator.retry import Backoff
+from versioning.errors import FormatError
+from versioning.limits import CLOCK_ERROR_MS
+
+IDLE_MS: Final = 1_000
+"""With nothing to wait for, each database is asked this often whether it still has what it had. One that is down is
+tried as often: it may come back as an older copy, and have caught up seconds later."""
+
+UNANSWERED_PAUSE_S: Final = 0.1
+"""Before asking again a database that would not wait (its replication is stopped)."""
+
+log = structlog.get_logger()
+
+NextTarget = Callable[[Callable[[str], bool]], Target]
+
+
+class GateBoard:
+    """All gates of a mirror. ``next_target`` says what to wait for; ``on_progress`` when a position has changed."""
+
+    def __init__(
+        self,
+        gates: Sequence[Gate],
+        stats: MirrorStats,
+        next_target: NextTarget,
+        on_progress: Callable[[], None],
+        on_rewind: Callable[[], None],
+        *,
+        monotonic_ms: Callable[[], int],
+    ) -> None:
+        self._views = [View(gate, stats.gates.setdefault(gate.name, GateStats())) for gate in gates]
+        self._next_target = next_target
+        self._on_progress = on_progress
+        self._on_rewind = on_rewind
+        self._monotonic_ms = monotonic_ms
+        self._is_stream_read = False
+
+    def __bool__(self) -> bool:
+        return bool(self._views)
+
+    def has_applied(self, gtid: str) -> bool:
+        return all(view.has(gtid) for view in self._views)
+
+    def has_kept(self, gtid: str) -> bool:
+        """Whether no database was without it since what went back was last said again."""
+        return all(view.kept(gtid) for view in self._views)
+
+    def says_unapplied(self, gtid: str, since_ms: int) -> bool:
+        """Whether each database without ``gtid`` never had it, and was asked lately, after that time, and answered."""
+        asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
+        return all(view.has(gtid) or (view.asked_ms >= asked_ms and not view.has_lost(gtid)) for view in self._views)
+
+    def doubt(self, gtid: str) -> None:
+        """Take note that another mirror says a database lacks this: who has it must say so once more.
+
+        It may have gone back since it was asked: while this mirror was stopped, or stood in a long wait.
+        """
+        for view in self._views:
+            view.doubt(gtid, self._monotonic_ms())
+
+    def promise(self, gtid: str) -> None:
+        """Take note that every database had this when the stream was told: one without it has gone back since."""
+        for view in self._views:
+            view.promise(gtid, self._monotonic_ms())
+
+    def promise_all(self, told: Sequence[tuple[str, int]]) -> None:
+        """Take note of what every database had by a whole window of the stream: GTIDs, and how old the word is, in ms.
+
+        Databases are asked from the start, the stream may be out of reach until later: a database that had gone back
+        by then, and has caught up since, is found by its first answer.
+        """
+        now_ms = self._monotonic_ms()
+        promised = [(gtid, now_ms - max(age_ms - CLOCK_ERROR_MS, 0)) for gtid, age_ms in told]
+        for view in self._views:
+            if not self._is_stream_read and view.first is not None:
+                self._judge_first(view, *view.first, promised)
+            for gtid, since_ms in promised:
+                view.promise(gtid, since_ms)
+        self._is_stream_read = True
+
+    def _judge_first(self, view: View, asked_ms: int, position: Position, promised: list[tuple[str, int]]) -> None:
+        due = (gtid for gtid, told_ms in reversed(promised) if told_ms < asked_ms)
+        lacked = next((gtid for gtid in due if not includes(position, gtid)), "")
+        if lacked:
+            self._go_back(view, position, lacked)
+            view.note_caught_up()
+
+    def said_again(self) -> None:
+        for view in self._views:
+            view.lowest = None
+
+    def wake(self) -> None:
+        """Tell that there may be something new to wait for."""
+        for view in self._views:
+            view.wake.set()
+
+    async def run(self) -> None:
+        await asyncio.gather(*(self._watch(view) for view in self._views))
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(view.gate.aclose() for view in self._views), return_exceptions=True)
+
+    async def _watch(self, view: View) -> None:
+        backoff = Backoff(random.random)
+        while True:
+            view.wake.clear()
+            # A wait would hide for its length what a database that was away has lost.
+            is_back = not view.stats.is_up
+            target = Target() if is_back else self._next_target(view.has)
+            try:
+                answer = await self._ask(view, target)
+            except GateDeniedError as error:
+                await self._pause(view, error, backoff.denied_s())
+                continue
+            except (GateError, FormatError) as error:
+                await self._pause(view, error, min(backoff.next_s(), IDLE_MS / 1000))
+                continue
+            backoff.reset()
+            self._accept(view, answer)
+            if not is_back:
+                await self._idle(view, target)
+
+    async def _ask(self, view: View, target: Target) -> Position:
+        view.stats.waits += bool(target.gtid)
+        asked_ms = self._monotonic_ms()
+        text = (await view.gate.wait(target.gtid, target.limit_ms)).replace("\n", "")
+        position = position_of(text)
+        if not view.stats.is_up:
+            log.info("gate_connected", gate=view.gate.name, applied=text)
+        view.stats.is_up, view.stats.applied, view.asked_ms = 1, text, asked_ms
+        return position
+
+    def _accept(self, view: View, position: Position) -> None:
+        ends_doubt, lacked = view.end_doubt(), view.take_lacked(position)
+        if position == view.position and not ends_doubt and not lacked:
+            return
+        if view.position is None and not self._is_stream_read:
+            view.first = view.asked_ms, position
+        if lacked or (view.position is not None and not position.covers(view.position)):
+            self._go_back(view, position, lacked)
+        view.position = position
+        view.note_caught_up()
+        self._on_progress()
+
+    def _go_back(self, view: View, position: Position, lacked: str) -> None:
+        view.go_back(position, lacked)
+        view.stats.rewinds += 1
+        log.error(
+            "replica_rewound",
+            gate=view.gate.name,
+            had=lacked or str(view.position),
+            has=str(position),
+            hint="restored from an older copy? its keys are pending until it has caught up",
+        )
+        self._on_rewind()
+
+    async def _idle(self, view: View, target: Target) -> None:
+        if target.gtid and view.has(target.gtid):
+            return
+        if target.gtid:
+            await asyncio.sleep(UNANSWERED_PAUSE_S)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_MS / 1000):
+                await view.wake.wait()
+
+    async def _pause(self, view: View, error: Exception, pause_s: float) -> None:
+        if view.stats.is_up or str(error) != view.stats.last_error:
+            log.warning("gate_lost", gate=view.gate.name, error=str(error), retry_s=round(pause_s, 2))
+        view.stats.is_up = 0
+        view.stats.errors += 1
+        view.stats.last_error = str(error)
+        await asyncio.sleep(pause_s)

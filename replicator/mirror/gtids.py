@@ -1,0 +1,52 @@
+"""GTIDs in the notation of an entry, and whether a position that a database has named includes one."""
+
+from functools import lru_cache
+
+import structlog
+
+from replicator.position import FilePosition, Flavor, Position, parse
+from versioning.errors import FormatError
+
+log = structlog.get_logger()
+
+
+def flavor_of(gtid: str) -> Flavor:
+    if "/" in gtid:
+        return Flavor.FILE
+    return Flavor.MYSQL if ":" in gtid else Flavor.MARIADB
+
+
+def without_server(gtid: str) -> str:
+    """An offset in the binlog of the primary, as a replica names it: ``file/offset``."""
+    return gtid.partition(":")[2] or gtid
+
+
+def position_of(answer: str) -> Position:
+    """Return the position that a database has named; raises PositionFormatError."""
+    if flavor_of(answer) is Flavor.FILE:
+        return FilePosition.parse(_with_server(answer))
+    return parse(answer, flavor_of(answer))
+
+
+@lru_cache(maxsize=4096)
+def position_at(gtid: str) -> Position | None:
+    """Return the least position that includes a GTID; None for what no server ever names: it is never applied."""
+    try:
+        return position_of(gtid)
+    except FormatError:
+        log.warning("gtid_unreadable", gtid=gtid[:80])
+        return None
+
+
+def includes(position: Position, gtid: str) -> bool:
+    wanted = position_at(gtid)
+    return wanted is not None and position.covers(wanted)
+
+
+def answer_includes(answer: str, gtid: str) -> bool:
+    """The same of a position as a database has named it; raises PositionFormatError."""
+    return includes(position_of(answer), gtid)
+
+
+def _with_server(gtid: str) -> str:
+    return f"0:{without_server(gtid)}" if flavor_of(gtid) is Flavor.FILE else gtid
