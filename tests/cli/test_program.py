@@ -83,7 +83,7 @@ def test_a_command_whose_packages_are_missing_names_the_extra(
 
     monkeypatch.setattr("importlib.metadata.import_module", without_fastapi)
     assert program.run(["serve"]) == 2
-    assert "stampline[service]" in the_line(capsys)
+    assert "pip install '.[service]'" in the_line(capsys)
 
 
 def test_a_library_install_is_told_what_the_command_line_needs(
@@ -96,7 +96,7 @@ def test_a_library_install_is_told_what_the_command_line_needs(
     with pytest.raises(SystemExit) as caught:
         entry.main()
     assert caught.value.code == 2
-    assert "stampline[all]" in the_line(capsys)
+    assert "pip install '.[all]'" in the_line(capsys)
 
 
 def test_a_bump_without_a_reason_is_bad_use(config: str, capsys: pytest.CaptureFixture[str]) -> None:

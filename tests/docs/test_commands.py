@@ -10,6 +10,9 @@ import typer.main
 from tests.docs.pages import ROOT, pages
 from versioning.cli.program import build
 
+BY_NAME = re.compile(r"pip install [^\n]*['\" ]stampline(?![\w.-])")
+"""The name on PyPI is not ours."""
+
 ALWAYS = {"--help", "-h"}
 NO_COMMANDS = {"create", "deploy", "protocol"}
 """What follows the word `stampline` in code where it is the name of something else."""
@@ -39,3 +42,10 @@ def test_commands_exist_with_their_flags(page, flags) -> None:
         assert name in flags, found[0]
         used = {flag.partition("=")[0] for flag in re.findall(r"(?<=\s)--?[a-z][\w-]*", rest.partition("#")[0])}
         assert used <= flags[name] | ALWAYS, found[0]
+
+
+@pytest.mark.parametrize("name", ["app", "deploy", "loadtests", "replicator", "versioning", ""])
+def test_nothing_says_to_install_what_somebody_else_may_publish(name) -> None:
+    files = (ROOT / name).rglob("*") if name else ROOT.glob("*")
+    for path in (path for path in files if path.suffix in {".md", ".py", ".sh", ".toml", ".yml"}):
+        assert not BY_NAME.search(path.read_text()), path

@@ -14,7 +14,7 @@ def main() -> None:
             raise
         sys.stderr.write(
             f"stampline: the command line needs {error.name}, which a library install leaves out; "
-            "fix: pip install 'stampline[all]'\n"
+            "fix: in a checkout, pip install '.[all]'\n"
         )
         sys.exit(2)
     sys.exit(program.run(sys.argv[1:]))

@@ -112,9 +112,9 @@ def _load(point: EntryPoint) -> Callable[..., Any]:
 
 def _missing(name: str, extra: str, package: str) -> Callable[[], None]:
     def refuse() -> None:
-        raise ConfigError(f"stampline {name} needs {package}", hint=f"pip install 'stampline[{extra}]'")
+        raise ConfigError(f"stampline {name} needs {package}", hint=f"in a checkout: pip install '.[{extra}]'")
 
-    refuse.__doc__ = f"(not installed: needs stampline[{extra}])"
+    refuse.__doc__ = f"(not installed: needs the extra [{extra}])"
     return refuse
 
 
