@@ -50,7 +50,7 @@ _log = structlog.get_logger()
 
 
 @explained(
-    "stampline source --config stampline.toml --metrics-port 9101   # until told to stop",
+    "stampline source --config stampline.toml --metrics-port 9480   # until told to stop",
     "stampline source --config stampline.toml --for 55s             # a scheduled function; runs may overlap",
     "kill -HUP PID                                                  # read the key templates again",
     exits=ROLE_EXITS,
@@ -93,7 +93,7 @@ def source(
     _run(role, stats, pulse, for_s, on_reload=templates.ask)
 
 
-@explained("stampline mirror --config stampline.toml --metrics-port 9102", exits=ROLE_EXITS)
+@explained("stampline mirror --config stampline.toml --metrics-port 9481", exits=ROLE_EXITS)
 def mirror(
     *,
     config: ConfigOption = None,

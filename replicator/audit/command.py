@@ -46,7 +46,7 @@ _log = structlog.get_logger()
 
 @explained(
     "stampline audit --config stampline.toml --for 10m --json",
-    "stampline audit --config stampline.toml --metrics-port 9103   # until told to stop",
+    "stampline audit --config stampline.toml --metrics-port 9482   # until told to stop",
     "stampline audit --config stampline.toml --key tracker_web:42  # why does this key look as it does?",
     exits={0: "no wrong value was seen", 1: "a wrong value was seen, or it failed"},
 )

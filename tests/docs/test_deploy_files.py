@@ -9,13 +9,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import yaml
 from compose_spec import PyCompose
 
-from tests.docs.pages import ROOT
+from app.settings import ComponentSection, ServeSection
+from tests.docs.pages import ROOT, pages
 from versioning.cli.settings import Settings
 
 DEPLOY = ROOT / "deploy"
@@ -23,6 +25,9 @@ DOCKER = DEPLOY / "docker"
 KUBERNETES_VERSION = "1.33"
 UNIT = DEPLOY / "systemd" / "stampline@.service"
 SETTINGS = sorted([*DOCKER.glob("*.toml"), *DEPLOY.glob("k8s/*/*.toml")])
+PORTS = {"source": "9480", "mirror": "9481", "audit": "9482", "serve": "8700", "toc": "8710"}
+"""Where a role answers probes, Prometheus and the dashboard, whoever starts it."""
+
 MANIFESTS = sorted(path for path in DEPLOY.glob("k8s/*/*.yaml") if path.name != "kustomization.yaml")
 
 
@@ -100,7 +105,8 @@ def test_every_manifest_is_applied() -> None:
     for file in DEPLOY.glob("k8s/*/kustomization.yaml"):
         wanted = yaml.safe_load(file.read_text())
         assert set(wanted["resources"]) == {path.name for path in file.parent.glob("*.yaml")} - {file.name}
-        assert (file.parent / wanted["configMapGenerator"][0]["files"][0]).exists()
+        for settings in wanted["configMapGenerator"][0]["files"]:
+            assert (file.parent / settings).exists()
 
 
 def _deployments() -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -116,16 +122,21 @@ def test_pods_are_locked_down_and_read_only_secrets_that_are_mounted() -> None:
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert {"livenessProbe", "readinessProbe", "startupProbe"} <= container.keys()
+        settings = path.parent / Path(_after("--config", container["args"])).name
         secrets = {
             item["path"] for volume in pod["volumes"] if "secret" in volume for item in volume["secret"]["items"]
         }
-        assert secrets <= set(
-            re.findall(r"/run/secrets/stampline/([\w-]+)", (path.parent / "stampline.toml").read_text())
-        )
+        assert secrets <= set(re.findall(r"/run/secrets/stampline/([\w-]+)", settings.read_text()))
 
 
-def test_every_deployment_has_a_disruption_budget_of_its_own() -> None:
+def _after(flag: str, arguments: list[str]) -> str:
+    return arguments[arguments.index(flag) + 1]
+
+
+def test_every_deployment_of_several_has_a_disruption_budget_of_its_own() -> None:
     for path, deployment in _deployments():
+        if deployment["spec"]["replicas"] == 1:
+            continue
         selector = deployment["spec"]["selector"]
         budgets = [item for item in manifests(path) if item["kind"] == "PodDisruptionBudget"]
         assert selector in [budget["spec"]["selector"] for budget in budgets]
@@ -138,6 +149,64 @@ def test_commands_of_containers_are_commands_of_ours() -> None:
             assert service["command"][0] in roles, name
     for path, deployment in _deployments():
         assert deployment["spec"]["template"]["spec"]["containers"][0]["args"][0] in roles, path
+
+
+def test_a_role_has_the_same_port_wherever_it_is_started() -> None:
+    for page in (*pages(), DEPLOY / "docker" / "Dockerfile", *(ROOT / "replicator").rglob("*command*.py")):
+        for role, port in re.findall(r"stampline (\w+)[^\n]*--metrics-port (\d+)", page.read_text()):
+            assert port == PORTS[role], page
+    default = re.findall(r"HEALTH_URL=(\S+)", (DOCKER / "Dockerfile").read_text())[0]
+    for name, service in compose()["services"].items():
+        if "--metrics-port" in service.get("command", ()):
+            port = PORTS[service["command"][0]]
+            assert _after("--metrics-port", service["command"]) == port, name
+            assert service.get("environment", {}).get("HEALTH_URL", default) == f"http://127.0.0.1:{port}/livez", name
+    for path, deployment in _deployments():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        port = PORTS[container["args"][0]]
+        if "--metrics-port" in container["args"]:
+            assert _after("--metrics-port", container["args"]) == port, path
+        assert container["ports"][0]["containerPort"] == int(port), path
+        assert deployment["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == port, path
+
+
+def components(path: Path) -> list[ComponentSection]:
+    found = list(Settings.load(path).one(ServeSection).component)
+    assert all(component.url.endswith(f":{PORTS[component.role]}") for component in found), path
+    return found
+
+
+def test_the_dashboard_of_compose_shows_every_process_of_ours_but_the_service_itself() -> None:
+    services = {name: service["command"][0] for name, service in compose()["services"].items()
+                if service["image"] == "stampline"}  # fmt: skip
+    listed = {urlsplit(component.url).hostname: component.role for component in components(DOCKER / "b.toml")}
+    assert listed == {name: role for name, role in services.items() if name not in {"serve-1", "tob"}}
+    networks = compose()["services"]["serve-1"]["networks"]
+    for name in listed:
+        assert set(networks) & set(compose()["services"][str(name)]["networks"]), name
+
+
+def test_the_dashboard_of_kubernetes_asks_services_that_policies_let_it_ask() -> None:
+    listed = components(DEPLOY / "k8s" / "dc-b" / "stampline.toml")
+    assert {component.role for component in listed} == {"source", "mirror", "audit"}
+    for component in listed:
+        folder = DEPLOY / "k8s" / ("dc-a" if component.role == "source" else "dc-b")
+        found = [item for path in folder.glob("*.yaml") for item in manifests(path)]
+        name = str(urlsplit(component.url).hostname).partition(".")[0]
+        (service,) = [item for item in found if item["kind"] == "Service" and item["metadata"]["name"] == name]
+        port = int(PORTS[component.role])
+        assert service["spec"]["ports"][0]["port"] == port
+        assert service["spec"]["selector"] in [
+            item["spec"]["selector"]["matchLabels"] for item in found if item["kind"] == "Deployment"
+        ]
+        policies = [item["spec"] for item in found if item["kind"] == "NetworkPolicy"]
+        assert len([rule for spec in policies for rule in spec.get("ingress", ()) if port in _ports(rule)]) > 1
+        here = [item["spec"] for item in manifests(DEPLOY / "k8s" / "dc-b" / "network-policies.yaml")]
+        assert any(port in _ports(rule) for spec in here for rule in spec.get("egress", ())), port
+
+
+def _ports(rule: dict[str, Any]) -> set[int]:
+    return {item["port"] for item in rule["ports"]}
 
 
 def test_the_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
@@ -155,5 +224,6 @@ def test_the_unit_restarts_everything_but_what_a_person_must_mend() -> None:
     assert "RestartPreventExitStatus=2\n" in text
     for file in (DEPLOY / "systemd").glob("*.env"):
         flags = shlex.split(re.findall(r"(?m)^ROLE_FLAGS=(.*)$", file.read_text())[0])
-        assert "--metrics-port" in flags
+        assert _after("--metrics-port", flags) == PORTS[file.stem]
+        assert _after("--metrics-host", flags) == "127.0.0.1"
     assert os.access(DOCKER / "secrets.sh", os.X_OK)
