@@ -38,7 +38,10 @@ GAUGES: Final = {
 }
 
 TIMES: Final = {
-    "read_ms": ("read_timestamp_seconds", "Unix time up to which the binlog is read and stamped"),
+    "read_ms": (
+        "read_timestamp_seconds",
+        "Unix time up to which the binlog is read and stamped (of a mirror: by the last heartbeat in its own stream)",
+    ),
     "applied_ms": ("applied_timestamp_seconds", "Unix time up to which every replica has applied; 0: none is listed"),
 }
 """Unix times: their age is the lag, and Prometheus has the better clock for that."""
