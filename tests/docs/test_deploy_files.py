@@ -95,6 +95,12 @@ def test_settings_are_valid(path: Path, monkeypatch) -> None:
     assert Settings.load(path).values
 
 
+def test_settings_log_in_to_redis_with_accounts_that_the_acl_files_have() -> None:
+    accounts = set(re.findall(r"(?m)^user (\w+) on", "".join(path.read_text() for path in DEPLOY.glob("redis/*.acl"))))
+    for path in (*SETTINGS, DEPLOY / "stampline.example.toml", DEPLOY / "RUNBOOK.md"):
+        assert set(re.findall(r'url = "rediss?://(\w+)@', path.read_text())) <= accounts, path
+
+
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_manifests_follow_the_schema_of_kubernetes(path: Path) -> None:
     for manifest in manifests(path):

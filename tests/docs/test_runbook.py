@@ -45,6 +45,15 @@ def test_every_finding_of_the_doctor_is_explained() -> None:
     assert listed == findings()
 
 
+def test_commands_for_redis_show_no_password_and_use_what_the_page_defines() -> None:
+    text = RUNBOOK.read_text()
+    assert not re.search(r"redis-cli [^\n]*(-u |-a |--pass )", text)
+    defined = set(re.findall(r"^    (redis_\w+)\(\) \{ REDISCLI_AUTH=", text, re.MULTILINE))
+    assert set(re.findall(r"\b(redis_\w+)(?=\(\)| [A-Z-])", text)) == defined
+    used = set(re.findall(r"\$\{?([A-Za-z_]\w*)", "\n".join(re.findall(r"^    .*$", text, re.MULTILINE))))
+    assert used <= {"namespace", "rights"}, "variables that the page does not set"
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page) -> None:
     for link in links(page):

@@ -2,8 +2,11 @@
 
 import asyncio
 import socket
+import subprocess
+import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +16,9 @@ import redis.exceptions
 from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.redis_users import VALUES_PREFIX, RedisUsers
+from tests.docs.pages import ROOT
 from versioning import stamp as stamps
-from versioning.backends.base import Append, Fill
+from versioning.backends.base import Append, AuthenticationError, Fill
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_facts import redis_facts
 from versioning.backends.redis_stream import RedisStream
@@ -74,13 +78,13 @@ async def follow(stream: RedisStream) -> None:
     assert await stream.read_one(last.stamp) is not None
 
 
-async def source(at: str) -> None:
-    async with stream_of(at) as stream:
+async def source(at: str, name: str = "stampline") -> None:
+    async with stream_of(at, name=name) as stream:
         await append(stream, "source:a")
 
 
-async def mirror_at_origin(at: str) -> None:
-    async with stream_of(at) as stream, stream.subscribe():
+async def mirror_at_origin(at: str, name: str = "stampline") -> None:
+    async with stream_of(at, name=name) as stream, stream.subscribe():
         await stream.state()
         await stream.checkpoint("source:a")
         assert await stream.read_after(stamps.ZERO, count=10)
@@ -141,6 +145,8 @@ async def reader(at: str) -> None:
     await client.aclose()
 
 
+RUNBOOK = ROOT / "deploy" / "RUNBOOK.md"
+
 Work = Callable[[str], Awaitable[None]]
 STREAM, STATE = "{stampline}:stream", "{stampline}:state"
 LOAD = "return redis.call('DEL', KEYS[1])"
@@ -199,6 +205,36 @@ def test_a_script_may_do_no_more_than_its_caller(servers: dict[str, RedisServer]
         for key in ("cache:a:1", STREAM):
             with pytest.raises(redis.ResponseError, match=r"can't access|no permissions to access"):
                 script(keys=[key])
+
+
+def commands_of_the_runbook(first: str, last: str = "") -> str:
+    """The lines from the one that begins with ``first`` to the one that begins with ``last``, or the first alone."""
+    lines = iter(RUNBOOK.read_text().splitlines(keepends=True))
+    found = [next(line for line in lines if line.startswith(f"    {first}"))]
+    while not found[-1].startswith(f"    {last}"):
+        found.append(next(lines))
+    return textwrap.dedent("".join(found))
+
+
+async def test_when_datacenter_a_is_lost_its_sources_may_write_a_stream_of_their_own_in_b(
+    servers: dict[str, RedisServer], tmp_path: Path
+) -> None:
+    server = servers["b"]
+    assert server.users is not None
+    for name, password in (("redis-b.admin", server.users.passwords["admin"]), ("origin.password", "new" * 8)):
+        (tmp_path / name).write_text(f"{password}\n")
+    commands = commands_of_the_runbook("redis_b() {") + commands_of_the_runbook("read -ra rights", "redis_b ACL SAVE")
+    commands = commands.replace("/etc/stampline", str(tmp_path))
+    commands = commands.replace("redis.b.example -p 6379", f"{server.host} -p {server.port}")
+    done = subprocess.run(["bash", "-euc", commands], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.split() == ["OK"] * 4, done.stdout
+
+    origin = f"redis://stampline_source:{'new' * 8}@{server.address}/0"
+    await source(origin, "origin")
+    await mirror_at_origin(url(server, "stampline_mirror"), "origin")
+    await mirror(url(server, "stampline_mirror"))
+    with pytest.raises(AuthenticationError):
+        await source(origin)
 
 
 def test_nobody_is_anonymous(servers: dict[str, RedisServer]) -> None:
