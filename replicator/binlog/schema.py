@@ -16,9 +16,17 @@ _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 
 _COLUMNS = """
-SELECT column_name, data_type, column_type, character_set_name FROM information_schema.columns
+SELECT column_name, data_type, column_type, character_set_name, collation_name FROM information_schema.columns
 WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
 """
+_PRIMARY_KEY = """
+SELECT 1 FROM information_schema.statistics
+WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' LIMIT 1
+"""
+_CONSTRAINTS = """
+SELECT 1 FROM information_schema.table_constraints WHERE table_schema = %s AND table_name = %s LIMIT 1
+"""
+_CHECKS = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
 # One schema at a time and no join: MariaDB opens every table it must look at, and opening all tables of a server for
 # one question (views of `sys` included) has crashed a 10.11.
 _REFERENCES = """
@@ -38,6 +46,7 @@ class Column:
     data_type: str
     column_type: str
     charset: str | None
+    collation: str | None = None
 
     @property
     def is_unsigned(self) -> bool:
@@ -60,10 +69,26 @@ class Schema:
         if found is None:
             rows = self._client.query(_COLUMNS, (table.database, table.table))
             found = tuple(
-                Column(str(name), str(kind).lower(), str(full), charset) for name, kind, full, charset in rows
+                Column(str(name), str(kind).lower(), str(full), charset, collation)
+                for name, kind, full, charset, collation in rows
             )
             self._columns[table] = found
         return found
+
+    def key_type(self, table: TableName, column: Column) -> str:
+        """Return the column's data type; ``json`` for MariaDB's too, a LONGTEXT with a check that it brings along."""
+        if column.data_type != "longtext":
+            return column.data_type
+        clause = f"json_valid(`{column.name}`)".lower()
+        checks = self._client.query(_CHECKS, (table.database,))
+        return "json" if any(clause in str(check).lower() for (check,) in checks) else column.data_type
+
+    def has_primary_key(self, table: TableName) -> bool:
+        return bool(self._client.query(_PRIMARY_KEY, table))
+
+    def shows_constraints(self, table: TableName) -> bool:
+        """Whether we may see the constraints of a table that has a primary key, which is one."""
+        return bool(self._client.query(_CONSTRAINTS, table))
 
     def foreign_keys(self, databases: Iterable[str]) -> list[ForeignKey]:
         """Those with an action (CASCADE, SET NULL) in these databases, and in the databases of their parents."""

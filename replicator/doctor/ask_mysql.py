@@ -6,7 +6,7 @@ Only what nobody needs a right for may fail here: a missing grant is a fact, an 
 import time
 from typing import Any, Final
 
-from replicator.binlog.schema import Schema
+from replicator.binlog.schema import Column, Schema
 from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
 from replicator.errors import MySqlAuthenticationError, SourceError
 from replicator.mysql import MySqlAddress, MySqlClient
@@ -22,20 +22,8 @@ VARIABLES: Final = (
     "system_time_zone", "rpl_semi_sync_master_enabled", "rpl_semi_sync_master_wait_point",
 )  # fmt: skip
 
-# One schema and no join: opening all tables of a server for one question has crashed a MariaDB 10.11.
-_COLUMNS: Final = """
-SELECT column_name, data_type, column_type, character_set_name, collation_name FROM information_schema.columns
-WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
-"""
-_PRIMARY_KEY: Final = """
-SELECT 1 FROM information_schema.statistics
-WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' LIMIT 1
-"""
-_CONSTRAINTS: Final = """
-SELECT 1 FROM information_schema.table_constraints WHERE table_schema = %s AND table_name = %s LIMIT 1
-"""
+# One schema and no join, as in ``Schema``.
 _ENGINE: Final = "SELECT engine FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
-_CHECKS: Final = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
 
 
 def ask_server(role: str, address: MySqlAddress) -> MySqlFacts:
@@ -66,8 +54,9 @@ def ask_schema(address: MySqlAddress, tables: WatchedTables) -> SchemaFacts:
     """Raises SourceError."""
     client = MySqlClient(address)
     try:
-        facts = tuple(_table(client, spec) for spec in tables.specs)
-        return SchemaFacts(facts, tuple(Schema(client).foreign_keys({spec.database for spec in tables.specs})))
+        schema = Schema(client)
+        facts = tuple(_table(client, schema, spec) for spec in tables.specs)
+        return SchemaFacts(facts, tuple(schema.foreign_keys({spec.database for spec in tables.specs})))
     finally:
         client.close()
 
@@ -123,29 +112,20 @@ def _first_known(client: MySqlClient, *statements: str) -> list[dict[str, Any]] 
         return None
 
 
-def _table(client: MySqlClient, spec: TableSpec) -> TableFacts:
-    columns = tuple(_column(client, spec, row) for row in client.query(_COLUMNS, spec.name))
+def _table(client: MySqlClient, schema: Schema, spec: TableSpec) -> TableFacts:
+    columns = tuple(_column(schema, spec, column) for column in schema.columns(spec.name))
     if not columns:
         return TableFacts(spec.name)
     engines = client.query(_ENGINE, spec.name)
     return TableFacts(
         name=spec.name,
         columns=columns,
-        has_primary_key=bool(client.query(_PRIMARY_KEY, spec.name)),
-        shows_constraints=bool(client.query(_CONSTRAINTS, spec.name)),
+        has_primary_key=schema.has_primary_key(spec.name),
+        shows_constraints=schema.shows_constraints(spec.name),
         engine=str(engines[0][0]) if engines else "",
     )
 
 
-def _column(client: MySqlClient, spec: TableSpec, row: tuple[Any, ...]) -> ColumnFacts:
-    name, data_type, column_type, charset, collation = row
-    kind = str(data_type).lower()
-    if kind == "longtext" and name in spec.columns and _is_json(client, spec, str(name)):
-        kind = "json"
-    return ColumnFacts(str(name), kind, str(column_type), charset, collation)
-
-
-def _is_json(client: MySqlClient, spec: TableSpec, column: str) -> bool:
-    """MariaDB's JSON is a LONGTEXT with a check that it brings along."""
-    clause = f"json_valid(`{column}`)".lower()
-    return any(clause in str(check).lower() for (check,) in client.query(_CHECKS, (spec.database,)))
+def _column(schema: Schema, spec: TableSpec, column: Column) -> ColumnFacts:
+    kind = schema.key_type(spec.name, column) if column.name in spec.columns else column.data_type
+    return ColumnFacts(column.name, kind, column.column_type, column.charset, column.collation)

@@ -10,15 +10,6 @@ from replicator.tables import TableSpec, WatchedTables
 from versioning.checkpoint import Checkpoint
 from versioning.limits import MAX_LAG_MS
 
-_CONSTRAINTS = """
-SELECT 1 FROM information_schema.table_constraints WHERE table_schema = %s AND table_name = %s LIMIT 1
-"""
-_PRIMARY_KEY = """
-SELECT 1 FROM information_schema.statistics
-WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' LIMIT 1
-"""
-_JSON_CHECKS = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
-
 
 def check_mysql(address: MySqlAddress, tables: WatchedTables) -> None:
     """Raises PreflightError or SourceError: ONE line that names the fix."""
@@ -53,14 +44,14 @@ def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
         if not columns:
             hint = "create it, correct the [[table]] setting, or GRANT SELECT on it"
             raise PreflightError(f"table {spec.name} does not exist or may not be read", hint=hint)
-        if not client.query(_PRIMARY_KEY, spec.name):
+        if not schema.has_primary_key(spec.name):
             raise PreflightError(f"table {spec.name} has no primary key", hint="add one with ALTER TABLE")
-        if not client.query(_CONSTRAINTS, spec.name):  # a primary key is a constraint
+        if not schema.shows_constraints(spec.name):
             hint = f"GRANT REFERENCES ON `{spec.database}`.* TO {client.address.user}: it is the least that shows them"
             raise PreflightError(f"the foreign keys of {spec.name} cannot be seen", hint=hint)
         for template in spec.templates:
             for name in template.columns:
-                _check_column(client, spec, name, columns, template.text)
+                _check_column(schema, spec, name, columns, template.text)
 
 
 def check_writers(checkpoints: Mapping[str, Checkpoint], writer: str, now_ms: int) -> None:
@@ -97,23 +88,15 @@ def _check_filters(client: MySqlClient, where: str) -> None:
         raise PreflightError(f"{where} leaves databases out of its binlog: {filters[0]}", hint="remove it from my.cnf")
 
 
-def _check_column(client: MySqlClient, spec: TableSpec, name: str, columns: dict[str, Column], template: str) -> None:
+def _check_column(schema: Schema, spec: TableSpec, name: str, columns: dict[str, Column], template: str) -> None:
     what = f"key template {template!r}: column {name} of {spec.name}"
     column = columns.get(name)
     if column is None:
         near = next((other for other in columns if other.lower() == name.lower()), None)
         hint = f"it is spelled {near}" if near else f"it has {', '.join(sorted(columns))}"
         raise PreflightError(f"{what} does not exist", hint=hint)
-    kind = "json" if _is_json(client, spec, column) else column.data_type
+    kind = schema.key_type(spec.name, column)
     if kind not in KEY_TYPES:
         raise PreflightError(f"{what} has type {kind}", hint="use a column of a plain type in the key")
     if column.charset is not None and column.charset not in CHARSETS:
         raise PreflightError(f"{what} has character set {column.charset}", hint="convert the column to utf8mb4")
-
-
-def _is_json(client: MySqlClient, spec: TableSpec, column: Column) -> bool:
-    """MariaDB's JSON is a LONGTEXT with a check that it brings along."""
-    if column.data_type != "longtext":
-        return False
-    clause = f"json_valid(`{column.name}`)".lower()
-    return any(clause in str(check).lower() for (check,) in client.query(_JSON_CHECKS, (spec.database,)))
