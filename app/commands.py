@@ -14,7 +14,6 @@ from app.http import bind, tls_of
 from app.http import serve as serve_app
 from app.knowledge import Knowledge
 from app.lane import Lane
-from app.metrics import registry
 from app.mysql_pool import MySqlPool
 from app.settings import HttpSection, ServeSection, TobSection, TocSection
 from app.toc import ReadingCache
@@ -28,6 +27,7 @@ from versioning.cli.running import run_role
 from versioning.cli.sections import LogSection, StreamSection, ValuesSection
 from versioning.cli.settings import Settings
 from versioning.client.async_cache import AsyncVersionedCache
+from versioning.client.exposition import new_registry
 from versioning.client.metrics import CacheCollector
 from versioning.client.pulse import Pulse
 from versioning.options import CacheOptions
@@ -84,7 +84,7 @@ def toc(
             cache,
             pool,
             readiness=toc_service.readiness(cache),
-            registry=registry(*collectors) if section.metrics else None,
+            registry=new_registry(*collectors) if section.metrics else None,
         )
         await serve_app(app, listener, stop, tls=tls, pulse=pulse)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from prometheus_client.core import Metric
-from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.registry import Collector
 
 from app.knowledge import Knowledge
 from versioning.client import exposition
@@ -53,7 +53,3 @@ class KnowledgeCollector(Collector):
 
     def _counter(self, name: str, text: str, value: float) -> Metric:
         return exposition.counter(f"{PREFIX}_{name}", text, self._labels, value)
-
-
-def registry(*collectors: Collector) -> CollectorRegistry:
-    return exposition.new_registry(*collectors)

@@ -9,7 +9,7 @@ from app import bumps, events, probes, versions
 from app.audit import AuditLog
 from app.http import new_app
 from app.knowledge import Knowledge
-from app.metrics import KnowledgeCollector, registry
+from app.metrics import KnowledgeCollector
 from app.models import StatusAnswer
 from app.settings import ServeSection
 from app.site import api, page
@@ -19,6 +19,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.cli.words import lag_text
 from versioning.client.clock import system_clock
+from versioning.client.exposition import new_registry
 from versioning.index import Index
 from versioning.limits import WINDOW_MS
 from versioning.liveness import Now
@@ -35,7 +36,7 @@ def create_app(
     clock: Callable[[], Now] = system_clock,
 ) -> FastAPI:
     """Build the service on ``stream``, which stays the caller's to close. Raises ConfigError."""
-    tokens, audit = Tokens.from_section(section), AuditLog(section.audit_log)
+    tokens, audit = Tokens(section), AuditLog(section.audit_log)
     knowledge = Knowledge(stream, Index(window_ms=window_ms, max_lag_ms=section.max_lag_ms), clock=clock)
 
     watch = SiteWatch(knowledge, section.component, section.tls_files)
@@ -57,7 +58,7 @@ def create_app(
     app.include_router(events.router(knowledge))
     app.include_router(_status(knowledge, dc))
     app.include_router(api.router(knowledge, watch, dc))
-    metrics = registry(KnowledgeCollector(knowledge, dc)) if section.metrics else None
+    metrics = new_registry(KnowledgeCollector(knowledge, dc)) if section.metrics else None
     liveness = knowledge.follower.pulse.complaint
     app.include_router(probes.router(lambda max_lag_ms: readiness(knowledge, max_lag_ms), metrics, liveness))
     page.install(app)

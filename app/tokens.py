@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import math
 from collections.abc import Mapping
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
@@ -35,11 +35,6 @@ class Tokens:
         self._mark = self._now()
         self._names = _read(section)
         self._rates = Rates(section.bumps_per_min, section.bumps_total_per_min)
-
-    @classmethod
-    def from_section(cls, section: ServeSection) -> Self:
-        """Read the tokens; raises ConfigError."""
-        return cls(section)
 
     def admit(self, owner: str, now_ms: int) -> None:
         """Count one bump of this owner; raises ApiError 429."""

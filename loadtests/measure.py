@@ -18,7 +18,6 @@ WINDOW_S = 5.0
 PEAK_S = 2.0
 POINTS_PER_DECADE = 10
 FIRST_POINT_S, LAST_POINT_S = 0.001, 1_000.0
-FAULT = "fault: "
 PAIRED = "paired"
 SINGLE_ROWS = {"steady", "500 updates/s", "burst of 1,000"}
 """Phases in which rows change one by one."""

@@ -6,8 +6,6 @@ e    bytes of one key in an entry       h   heartbeats per second     E   bytes 
 
 from dataclasses import dataclass
 
-SECONDS_PER_DAY = 86_400.0
-
 
 @dataclass(frozen=True)
 class Measured:

@@ -171,7 +171,6 @@ class ServerFacts:
     flavor: Flavor
     server_id: int
     has_checksums: bool
-    has_full_metadata: bool
     position: Position
     """The end of the binlog."""
     variables: dict[str, str]
@@ -186,7 +185,6 @@ _VARIABLES = (
     "log_bin",
     "binlog_format",
     "binlog_checksum",
-    "binlog_row_metadata",
     "mysql56_temporal_format",
 )
 
@@ -199,7 +197,6 @@ def server_facts(client: MySqlClient) -> ServerFacts:
         flavor,
         server_id,
         variables.get("binlog_checksum", "NONE").upper() != "NONE",
-        variables.get("binlog_row_metadata", "").upper() == "FULL",
         parse(_end_of_binlog(client, flavor, server_id, variables), flavor),
         variables,
     )

@@ -75,8 +75,6 @@ class ManagedProcess:
         if not self._wait(deadline_s):
             self.kill()
 
-    terminate = stop
-
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
         if not self._wait(STOP_DEADLINE_S):

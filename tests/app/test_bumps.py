@@ -186,7 +186,7 @@ def test_every_token_is_compared_and_in_constant_time(monkeypatch: pytest.Monkey
         return left == right
 
     (tmp_path / "tokens").write_text(f"alice {TOKEN}\nbob {OTHER}\n")
-    tokens = Tokens.from_section(ServeSection(token_file=tmp_path / "tokens"))
+    tokens = Tokens(ServeSection(token_file=tmp_path / "tokens"))
     monkeypatch.setattr("app.tokens.hmac.compare_digest", count)
     assert tokens.owner(f"Bearer {TOKEN}") == "alice"
     assert compared == 2
@@ -195,7 +195,7 @@ def test_every_token_is_compared_and_in_constant_time(monkeypatch: pytest.Monkey
 def test_several_tokens_have_names_or_hashes_but_never_themselves(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text(f"alice {TOKEN}\n\ntoken-without-a-name-01\n")
-    tokens = Tokens.from_section(ServeSection(token_file=file))
+    tokens = Tokens(ServeSection(token_file=file))
     assert tokens.owner(f"Bearer {TOKEN}") == "alice"
     assert tokens.owner("bearer token-without-a-name-01").startswith("sha256:")
     assert TOKEN not in repr(tokens)
@@ -203,7 +203,7 @@ def test_several_tokens_have_names_or_hashes_but_never_themselves(tmp_path: Path
 
 def test_a_token_that_can_be_guessed_is_refused() -> None:
     with pytest.raises(ConfigError, match="openssl rand"):
-        Tokens.from_section(ServeSection.model_validate({"token": "secret"}))
+        Tokens(ServeSection.model_validate({"token": "secret"}))
 
 
 async def test_a_bump_is_in_the_audit_log_when_the_answer_comes(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from prometheus_client.core import Metric
 
 from app.knowledge import Knowledge
 from app.metrics import KnowledgeCollector
-from app.metrics import registry as service_registry
 from replicator.audit.judge import EQUAL
 from replicator.audit.metrics import registry as audit_registry
 from replicator.audit.tally import Tally
@@ -57,7 +56,7 @@ def _registries() -> list[CollectorRegistry]:
         replicator_registry("source", SourceStats(), DC),
         replicator_registry("mirror", mirror, DC),
         audit_registry(tally, DC),
-        service_registry(KnowledgeCollector(knowledge, DC)),
+        new_registry(KnowledgeCollector(knowledge, DC)),
         new_registry(_cache()),
     ]
 

@@ -173,9 +173,6 @@ class MirrorWorld:
     async def gaps(self) -> list[Gap]:
         return [body for body in await self.bodies() if isinstance(body, Gap)]
 
-    async def last_heartbeat(self) -> Heartbeat:
-        return next((e.body for e in reversed(await self.entries()) if isinstance(e.body, Heartbeat)), Heartbeat(0))
-
     async def checkpoint(self) -> Checkpoint | None:
         return await self.target.checkpoint(FAST.writer)
 

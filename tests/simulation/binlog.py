@@ -30,7 +30,7 @@ class SimulatedClient:
 def server_facts(client: SimulatedClient) -> ServerFacts:
     if client.primary.is_cut:
         raise MySqlUnavailableError("the primary is not reached")
-    return ServerFacts(Flavor.MARIADB, 1, True, True, position_at(client.primary.last), {})
+    return ServerFacts(Flavor.MARIADB, 1, True, position_at(client.primary.last), {})
 
 
 def find_replay_start(client: SimulatedClient, facts: Any, options: Any, *, wanted_ms: int) -> ReplayStart:

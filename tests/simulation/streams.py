@@ -265,9 +265,5 @@ class StreamClient:
     def subscribe(self, *, silence_ms: int = 0) -> Any:
         return Subscription(self._server, self._line, silence_ms)
 
-    async def server_ms(self) -> int:
-        found: int = await self._ask(self._server.now_ms)
-        return found
-
     async def aclose(self) -> None:
         """Nothing to close."""

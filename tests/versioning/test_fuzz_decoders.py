@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.versioning.pushes import encode_push
 from versioning import header
 from versioning.backends.base import UnavailableError
 from versioning.backends.redis_connect import RedisAddress
-from versioning.backends.redis_stream import decode_push, encode_push
+from versioning.backends.redis_stream import decode_push
 from versioning.checkpoint import Checkpoint
 from versioning.entries import KINDS, Change, Entry, Generation, Heartbeat, NewEntry, Poisoned, decode, encode_body
 from versioning.errors import FormatError, StamplineError

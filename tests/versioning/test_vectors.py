@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.versioning.pushes import encode_push
 from versioning import stamp as stamps
-from versioning.backends.redis_stream import decode_push, encode_push
+from versioning.backends.redis_stream import decode_push
 from versioning.entries import Entry, NewEntry, Poisoned, decode, encode_body, kind_of
 from versioning.errors import HeaderFormatError, StampFormatError
 from versioning.follow import Follow

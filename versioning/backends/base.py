@@ -111,10 +111,6 @@ class StreamBackend(Protocol):
         """
         ...
 
-    async def server_ms(self) -> int:
-        """Return the clock of the server, Unix time in ms."""
-        ...
-
     async def aclose(self) -> None: ...
 
 

@@ -145,9 +145,6 @@ class MemoryStream:
             with self._lock:
                 self._listeners.remove(listener)
 
-    async def server_ms(self) -> int:
-        return self._clock()
-
     async def aclose(self) -> None:
         """Nothing to close: the entries stay for the next one who looks."""
 

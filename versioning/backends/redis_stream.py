@@ -19,7 +19,7 @@ from versioning.backends.base import (
 )
 from versioning.backends.redis_connect import RedisAddress, aclose, translated
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Entry, NewEntry, encode_body, kind_of, read
+from versioning.entries import Entry, encode_body, kind_of, read
 from versioning.errors import FormatError
 from versioning.limits import LOSS_LEAD_MS, REPLAY_SLACK_MS, WINDOW_MS
 
@@ -171,11 +171,6 @@ class RedisStream:
             elif silence_s is not None:
                 yield None
 
-    async def server_ms(self) -> int:
-        with translated(str(self.address)):
-            seconds, microseconds = await self._client.time()
-        return int(seconds) * 1000 + int(microseconds) // 1000
-
     async def aclose(self) -> None:
         await aclose(self._client)
 
@@ -207,13 +202,6 @@ def _decode_row(id_: bytes, fields: _Fields) -> Entry:
         body,
         loads=orjson.loads,
     )
-
-
-def encode_push(stamp: int, entry: NewEntry, previous: str) -> bytes:
-    """Return what ``append.lua`` publishes for an entry (PROTOCOL.md, section "Push")."""
-    return " ".join(
-        (stamps.text(stamp), entry.nonce, previous or "-", kind_of(entry.body), encode_body(entry))
-    ).encode()
 
 
 def decode_push(data: bytes) -> Entry:
