@@ -6,7 +6,7 @@ from typing import Final
 FIRST_WAIT_MS: Final = 2.0
 LONGEST_WAIT_MS: Final = 160.0
 GROWTH: Final = 1.5
-"""From look to look: a reader sees the fill at most half a load later than it could, for two looks more."""
+"""Each wait is 1.5 x the last: a reader notices a fill at most half a load late."""
 
 
 def waits_ms(jitter: Callable[[], float]) -> Iterator[int]:

@@ -1,6 +1,13 @@
-"""The protocol's limits, and why each has its value (design section 3). All can be set; these are the defaults."""
+"""The protocol's limits, and why each has its value (design section 3).
+
+Lives of values, the window, the limits of lag and gate, and the size and spread of what a source appends can be set:
+these are the defaults. The rest is fixed, for all processes must agree on it.
+"""
 
 from typing import Final
+
+PROMISE_MS: Final = 300_000
+"""No value is served that lacks a commit older than this, whatever is broken (invariant I1)."""
 
 LOCAL_TTL_MS: Final = 15 * 60_000
 REDIS_TTL_MS: Final = 30 * 60_000
@@ -27,7 +34,8 @@ CLOCK_ERROR_MS: Final = 1_000
 """Clocks of all machines agree within this (design section 4, assumptions)."""
 
 LOSS_LEAD_MS: Final = 2_000
-"""The first stamps after a failover, restart or flush are this far ahead: beyond any lost, clocks one second off."""
+"""After a failover, restart or flush the next stamps begin this far ahead, above every stamp that may have been lost,
+even with clocks 1 s apart."""
 
 REPLAY_SLACK_MS: Final = 60_000
 """Largest replica lag a replay allows for: a value filled at f may lack commits back to f - replica lag."""
@@ -47,7 +55,7 @@ GENERATION_SPREAD_MS: Final = 30_000
 """Spread of a generation the source makes by itself (DDL, TRUNCATE, a huge transaction)."""
 
 SPREAD_MAX_MS: Final = DEGRADED_TTL_MS
-"""A spread delays staleness detection by itself, so it counts against the 300 s promise."""
+"""A spread delays staleness detection by itself, so it counts against the promise."""
 
 COLD_MS: Final = 30_000
 """A key that a process has not read for this long, and that did not change, is loaded without a lease: of 300 processes

@@ -6,9 +6,6 @@ from typing import Final
 from versioning import limits
 from versioning.errors import ConfigError
 
-PROMISE_MS: Final = 300_000
-"""No value is served that lacks a commit older than this, whatever is broken (invariant I1)."""
-
 _MAY_BE_ZERO: Final = frozenset({"local_ttl_ms", "degraded_ttl_ms", "lease_wait_ms", "serve_stale_ms"})
 
 
@@ -52,8 +49,9 @@ class CacheOptions:
                 hint=f"a change must be remembered longer than a copy lives: window_ms >= redis_ttl_ms + {slack_ms}",
             )
         for name in ("degraded_ttl_ms", "max_lag_ms", "serve_stale_ms"):
-            if getattr(self, name) >= PROMISE_MS:
-                raise ConfigError(f"{name} {getattr(self, name)} breaks the bound on staleness", hint=f"< {PROMISE_MS}")
+            if (value := getattr(self, name)) >= limits.PROMISE_MS:
+                hint = f"< {limits.PROMISE_MS}"
+                raise ConfigError(f"{name} {value} breaks the bound on staleness", hint=hint)
 
     def _check_number(self, name: str) -> None:
         value = getattr(self, name)

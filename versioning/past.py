@@ -5,8 +5,8 @@ from copy import copy
 from typing import Final, NamedTuple
 
 from versioning.generations import Generations
+from versioning.limits import PROMISE_MS
 from versioning.liveness import Liveness, Now
-from versioning.options import PROMISE_MS
 
 PASTS_MAX: Final = 2
 """Of more, the oldest are forgotten: extra loads, never a stale value. Each is as large as the index was."""

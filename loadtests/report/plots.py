@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter
 
 from loadtests.measure import SINGLE_ROWS
 from loadtests.profile import WAN_ONE_WAY_MS
+from loadtests.report.requirements import PROMISE_S
 from loadtests.report.tables import NOT_SHOWN, phase_names
 from loadtests.worlds import DELETE, MODES, STAMPLINE, TITLES, TTL
 
@@ -24,7 +25,6 @@ FLOOR_S = 0.01
 AFTERWARDS = {"paired", "locust"}
 """Phases under another load than the rest."""
 
-PROMISE_S = 300.0
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,

@@ -11,6 +11,7 @@ from typing import Any
 from loadtests.profile import PROFILES, WAN_ONE_WAY_MS, Profile
 from loadtests.worlds import DELETE, STAMPLINE, TTL
 from loadtests.zipf import Zipf
+from versioning.limits import PROMISE_MS
 
 Json = dict[str, Any]
 
@@ -20,7 +21,7 @@ P99_RATIO_MAX, CPU_RATIO_MAX, COMMANDS_RATIO_MAX = 1.05, 1.05, 1.005
 ANSWERED_MIN = 0.9999
 STORM_RATIO_MAX = 1.5
 LOADS_PER_CHANGE_MAX = 1.0
-PROMISE_S = 300.0
+PROMISE_S = PROMISE_MS / 1000
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 from replicator.doctor.binlog_checks import Retention, check_binlog
 from replicator.doctor.findings import Finding, Findings, Severity, Subject
@@ -15,10 +14,15 @@ from replicator.doctor.security_checks import mysql_access, own_certificate, red
 from replicator.doctor.table_checks import check_tables, check_time_zones
 from replicator.tables import WatchedTables
 from versioning.backends.redis_facts import RedisFacts
-from versioning.limits import CLOCK_ERROR_MS, DEGRADED_TTL_MS, GATE_LIMIT_MS, MAX_LAG_MS, REDIS_TTL_MS, WINDOW_MS
-
-BOUND_MS: Final = 300_000
-"""The promise (I1): served up to this long after a commit, whatever is broken."""
+from versioning.limits import (
+    CLOCK_ERROR_MS,
+    DEGRADED_TTL_MS,
+    GATE_LIMIT_MS,
+    MAX_LAG_MS,
+    PROMISE_MS,
+    REDIS_TTL_MS,
+    WINDOW_MS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,9 @@ def window(plan: Plan) -> Findings:
 
 
 def bound(plan: Plan) -> Findings:
-    if plan.degraded_ttl_ms + plan.max_lag_ms >= BOUND_MS:
-        what = f"degraded_ttl_ms + max_lag_ms is {plan.degraded_ttl_ms + plan.max_lag_ms}: staleness may pass 300 s"
+    longest_ms = plan.degraded_ttl_ms + plan.max_lag_ms
+    if longest_ms >= PROMISE_MS:
+        what = f"degraded_ttl_ms + max_lag_ms is {longest_ms}: staleness may pass {PROMISE_MS // 1000} s"
         fix = f"write degraded_ttl_ms = {DEGRADED_TTL_MS} and max_lag_ms = {MAX_LAG_MS} into [toc]"
         yield Subject("setting toc.degraded_ttl_ms").error("bound", what, fix)
 

@@ -22,7 +22,7 @@ from versioning.entries import Body, Change, Gap, Generation, Heartbeat, NewEntr
 from versioning.errors import StamplineError
 
 OUTRUN_TRIES: Final = 1_000
-"""One is enough but for a source in full career, which appends every few ms."""
+"""One try is enough unless the other source appends every few ms."""
 
 
 class RewoundError(StamplineError):

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 from versioning import limits
-from versioning.options import PROMISE_MS
+from versioning.limits import PROMISE_MS
 
 MAX_LAG_MS_MIN = 750
 HEARTBEAT_MS = 500
