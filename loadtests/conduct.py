@@ -16,6 +16,7 @@ from loadtests.delete.consumer import Deleter
 from loadtests.faults import FAULTS
 from loadtests.fill import fill
 from loadtests.hammer import Hammer
+from loadtests.phases import FAULT, PhaseName
 from loadtests.probe import Prober, Seen
 from loadtests.profile import Profile
 from loadtests.sample import Sample, Sampler
@@ -35,7 +36,6 @@ RECOVERY_MAX_S = 30.0
 
 VALUE_TEXTS = ("tracker_web:", "trackers_by_tenant:", "plan:")
 LOCUST = "locust"
-GATE = "locust"
 
 Say = Callable[[str], None]
 
@@ -138,7 +138,7 @@ class Conductor:
 
     def _hot_key(self) -> None:
         """Loads of one key, changed again and again while everybody reads it, and nobody reads anything else."""
-        with self._phase("hot key") as phase, Hammer(self.world, TOCS, HOT) as hammer:
+        with self._phase(PhaseName.HOT_KEY) as phase, Hammer(self.world, TOCS, HOT) as hammer:
             hammer.wait_warm()
             phase.before = self.sampler.now()
             for _ in range(self.profile.hot_changes):
@@ -148,29 +148,29 @@ class Conductor:
             phase.notes["reads"] = hammer.reads
 
     def _steady(self) -> None:
-        with self._phase("steady"):
+        with self._phase(PhaseName.STEADY):
             self.writer.pace(self.profile.steady_updates_per_s)
             time.sleep(self.profile.steady_s)
 
     def _rapid(self) -> None:
-        with self._phase("500 updates/s"):
+        with self._phase(PhaseName.RAPID):
             self.writer.pace(self.profile.rapid_updates_per_s, self.writer.any)
             time.sleep(self.profile.rapid_s)
         self.writer.pace(self.profile.steady_updates_per_s)
 
     def _burst(self) -> None:
-        with self._phase("burst of 1,000") as phase:
+        with self._phase(PhaseName.BURST) as phase:
             self.writer.burst(self.profile.burst_updates)
             phase.event_s = time.time()
             time.sleep(self.profile.burst_s)
 
     def _truncate(self) -> None:
-        with self._phase("TRUNCATE and refill") as phase:
+        with self._phase(PhaseName.TRUNCATE) as phase:
             phase.event_s = self.writer.truncate_plans()
             time.sleep(self.profile.truncate_s)
 
     def _bulk(self) -> None:
-        with self._phase("bulk") as phase:
+        with self._phase(PhaseName.BULK) as phase:
             time.sleep(self.profile.bulk_s / 4)
             phase.event_s = self.writer.bulk()
             time.sleep(self.profile.bulk_s)
@@ -179,9 +179,9 @@ class Conductor:
         """All trackers made old by hand: a bump with the longest spread; where one deletes, all keys are deleted."""
         if self.world.mode == TTL:
             return
-        with self._phase("filling again"), self.writer.paused():
+        with self._phase(PhaseName.FILLING), self.writer.paused():
             fill(self.world, self.profile)
-        with self._phase("namespace bump") as phase:
+        with self._phase(PhaseName.BUMP) as phase:
             time.sleep(BEFORE_BUMP_S)
             phase.event_s = time.time()
             if self.world.mode == STAMPLINE:
@@ -192,12 +192,12 @@ class Conductor:
                 time.sleep(self.profile.delete_all_s)
 
     def _faults(self) -> None:
-        with self._phase("filling again"), self.writer.paused():
+        with self._phase(PhaseName.FILLING), self.writer.paused():
             fill(self.world, self.profile)
         for fault in FAULTS:
             if fault.modes and self.world.mode not in fault.modes:
                 continue
-            with self._phase(f"fault: {fault.name}") as phase:
+            with self._phase(f"{FAULT}{fault.name}") as phase:
                 fault.strike(self.world)
                 phase.event_s = time.time()
                 health.wait_well(self.world, RECOVERY_MAX_S)
@@ -206,7 +206,7 @@ class Conductor:
 
     def _paired(self) -> None:
         """stampline and TTL alone under the same load at the same time: what differs is the cache, not the moment."""
-        with self._phase("paired") as phase:
+        with self._phase(PhaseName.PAIRED) as phase:
             self.is_alone = True
             self.world.processes[LOCUST].stop()
             self.writer.pace(0)
@@ -238,7 +238,7 @@ class Conductor:
 
     def _gate(self) -> None:
         """Locust by itself, with all its users and its own judgement: a spike, and an exit code."""
-        with self._phase(GATE) as phase:
+        with self._phase(PhaseName.GATE) as phase:
             locust = locusts.start_gate(self.world, self.profile)
             locust.wait_until(lambda: not locust.is_running, self.profile.gate_s + locusts.RUNNING_S)
             phase.notes["exit_code"] = float(locust.exit_code or 0)

@@ -7,6 +7,7 @@ from typing import Any
 
 from deploy.simulation.staleness import Audit, percentile
 from loadtests.conduct import Phase, Run
+from loadtests.phases import PhaseName
 from loadtests.reads import Reading, judge
 from loadtests.sample import Sample
 from loadtests.worlds import BESIDE, PIPELINE, TITLES, TOCS
@@ -18,8 +19,7 @@ WINDOW_S = 5.0
 PEAK_S = 2.0
 POINTS_PER_DECADE = 10
 FIRST_POINT_S, LAST_POINT_S = 0.001, 1_000.0
-PAIRED = "paired"
-SINGLE_ROWS = {"steady", "500 updates/s", "burst of 1,000"}
+SINGLE_ROWS = {PhaseName.STEADY, PhaseName.RAPID, PhaseName.BURST}
 """Phases in which rows change one by one."""
 
 Json = dict[str, Any]
@@ -185,7 +185,7 @@ def series(run: Run, judged: Sequence[tuple[Reading, Any]], begin_s: float) -> J
 
 def paired_result(run: Run) -> Json:
     """stampline (ToC 1) beside TTL alone (ToC 2), under the same load at the same time."""
-    phase = next((phase for phase in run.phases if phase.name == PAIRED), None)
+    phase = next((phase for phase in run.phases if phase.name == PhaseName.PAIRED), None)
     if phase is None or not run.paired:
         return {}
     result: Json = {}

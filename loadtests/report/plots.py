@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.ticker import FuncFormatter
 
 from loadtests.measure import SINGLE_ROWS
+from loadtests.phases import FAULT, PhaseName
 from loadtests.profile import WAN_ONE_WAY_MS
 from loadtests.report.requirements import PROMISE_S
 from loadtests.report.tables import NOT_SHOWN, phase_names
@@ -22,7 +23,7 @@ Json = dict[str, Any]
 COLOURS = {TTL: "#8a93a3", DELETE: "#e8833a", STAMPLINE: "#1f6feb"}
 DPI = 110
 FLOOR_S = 0.01
-AFTERWARDS = {"paired", "locust"}
+AFTERWARDS = {PhaseName.PAIRED, PhaseName.GATE}
 """Phases under another load than the rest."""
 
 STYLE = {
@@ -78,7 +79,7 @@ def picture(results: Json) -> Any:
                   textcoords="offset points", fontsize=8, color="#6b7485")  # fmt: skip
     left.set_title("How stale are reads while single rows change?")
     left.legend(loc="center left")
-    _event_lines(right, results, "bulk", before_s=5.0, after_s=20.0)
+    _event_lines(right, results, PhaseName.BULK, before_s=5.0, after_s=20.0)
     right.set_ylim(bottom=0)
     right.set(xlabel="seconds since its commit", ylabel="loads per second on MySQL")
     right.set_title("What does a change of every row cost the database?")
@@ -120,7 +121,7 @@ def load(results: Json) -> Any:
 
 
 def storms(results: Json) -> Any:
-    events = ("burst of 1,000", "TRUNCATE and refill", "bulk", "namespace bump")
+    events = (PhaseName.BURST, PhaseName.TRUNCATE, PhaseName.BULK, PhaseName.BUMP)
     figure, axes = plt.subplots(1, len(events), figsize=(14, 3.4), sharey=True)
     for name, axis in zip(events, axes, strict=True):
         _event_lines(axis, results, name, before_s=4.0, after_s=20.0)
@@ -155,11 +156,11 @@ def hits(results: Json) -> Any:
 
 def faults(results: Json) -> Any:
     figure, axes = plt.subplots(1, 2, figsize=(13, 4))
-    _bars(axes[0], results, lambda p: max(p["staleness"]["max_s"], FLOOR_S), only="fault: ")
+    _bars(axes[0], results, lambda p: max(p["staleness"]["max_s"], FLOOR_S), only=FAULT)
     axes[0].axhline(PROMISE_S / results["profile"]["scale"], color="#b3261e", lw=1, ls="--")
     axes[0].set(title="Stalest read during the fault and after it", yscale="log")
     axes[0].yaxis.set_major_formatter(FuncFormatter(_seconds))
-    _bars(axes[1], results, lambda p: 100 * p["failed"] / p["reads"], only="fault: ")
+    _bars(axes[1], results, lambda p: 100 * p["failed"] / p["reads"], only=FAULT)
     axes[1].set(title="Reads without an answer, %", ylim=(0, max(axes[1].get_ylim()[1], 0.1)))
     axes[0].legend(loc="upper left", fontsize=8)
     figure.tight_layout()
@@ -234,14 +235,14 @@ def _event_lines(axis: Any, results: Json, name: str, *, before_s: float, after_
 def _bands(axis: Any, world: Json, *, names: bool = True) -> None:
     shown = [phase for phase in world["phases"] if phase["name"] not in AFTERWARDS]
     for number, phase in enumerate(shown):
-        is_fault = phase["name"].startswith("fault: ")
+        is_fault = phase["name"].startswith(FAULT)
         colour = "#b3261e" if is_fault else "#1d2433"
         axis.axvspan(
             phase["begin_s"], phase["end_s"], color=colour, alpha=0.07 if number % 2 or is_fault else 0.02, lw=0
         )
         if names and phase["name"] not in NOT_SHOWN:
             middle = (phase["begin_s"] + phase["end_s"]) / 2
-            axis.text(middle, 0.97, phase["name"].removeprefix("fault: "), transform=axis.get_xaxis_transform(),
+            axis.text(middle, 0.97, phase["name"].removeprefix(FAULT), transform=axis.get_xaxis_transform(),
                       rotation=90, ha="center", va="top", fontsize=7, color=colour)  # fmt: skip
     if shown:
         axis.set_xlim(0, max(phase["end_s"] for phase in shown))
@@ -259,7 +260,7 @@ def _bars(axis: Any, results: Json, show: Callable[[Json], float], only: str = "
         axis.bar(
             places, [found[name] for name in names if name in found], width, color=COLOURS[mode], label=TITLES[mode]
         )
-    axis.set_xticks(range(len(names)), [name.removeprefix("fault: ") for name in names], rotation=30, ha="right")
+    axis.set_xticks(range(len(names)), [name.removeprefix(FAULT) for name in names], rotation=30, ha="right")
     axis.grid(visible=False, axis="x")
 
 

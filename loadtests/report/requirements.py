@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from loadtests.phases import FAULT, PhaseName
 from loadtests.profile import PROFILES, WAN_ONE_WAY_MS, Profile
 from loadtests.worlds import DELETE, STAMPLINE, TTL
 from loadtests.zipf import Zipf
@@ -68,7 +69,7 @@ class Figures:
         raise KeyError(f"{name} of {mode}")
 
     def faults(self, mode: str) -> list[Json]:
-        found = [p for p in self.results["worlds"][mode]["phases"] if p["name"].startswith("fault: ")]
+        found = [p for p in self.results["worlds"][mode]["phases"] if p["name"].startswith(FAULT)]
         if not found:
             raise KeyError(f"faults of {mode}")
         return found
@@ -98,13 +99,13 @@ def _line(requirement: str, reach: str, make: Make, figures: Figures) -> Line:
 
 
 def _delay(figures: Figures) -> Found:
-    delay = figures.phase(STAMPLINE, "steady")["delay_ms"]
+    delay = figures.phase(STAMPLINE, PhaseName.STEADY)["delay_ms"]
     if not delay["count"]:
         raise KeyError("no update was followed")
     p99 = delay["p99"]
     shown = "never" if p99 is None else f"{p99:.0f} ms"
     measured = f"p99 {shown}, median {_ms(delay['p50'])}, of {delay['count']} followed updates"
-    under_load = figures.phase(STAMPLINE, "500 updates/s")["delay_ms"]
+    under_load = figures.phase(STAMPLINE, PhaseName.RAPID)["delay_ms"]
     measured += f" (at 500 updates/s: {_ms(under_load['p99'])}, median {_ms(under_load['p50'])})"
     reason = (
         f"the median shows the pipeline, the p99 the machine{figures.crowd}; {delay['unseen']} were not seen in time"
@@ -126,7 +127,7 @@ def _faults(figures: Figures) -> Found:
 
 
 def _hit_rate(figures: Figures) -> Found:
-    ours, theirs = (figures.phase(mode, "steady")["hit_rate"] for mode in (STAMPLINE, TTL))
+    ours, theirs = (figures.phase(mode, PhaseName.STEADY)["hit_rate"] for mode in (STAMPLINE, TTL))
     profile, reasons = figures.profile, []
     is_near, is_high = ours >= theirs - HIT_RATE_LOSS_MAX, ours > HIT_RATE_MIN
     if not is_high:
@@ -136,7 +137,7 @@ def _hit_rate(figures: Figures) -> Found:
             " carry no more"
         )
     if not is_near:
-        unknown = figures.phase(STAMPLINE, "steady")["unknown_rate"]
+        unknown = figures.phase(STAMPLINE, PhaseName.STEADY)["unknown_rate"]
         per_update = profile.reads_per_s / profile.steady_updates_per_s
         reasons.append(
             f"{(theirs - ours) * 100:.1f} points below TTL-only, which goes on serving what has changed: one update in"
@@ -179,7 +180,7 @@ def _commands_of_mix(side: Json) -> float:
 
 
 def _hot_loads(figures: Figures) -> Found:
-    hot = {mode: figures.phase(mode, "hot key") for mode in (STAMPLINE, DELETE)}
+    hot = {mode: figures.phase(mode, PhaseName.HOT_KEY) for mode in (STAMPLINE, DELETE)}
     per_change = {mode: phase["loads"] / phase["notes"]["changes"] for mode, phase in hot.items()}
     measured = (
         f"{per_change[STAMPLINE]:.2f} for all processes together (delete on change: {per_change[DELETE]:.2f}),"
@@ -200,8 +201,8 @@ def _cpu(figures: Figures) -> Found:
 
 
 def _rapid(figures: Figures) -> Found:
-    steady, rapid = figures.phase(STAMPLINE, "steady"), figures.phase(STAMPLINE, "500 updates/s")
-    theirs = [figures.phase(TTL, name)["p99_ms"] for name in ("steady", "500 updates/s")]
+    steady, rapid = figures.phase(STAMPLINE, PhaseName.STEADY), figures.phase(STAMPLINE, PhaseName.RAPID)
+    theirs = [figures.phase(TTL, name)["p99_ms"] for name in (PhaseName.STEADY, PhaseName.RAPID)]
     # Of eight times five seconds one may hold an accident of the machine: it is no excuse. A quick run has only one.
     noise_ms = sorted(steady["p99_windows_ms"])[-2:][0]
     measured = (
@@ -225,8 +226,8 @@ def _answered(figures: Figures) -> Found:
 
 
 def _storm(figures: Figures) -> Found:
-    names, modes = ("bulk", "namespace bump"), (STAMPLINE, DELETE)
-    steady = {mode: _loads_per_s(figures.phase(mode, "steady")) for mode in modes}
+    names, modes = (PhaseName.BULK, PhaseName.BUMP), (STAMPLINE, DELETE)
+    steady = {mode: _loads_per_s(figures.phase(mode, PhaseName.STEADY)) for mode in modes}
     ours, theirs = ([figures.phase(mode, name)["loads_per_s_peak"] / steady[mode] for name in names] for mode in modes)
     measured = (
         f"bulk × {ours[0]:.2f}, bump × {ours[1]:.2f} of {steady[STAMPLINE]:.0f} loads/s"

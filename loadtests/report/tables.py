@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from loadtests.phases import PhaseName
 from loadtests.report.requirements import Line
 from loadtests.worlds import MODES, STAMPLINE, TITLES, TTL
 
 Json = dict[str, Any]
 NONE = "–"
-NOT_SHOWN = {"paired", "locust", "filling again"}
+NOT_SHOWN = {PhaseName.PAIRED, PhaseName.GATE, PhaseName.FILLING}
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def wan(results: Json) -> Table:
     """The WAN formula against what Redis A sent in the stampline world."""
     rows = []
     for phase in results["worlds"].get(STAMPLINE, {"phases": []})["phases"]:
-        if phase["name"] in {"steady", "500 updates/s", "bulk"} and phase.get("wan_entries"):
+        if phase["name"] in {PhaseName.STEADY, PhaseName.RAPID, PhaseName.BULK} and phase.get("wan_entries"):
             seconds, entries, sent = phase["sampled_s"], phase["wan_entries"], phase["wan_bytes"]
             cells = (f"{entries / seconds:.0f}", f"{sent / seconds / 1000:.1f}", f"{sent / entries / 2:.0f}")
             rows.append((phase["name"], *cells))
@@ -210,7 +211,7 @@ def wan(results: Json) -> Table:
 
 def gate(results: Json) -> Table:
     for phase in results["worlds"].get(STAMPLINE, {"phases": []})["phases"]:
-        if phase["name"] == "locust":
+        if phase["name"] == PhaseName.GATE:
             code = phase["notes"].get("exit_code")
             said = tuple((line.removeprefix("stampline: "),) for line in phase["said"])
             rows = (*said, (f"exit code {code:.0f}" if code is not None else phase["failure"],))
