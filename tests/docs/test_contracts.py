@@ -1,0 +1,13 @@
+"""The import contracts name every module they are about."""
+
+import tomllib
+
+from tests.docs.pages import ROOT
+
+
+def test_every_module_at_the_root_of_the_library_is_held_to_be_pure() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [pure] = [contract for contract in contracts if contract["name"].startswith("the pure root")]
+    # The package itself hands out the clients.
+    modules = [f"versioning.{path.stem}" for path in (ROOT / "versioning").glob("*.py") if path.stem != "__init__"]
+    assert sorted(pure["source_modules"]) == sorted(modules)
