@@ -57,6 +57,10 @@ GENERATION_SPREAD_MS: Final = 30_000
 SPREAD_MAX_MS: Final = DEGRADED_TTL_MS
 """A spread delays staleness detection by itself, so it counts against the promise."""
 
+SPREAD_LATE_MS: Final = SPREAD_MAX_MS + MAX_LAG_MS
+"""A generation that ends this long after its commit came behind an outage: longer than the longest spread and the lag
+up to which readers vouch, so that they had ceased to."""
+
 COLD_MS: Final = 30_000
 """A key that a process has not read for this long, and that did not change, is loaded without a lease: of 300 processes
 with a load of 20 ms, another one loads it at the same time once in five loads at most."""

@@ -6,7 +6,7 @@ from typing import TypeGuard
 from replicator.mirror import reasons
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned
-from versioning.limits import CLOCK_ERROR_MS, SPREAD_MAX_MS
+from versioning.limits import CLOCK_ERROR_MS, SPREAD_LATE_MS
 from versioning.pending import word_of
 
 Named = Change | Generation
@@ -91,7 +91,7 @@ def spreads_late_until(body: Body | Poisoned) -> int:
     if not isinstance(body, Generation) or not body.committed_ms:
         return 0
     ends_ms = body.start_ms + body.spread_ms
-    return ends_ms + CLOCK_ERROR_MS if ends_ms - body.committed_ms > SPREAD_MAX_MS else 0
+    return ends_ms + CLOCK_ERROR_MS if ends_ms - body.committed_ms > SPREAD_LATE_MS else 0
 
 
 def just_after(stamp: int) -> int:

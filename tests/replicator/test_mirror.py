@@ -26,7 +26,7 @@ from versioning.backends.base import Append, LoginRefusedError
 from versioning.backends.memory import MemoryStream
 from versioning.client.pulse import Pulse
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
-from versioning.limits import CLOCK_ERROR_MS, SPREAD_MAX_MS
+from versioning.limits import CLOCK_ERROR_MS, SPREAD_LATE_MS
 
 
 @pytest.fixture
@@ -284,10 +284,10 @@ async def test_no_heartbeat_passes_while_a_generation_spreads_that_was_stamped_l
     gate = ScriptedGate(applied="0-1-2")
     world.start(gate)
     began_ms = now_ms()
-    in_time = Generation(("t",), began_ms, 60_000, "TRUNCATE", "0-1-1", committed_ms=began_ms + 90_000 - SPREAD_MAX_MS)
+    in_time = Generation(("t",), began_ms, 60_000, "TRUNCATE", "0-1-1", committed_ms=began_ms + 90_000 - SPREAD_LATE_MS)
     await world.write(in_time, Heartbeat(began_ms, gtid="0-1-1"))
     await world.until(lambda v: bool(v.heartbeats))
-    late = Generation(("t",), began_ms, 500, "TRUNCATE", "0-1-2", committed_ms=began_ms - SPREAD_MAX_MS)
+    late = Generation(("t",), began_ms, 500, "TRUNCATE", "0-1-2", committed_ms=began_ms - SPREAD_LATE_MS)
     await world.write(late, Heartbeat(began_ms + 1))
     world.start(gate)
     await world.until(lambda v: v.heartbeats[-1].read_ms > began_ms)

@@ -16,7 +16,7 @@ from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Mark
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
-from versioning.limits import REPLAY_SLACK_MS
+from versioning.limits import CLOCK_ERROR_MS, MAX_LAG_MS, REPLAY_SLACK_MS, SPREAD_MAX_MS
 
 FAR_MS = 10**12
 
@@ -261,3 +261,11 @@ def test_a_generation_said_again_silences_no_heartbeat(word: dict[str, bool]) ->
     again = Generation(("t",), 900_000, 500, "ALTER", "0-1-1", committed_ms=1_000, **word)
     assert live(entries_of([first, again])).silent_until_ms == 0
     assert live(entries_of([again if "pending" in word else replace(again, settled=False)])).silent_until_ms
+
+
+def test_the_longest_spread_is_not_late_by_the_way_it_came() -> None:
+    """A bump of a namespace at the origin, as the runbook has it: readers go on being vouched for."""
+    bump = Generation(("t",), 100_000, SPREAD_MAX_MS, "new layout", committed_ms=99_000)
+    assert live(entries_of([bump])).silent_until_ms == 0
+    late = replace(bump, committed_ms=bump.start_ms - MAX_LAG_MS - 1)
+    assert live(entries_of([late])).silent_until_ms == bump.start_ms + SPREAD_MAX_MS + CLOCK_ERROR_MS

@@ -19,7 +19,6 @@ WINDOW_MS: Final = 52_000
 GATE_LIMIT_MS: Final = 2_500
 KEYS_MAX: Final = 100
 GENERATION_SPREAD_MS: Final = 4_000
-SPREAD_MAX_MS: Final = 20_000
 CLOCK_ERROR_MS: Final = 1_000
 
 CACHE: Final = CacheOptions(
@@ -32,6 +31,8 @@ CACHE: Final = CacheOptions(
     lease_ttl_ms=1_000,
     lease_wait_ms=1_500,
 )
+
+SPREAD_LATE_MS: Final = 22_000
 
 MIRROR: Final = MirrorOptions(
     gate_limit_ms=GATE_LIMIT_MS,

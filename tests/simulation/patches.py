@@ -62,7 +62,7 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
     yield mock.patch.object(source_run, "asyncio", binlog.ASYNCIO_WITHOUT_THREADS)
     for module in (index, lags, memory):
         yield mock.patch.object(module, "REPLAY_SLACK_MS", limits.REPLAY_SLACK_MS)
-    yield mock.patch.object(words, "SPREAD_MAX_MS", limits.SPREAD_MAX_MS)
+    yield mock.patch.object(words, "SPREAD_LATE_MS", limits.SPREAD_LATE_MS)
     yield mock.patch.object(follower, "BACKOFF_S", (0.05, limits.BACKOFF_MAX_S))
     yield mock.patch.object(retry, "LONGEST_S", limits.BACKOFF_MAX_S)
     for module in (follower, fold, target, resume, reader, rewind):
