@@ -7,6 +7,7 @@ A batch is whole transactions and the checkpoint behind the last of them. Transa
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from replicator.source.commit_times import HEADER_LAG_MS
 from replicator.source.handover import Item
 from replicator.source.progress import Progress, Replay
 from replicator.source.transaction import Transaction
@@ -67,7 +68,7 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
 
 
 def _bodies(transaction: Transaction, replay: Replay | None, rules: Rules, now_ms: int) -> list[Body]:
-    if replay is not None and transaction.committed_ms + SECOND_MS <= replay.until_ms - rules.window_ms:
+    if replay is not None and 0 < transaction.committed_ms <= replay.until_ms - rules.window_ms - HEADER_LAG_MS:
         return []  # older than any cached copy
     committed_ms = min(transaction.committed_ms, now_ms)
     keys, gtid, most = transaction.keys, transaction.gtid, rules.keys_per_entry

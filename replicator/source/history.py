@@ -1,4 +1,4 @@
-"""Where a replay (P3) starts: the newest binlog file that was begun before the window, else the oldest there is."""
+"""Where a replay (P3) starts: the newest binlog file surely begun before the window, else the oldest there is."""
 
 import re
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from replicator.binlog.stream import LinkOptions, file_began_ms
 from replicator.mysql import MySqlClient, ServerFacts, binlog_files
 from replicator.position import FilePosition, Flavor, MySqlPosition, Position, parse
+from replicator.source.commit_times import HEADER_LAG_MS
 
 # A file's beginning is known to the second; what was committed in that second may be in the file before.
 _SECOND_MS = 1_000
@@ -24,9 +25,19 @@ def find_replay_start(client: MySqlClient, facts: ServerFacts, options: LinkOpti
     began_ms, chosen = 0, names[0]
     for name in reversed(names):
         began_ms, chosen = file_began_ms(client.address, facts, name, options), name
-        if began_ms + _SECOND_MS <= wanted_ms:
+        if began_ms + HEADER_LAG_MS <= wanted_ms:
             break
-    return ReplayStart(_position_before(client, facts, chosen), max(began_ms + _SECOND_MS, wanted_ms))
+    position = _position_before(client, facts, chosen)
+    # Where nothing was ever before it, its first event has the time of the server's start.
+    lag_ms = _SECOND_MS if _is_first(position) else HEADER_LAG_MS
+    return ReplayStart(position, max(began_ms + lag_ms, wanted_ms))
+
+
+def _is_first(position: Position) -> bool:
+    """Whether nothing was ever before it, purged or not."""
+    if isinstance(position, FilePosition):
+        return int(position.file.rpartition(".")[2]) == 1
+    return not str(position)
 
 
 def _position_before(client: MySqlClient, facts: ServerFacts, file: str) -> Position:

@@ -64,7 +64,7 @@ class BinlogReader:
         client = MySqlClient(self._address)
         schema = Schema(client)
         plans = self._make_plans(schema)
-        assembler = Assembler(progress, self._tables, plans, keys_max=self._keys_max, stats=self._stats)
+        assembler = Assembler(progress, self._tables, plans, keys_max=self._keys_max, stats=self._stats, now_ms=_now_ms)
         binlog = Binlog(self._address, facts, assembler.position, schema=schema, plans=plans, options=self._options)
         try:
             for event in binlog.events():
@@ -92,7 +92,11 @@ class BinlogReader:
             # Thousands of transactions on tables nobody watches are one sign of life per heartbeat.
             if now_s - self._said_at_s < self._options.heartbeat_ms / 2000:
                 return
-            item = ReadUpTo(min(item.committed_ms, time.time_ns() // 1_000_000), item.position, item.anchor)
+            item = ReadUpTo(min(item.committed_ms, _now_ms()), item.position, item.anchor)
         if is_idle or isinstance(item, ReadUpTo):
             self._said_at_s = now_s
         self.handover.put(item)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

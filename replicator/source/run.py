@@ -218,9 +218,10 @@ class _Source:
         finally:
             await asyncio.to_thread(client.close)
         reason = self._lost or "the stream has no checkpoint of this source"
-        progress = Progress(start.position, Replay(start.since_ms, now_ms))
+        since_ms = min(start.since_ms, now_ms)
+        progress = Progress(start.position, Replay(since_ms, now_ms))
         await self._appender.begin(stored, progress, reason, facts.flavor)
-        self._log.warning("replay_began", reason=reason, position=str(start.position), since_ms=start.since_ms)
+        self._log.warning("replay_began", reason=reason, position=str(start.position), since_ms=since_ms)
         self._lost = ""
         return facts, progress
 

@@ -10,6 +10,7 @@ rows behind a SAVEPOINT that were rolled back.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from replicator.binlog.events import BinlogEvent, Committed, FileBegan, GroupBeg
 from replicator.binlog.plan import TablePlans
 from replicator.position import FilePosition, Position
 from replicator.source.anchor import Anchor, Proof
+from replicator.source.commit_times import CommitTimes
 from replicator.source.harvest import Harvest
 from replicator.source.progress import Progress
 from replicator.source.statements import Effect, Statement, classify
@@ -49,6 +51,7 @@ class Transaction(NamedTuple):
     position: Position
     """Behind this transaction: where a new connection resumes."""
     committed_ms: int
+    """Unix time in ms (``CommitTimes``); 0: unknown."""
     keys: tuple[str, ...] = ()
     generations: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Pairs of a reason and the namespaces it ages out."""
@@ -64,7 +67,14 @@ class Transaction(NamedTuple):
 
 class Assembler:
     def __init__(
-        self, progress: Progress, tables: WatchedTables, plans: TablePlans, *, keys_max: int, stats: SourceStats
+        self,
+        progress: Progress,
+        tables: WatchedTables,
+        plans: TablePlans,
+        *,
+        keys_max: int,
+        stats: SourceStats,
+        now_ms: Callable[[], int],
     ) -> None:
         self.position = progress.resume_from
         self.anchor: Anchor | None = None
@@ -75,6 +85,7 @@ class Assembler:
         self._tables = tables
         self._keys_max = keys_max
         self._stats = stats
+        self._times = CommitTimes(now_ms)
         self._prepared: OrderedDict[str, Harvest] = OrderedDict()
         self._harvest = Harvest(keys_max, stats)
         self._begin("", is_open=False)
@@ -164,7 +175,8 @@ class Assembler:
         keys, generations = tuple(self._harvest.keys), self._harvest.generations()
         self._stats.transactions += 1
         self._begin("", is_open=False)
-        return Transaction(gtid, self.position, end.time_ms, keys, generations, self.anchor, is_out_of_order)
+        committed_ms = self._times.take(end.time_ms)
+        return Transaction(gtid, self.position, committed_ms, keys, generations, self.anchor, is_out_of_order)
 
     def _advance(self, gtid: str, changed_ms: int) -> None:
         self.anchor = Anchor(gtid, self.position.before(gtid), changed_ms)

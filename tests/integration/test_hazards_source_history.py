@@ -257,3 +257,20 @@ async def test_a_server_of_another_flavor_behind_the_same_name_is_a_gap_and_no_c
         await other.caught_up()
     assert len(await gaps(other)) == 2
     assert keys <= set(await other.keys())
+
+
+async def test_times_that_statements_set_for_themselves_hide_nothing_from_a_replay(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """As `mysqlbinlog | mysql` does; a statement of that length would too."""
+    world = World.with_items(new_mariadb(), redis_a)
+    insert(world, 1, 1)
+    back, ahead = "SET timestamp = UNIX_TIMESTAMP() - 5000", "SET timestamp = UNIX_TIMESTAMP() + 86400"
+    world.run(back, "FLUSH BINARY LOGS")
+    world.run(back, "INSERT INTO item (id, code) VALUES (2, 'c2')")
+    world.run(ahead, "INSERT INTO item (id, code) VALUES (3, 'c3')")
+    insert(world, 4, 4)
+    async with world.source():
+        await world.caught_up()
+        await replayed_since_the_last_gap(world)
+    assert {f"item:{number}" for number in range(1, 5)} <= set(await world.keys())

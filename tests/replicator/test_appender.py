@@ -7,6 +7,7 @@ import pytest
 from replicator.position import Flavor, parse
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
+from replicator.source.commit_times import HEADER_LAG_MS
 from replicator.source.handover import Item, ReadUpTo
 from replicator.source.progress import Progress, Replay
 from replicator.source.stats import SourceStats
@@ -135,17 +136,30 @@ async def test_a_clock_ahead_of_ours_never_claims_the_future(world: World) -> No
     assert [body.read_ms for body in beats] == [NOW_MS]
 
 
+async def test_a_replay_leaves_out_only_what_is_surely_older_than_its_window(world: World) -> None:
+    """A time in the binlog may be that of a statement that ended much later, and 0 is none."""
+    source = await world.source()
+    times = (NOW_MS - 60_000 - HEADER_LAG_MS, NOW_MS - 60_000 - HEADER_LAG_MS + 1, 0)
+    await source.append([changed(number, committed_ms=ms) for number, ms in enumerate(times, 2)])
+    assert await world.keys() == ["item:3", "item:4"]
+
+
+async def test_a_time_that_is_not_known_proves_nothing(world: World) -> None:
+    source = await world.source()
+    await source.append([changed(2, committed_ms=0)])
+    assert not [body for body in await world.bodies() if isinstance(body, Heartbeat | Replayed)]
+
+
 async def test_a_replay_ends_once_everything_before_its_gap_is_read(world: World) -> None:
     source = await world.source()
-    await source.append([changed(2, committed_ms=NOW_MS - 70_000), changed(3, committed_ms=NOW_MS - 10_000)])
-    assert await world.keys() == ["item:3"]
+    await source.append([changed(2, committed_ms=NOW_MS - 10_000)])
     successor = await world.source()
     world.now_ms += 5_000
-    await successor.append([read_up_to(3, NOW_MS + 2_000)])
+    await successor.append([read_up_to(2, NOW_MS + 2_000)])
     assert isinstance((await world.bodies())[0], Gap)
-    assert Replayed(NOW_MS - 60_000, "0-1-3") in await world.bodies()
+    assert Replayed(NOW_MS - 60_000, "0-1-2") in await world.bodies()
     assert Replayed not in [type(body) for body in (await world.bodies())[:-2]]
-    await successor.append([changed(4, committed_ms=NOW_MS + 4_000)])
+    await successor.append([changed(3, committed_ms=NOW_MS + 4_000)])
     assert [type(body) for body in await world.bodies()].count(Replayed) == 1
 
 

@@ -25,6 +25,8 @@ from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.errors import ConfigError
 from versioning.keys import KeyTemplate
 
+NOW_MS = 10_000
+
 ITEM, PARENT, GRANDPARENT = TableName("shop", "item"), TableName("shop", "parent"), TableName("shop", "grandparent")
 TABLES = WatchedTables(
     (
@@ -40,7 +42,8 @@ FOREIGN_KEYS = [
 
 def assembler(keys_max: int = 100, position: str = "0-1-1", flavor: Flavor = Flavor.MARIADB) -> Assembler:
     plans = make_plans(TABLES, FOREIGN_KEYS)
-    return Assembler(Progress(parse(position, flavor)), TABLES, plans, keys_max=keys_max, stats=SourceStats())
+    progress, stats = Progress(parse(position, flavor)), SourceStats()
+    return Assembler(progress, TABLES, plans, keys_max=keys_max, stats=stats, now_ms=lambda: NOW_MS)
 
 
 def began(number: int = 2, *, is_open: bool = True) -> GroupBegan:

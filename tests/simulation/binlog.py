@@ -10,7 +10,7 @@ from replicator.position import Flavor
 from replicator.source.handover import Handover, ReadUpTo
 from replicator.source.history import ReplayStart
 from replicator.source.progress import Progress
-from tests.simulation.limits import HEARTBEAT_MS, READ_TIMEOUT_MS
+from tests.simulation.limits import HEADER_LAG_MS, HEARTBEAT_MS, READ_TIMEOUT_MS
 from tests.simulation.primary import number_of, position_at
 from tests.simulation.process import current
 
@@ -34,11 +34,11 @@ def server_facts(client: SimulatedClient) -> ServerFacts:
 
 
 def find_replay_start(client: SimulatedClient, facts: Any, options: Any, *, wanted_ms: int) -> ReplayStart:
-    """As the real one: the newest file that was begun before ``wanted_ms``, else the oldest."""
+    """As the real one: the newest file surely begun before ``wanted_ms``, else the oldest. Times are true here."""
     if client.primary.is_cut:
         raise MySqlUnavailableError("the primary is not reached")
     files = client.primary.files
-    chosen = next((file for file in reversed(files) if file.began_ms + 1_000 <= wanted_ms), files[0])
+    chosen = next((file for file in reversed(files) if file.began_ms + HEADER_LAG_MS <= wanted_ms), files[0])
     return ReplayStart(position_at(chosen.after), max(chosen.began_ms + 1_000, wanted_ms))
 
 

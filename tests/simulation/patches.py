@@ -14,6 +14,7 @@ from unittest import mock
 from replicator import retry
 from replicator.mirror import board, fold, gtids, lags, reader, resume, rewind, target, words, writer
 from replicator.mirror import run as mirror_run
+from replicator.source import batch
 from replicator.source import run as source_run
 from tests.simulation import binlog, limits
 from versioning import index
@@ -63,6 +64,7 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
     for module in (index, lags, memory):
         yield mock.patch.object(module, "REPLAY_SLACK_MS", limits.REPLAY_SLACK_MS)
     yield mock.patch.object(words, "SPREAD_LATE_MS", limits.SPREAD_LATE_MS)
+    yield mock.patch.object(batch, "HEADER_LAG_MS", limits.HEADER_LAG_MS)
     yield mock.patch.object(follower, "BACKOFF_S", (0.05, limits.BACKOFF_MAX_S))
     yield mock.patch.object(retry, "LONGEST_S", limits.BACKOFF_MAX_S)
     for module in (follower, fold, target, resume, reader, rewind):
