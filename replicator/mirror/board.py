@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from replicator.mirror.gate import LATELY_MS, Gate, GateDeniedError, GateError, Target
-from replicator.mirror.gtids import includes, position_of
+from replicator.mirror.gtids import lacks, position_of
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.mirror.view import View
 from replicator.position import Position
@@ -100,7 +100,7 @@ class GateBoard:
 
     def _judge_first(self, view: View, asked_ms: int, position: Position, promised: list[tuple[str, int]]) -> None:
         due = (gtid for gtid, told_ms in reversed(promised) if told_ms < asked_ms)
-        lacked = next((gtid for gtid in due if not includes(position, gtid)), "")
+        lacked = next((gtid for gtid in due if lacks(position, gtid)), "")
         if lacked:
             self._go_back(view, position, lacked)
             view.note_caught_up()
@@ -156,7 +156,7 @@ class GateBoard:
             return
         if view.position is None and not self._is_stream_read:
             view.first = view.asked_ms, position
-        if lacked or (view.position is not None and not position.covers(view.position)):
+        if lacked or view.has_less(position):
             self._go_back(view, position, lacked)
         view.position = position
         view.note_caught_up()

@@ -45,6 +45,8 @@ class MySqlGate:
         self._client = MySqlClient(address, read_timeout_s=ANSWER_TIMEOUT_S)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"gate-{name}")
         self._flavor: Flavor | None = None
+        self._asked: Flavor | None = None
+        """Of the last GTID waited for."""
         self._version = ""
         self._is_replica = True
         self._has_binlog = True
@@ -111,7 +113,8 @@ class MySqlGate:
 
     def _wait(self, gtid: str, limit_s: float) -> str:
         self._learn()
-        flavor = flavor_of(gtid) if gtid else self._flavor
+        # While GTIDs are being switched on, the primary may write offsets and this server have both: one notation only.
+        self._asked = flavor = flavor_of(gtid) if gtid else self._asked or self._flavor
         if flavor is Flavor.FILE:
             return self._wait_for_offset(without_server(gtid), limit_s)
         if flavor is not self._flavor:

@@ -43,6 +43,16 @@ def includes(position: Position, gtid: str) -> bool:
     return wanted is not None and position.covers(wanted)
 
 
+def lacks(position: Position, gtid: str) -> bool:
+    """Whether it surely does not include the GTID: in one notation with it, or empty.
+
+    Servers change theirs one after the other when GTIDs are switched on.
+    """
+    wanted = position_at(gtid)
+    is_comparable = wanted is None or not str(position) or type(wanted) is type(position)
+    return is_comparable and not includes(position, gtid)
+
+
 def answer_includes(answer: str, gtid: str) -> bool:
     """The same of a position as a database has named it; raises PositionFormatError."""
     return includes(position_of(answer), gtid)

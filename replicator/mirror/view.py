@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from replicator.mirror.gate import LATELY_MS, Gate
-from replicator.mirror.gtids import includes, position_at
+from replicator.mirror.gtids import includes, lacks, position_at
 from replicator.mirror.options import PROMISED_MAX, GateStats
 from replicator.position import Position
 
@@ -44,7 +44,14 @@ class View:
             self.promised = deque(
                 (promised for promised in self.promised if promised[1] > self.asked_ms), maxlen=PROMISED_MAX
             )
-        return next((gtid for gtid in reversed(due) if not includes(position, gtid)), "")
+        return next((gtid for gtid in reversed(due) if lacks(position, gtid)), "")
+
+    def has_less(self, position: Position) -> bool:
+        """Whether this is less than it had by its last answer."""
+        before = self.position
+        if before is None or (str(position) and type(position) is not type(before)):
+            return False
+        return not position.covers(before)
 
     def doubt(self, gtid: str, now_ms: int) -> None:
         if gtid and _has(self.position, gtid):

@@ -73,11 +73,11 @@ class Recording:
 
 
 @contextlib.asynccontextmanager
-async def watched(gate: Recording) -> AsyncIterator[GateBoard]:
+async def watched(gate: Recording, stats: MirrorStats | None = None) -> AsyncIterator[GateBoard]:
     """Ask it, again and again, for what it does not have."""
     board = GateBoard(
         [gate],
-        MirrorStats(),
+        stats or MirrorStats(),
         lambda has: Target("0-1-5"),
         lambda: None,
         lambda: None,
@@ -146,6 +146,21 @@ async def test_what_a_database_lost_is_not_taken_for_what_it_has_not_applied_yet
         gate.applied = "0-1-6"
         await asked_again(gate, 2)
         assert board.says_unapplied("0-1-7", 0)
+
+
+async def test_an_answer_in_another_notation_is_no_step_back_but_an_empty_one_is(pauses: list[float]) -> None:
+    """While GTIDs are switched on in MySQL, offsets and sets come from one database."""
+    gate, stats = Recording(), MirrorStats()
+    gate.applied = "b.000001/500"
+    async with watched(gate, stats) as board:
+        await asked_again(gate, 2)
+        board.promise("b.000001/900")
+        gate.applied = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7"
+        await asked_again(gate, 2)
+        assert stats.gates["replica"].rewinds == 0
+        gate.applied = ""
+        await asked_again(gate, 2)
+        assert stats.gates["replica"].rewinds == 1
 
 
 async def test_what_another_mirror_was_told_a_database_has_it_had(pauses: list[float]) -> None:
