@@ -1,13 +1,17 @@
 """Settings: one file, environment over it, flags over both; every mistake is one line that names key and file."""
 
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from app.settings import ServeSection, TocSection
 from replicator.settings import MirrorSection, SourceSection, TableSection, watched_tables
+from versioning.backends.redis_connect import RedisAddress
 from versioning.cli.masked import MASK, mask_url, masked
-from versioning.cli.sections import StreamSection, ValuesSection
+from versioning.cli.sections import MySqlSection, StreamSection, ValuesSection
 from versioning.cli.settings import Settings
 from versioning.errors import ConfigError
 
@@ -103,6 +107,32 @@ def test_a_url_that_is_no_redis_is_refused(file: Path, url: str) -> None:
     assert "stream.url" in refused(file, f'[stream]\nurl = "{url}"\n')
 
 
+PORTS = ["port", "99999", "0", "-1", "1 "]
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_a_url_with_a_port_that_is_none_is_refused_by_its_key(file: Path, port: str) -> None:
+    server = f'[source]\nname = "a"\n[source.mysql]\nurl = "mysql://u@127.0.0.1:{port}/x"\n'
+    assert "source.mysql.url: its port is no number from 1 to 65535" in refused(file, server)
+    gate = f'[mirror]\norigin_url = "redis://a"\n[[mirror.gate]]\nname = "b"\nurl = "mysql://u@h:{port}"\n'
+    assert "mirror.gate.0.url: its port" in refused(file, gate)
+    assert "stream.url: the port in a Redis URL" in refused(file, f'[stream]\nurl = "redis://h:{port}/0"\n')
+    origin = f'[mirror]\norigin_url = "sentinel://h:1,h:{port}/s"\n'
+    assert "mirror.origin_url: the port in a Redis URL" in refused(file, origin)
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", '"port"'])
+def test_a_port_that_is_none_is_refused_by_its_key(file: Path, port: str) -> None:
+    server = f'[source]\nname = "a"\n[source.mysql]\nhost = "h"\nuser = "u"\nport = {port}\n'
+    assert "source.mysql.port: " in refused(file, server)
+
+
+@pytest.mark.parametrize("url", ["://u:hunter2/x@h", "://u:1/hunter2@h", "://u:[hunter2@h", "://u:hunter2?x@h"])
+def test_a_url_whose_password_is_not_encoded_is_refused_without_it(file: Path, url: str) -> None:
+    assert "hunter2" not in refused(file, f'[stream]\nurl = "redis{url}"\n')
+    assert "hunter2" not in refused(file, f'[source]\nname = "a"\n[source.mysql]\nurl = "mysql{url}"\n')
+
+
 def test_secrets_come_from_files_without_their_line_end(file: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("p@ss:w/rd\n")
@@ -180,3 +210,32 @@ def test_the_example_file_is_valid() -> None:
 def test_a_password_in_the_query_of_a_url_is_masked_too() -> None:
     shown = mask_url("sentinel://me:hunter2@h:1/s?sentinel_password=hunter2&db=1")
     assert shown == f"sentinel://me:{MASK}@h:1/s?sentinel_password={MASK}&db=1"
+
+
+SCHEMES = ("mysql", "mariadb", "redis", "rediss", "sentinel", "sentinels", "cluster", "clusters")
+SAID_AS_IT_IS = st.characters(max_codepoint=0x24F, exclude_characters="/?#", exclude_categories=["Cc"])
+
+
+@given(st.sampled_from(SCHEMES), st.text(SAID_AS_IT_IS, min_size=1))
+@example("mysql", "p@ss")
+@example("redis", "two words: a@b:c@")
+@example("sentinels", "p%40ss%2F")
+def test_no_part_of_a_password_is_shown(scheme: str, password: str) -> None:
+    tail = "127.0.0.1:1,[::1]:2/x?sentinel_password=p ss&client_name=a@b"
+    shown = mask_url(f"{scheme}://u@corp:{password}@{tail}")
+    assert shown == f"{scheme}://u@corp:{MASK}@127.0.0.1:1,[::1]:2/x?sentinel_password={MASK}&client_name=a@b"
+
+
+@given(st.sampled_from(SCHEMES), st.text(SAID_AS_IT_IS.filter(lambda char: char not in "[]"), min_size=1))
+def test_what_is_masked_is_what_logs_in(scheme: str, password: str) -> None:
+    url = f"{scheme}://u:{password}@127.0.0.1/1"
+    if scheme in {"mysql", "mariadb"}:
+        assert MySqlSection(url=url).target().password == unquote(password)
+    else:
+        assert RedisAddress.parse(url).password == unquote(password)
+    assert mask_url(url) == f"{scheme}://u:{MASK}@127.0.0.1/1"
+
+
+@pytest.mark.parametrize("url", ["redis://h:6379/0?client_name=a@b", "mysql://u@h:3306/x", "redis://u@[::1]:1/0"])
+def test_a_url_without_a_password_is_shown_as_it_is(url: str) -> None:
+    assert mask_url(url) == url

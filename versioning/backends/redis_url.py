@@ -14,6 +14,9 @@ TLS_OPTIONS: Final = {
     "ssl_keyfile": "key", "ssl_cert_reqs": "is_verified", "ssl_check_hostname": "is_name_checked",
 }  # fmt: skip
 OTHER_OPTIONS: Final = frozenset({"db", "client_name", "sentinel_password"})
+ENCODE_HINT: Final = "in a password write %2F for /, %3F for ? and %23 for #"
+PORT_MAX: Final = 65_535
+DB_MAX: Final = 99_999
 _WORDS: Final = {"required": True, "true": True, "1": True, "none": False, "false": False, "0": False}
 
 
@@ -31,7 +34,7 @@ def options(given: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigError(f"unknown option {unknown[0][:40]!r} in a Redis URL", hint=hint)
     options: dict[str, Any] = {name: value for name, value in given.items() if name in OTHER_OPTIONS}
     if "db" in options:
-        options["db"] = _number(options["db"], "database")
+        options["db"] = _number(options["db"], "database", 0, DB_MAX)
     return options
 
 
@@ -65,10 +68,11 @@ def node(text: str, default_port: int) -> tuple[str, int]:
         host, port = text, str(default_port)
     if not host:
         raise ConfigError("a Redis URL lacks its host", hint="redis://host:6379/0")
-    return host.strip("[]"), _number(port, "port")
+    return host.strip("[]"), _number(port, "port", 1, PORT_MAX)
 
 
-def _number(text: str, what: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5):
-        raise ConfigError(f"{what} in a Redis URL is no number: {text[:20]!r}")
+def _number(text: str, what: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and least <= int(text) <= most):
+        # What stands there may be the end of a password with a / in it: it is not repeated.
+        raise ConfigError(f"the {what} in a Redis URL is no number from {least} to {most}", hint=ENCODE_HINT)
     return int(text)

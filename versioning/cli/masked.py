@@ -7,8 +7,9 @@ from typing import Any, Final
 from pydantic import BaseModel, SecretStr
 
 MASK: Final = "***"
-_PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^/@\s]*):([^@\s]*)@")
-_PASSWORD_IN_QUERY: Final = re.compile(r"(password=)[^&\s]*")
+# As whoever connects divides it: credentials end at the last @ before the path, and the user at their first colon.
+_PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^/?#:]*):[^/?#]*@")
+_PASSWORD_IN_QUERY: Final = re.compile(r"(password=)[^&]*")
 
 
 def mask_url(text: str) -> str:

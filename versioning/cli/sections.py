@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from versioning.backends.redis_connect import RedisAddress
+from versioning.backends.redis_url import ENCODE_HINT
 from versioning.backends.tls import TlsFiles
 from versioning.cli.settings import Section
 from versioning.errors import ConfigError
@@ -160,11 +161,22 @@ class MySqlSection(Section):
     ssl_key: Path | None = None
     ssl_disabled: bool = False
 
+    @field_validator("url")
+    @classmethod
+    def _url_is_mysql(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # as for a bracket that does not close; its message may repeat the password
+            raise ValueError("cannot be read: mysql://user:password@host:3306/database") from None
+        if url and parts.scheme not in {"mysql", "mariadb"}:
+            raise ValueError("does not begin with mysql://")
+        if _port(parts) == 0:
+            raise ValueError(f"its port is no number from 1 to 65535 ({ENCODE_HINT})")
+        return url
+
     @model_validator(mode="after")
     def _names_a_server(self) -> Self:
         parts = urlsplit(self.url)
-        if self.url and parts.scheme not in {"mysql", "mariadb"}:
-            raise ValueError("url does not begin with mysql://")
         if not (self.host or parts.hostname):
             raise ValueError("names no server: give host or url")
         if not (self.user or parts.username):
@@ -195,6 +207,14 @@ class MySqlSection(Section):
             ssl_key=_path(self.ssl_key),
             ssl_disabled=self.ssl_disabled,
         )
+
+
+def _port(parts: SplitResult) -> int | None:
+    """None: it names none. 0: what it names is no port."""
+    try:
+        return parts.port
+    except ValueError:  # its message may repeat the end of a password with a / in it
+        return 0
 
 
 def _path(path: Path | None) -> str | None:
