@@ -79,10 +79,66 @@ def test_an_absent_file_is_named(file: Path) -> None:
         Settings.load(file)
 
 
-def test_an_environment_variable_of_no_section_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STAMPLINE_STRAEM__URL", "redis://a")
-    with pytest.raises(ConfigError, match="STAMPLINE_STRAEM__URL"):
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("STAMPLINE_STRAEM__URL", "STAMPLINE_STREAM__URL"),
+        ("STAMPLINE_STREAM_URL", "STAMPLINE_STREAM__URL"),
+        ("STAMPLINE_SERVE_PORT", "STAMPLINE_SERVE__PORT"),
+        ("STAMPLINE_SOURCE_MYSQL_PASSWORD_FILE", "STAMPLINE_SOURCE__MYSQL__PASSWORD_FILE"),
+        ("STAMPLINE_CONF", "STAMPLINE_CONFIG"),
+        ("stampline_stream_url", "STAMPLINE_STREAM__URL"),
+    ],
+)
+def test_an_environment_variable_that_is_no_setting_is_refused_with_the_nearest_one(
+    file: Path, monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "8700")
+    with pytest.raises(ConfigError, match=rf"{name} is no setting \(did you mean {meant}\?\)"):
         Settings.load(None)
+
+
+def test_an_environment_variable_like_no_other_is_refused_with_the_sections(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAMPLINE_X", "")
+    with pytest.raises(ConfigError, match=r"STAMPLINE_X is no setting .known sections: audit, log, mirror"):
+        Settings.load(None)
+
+
+@pytest.mark.parametrize("name", ["STAMPLINE_STREAM__NMAE", "STAMPLINE_LOG__LEVEL__X", "STAMPLINE_LOG___LEVEL"])
+def test_an_environment_variable_of_no_key_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    file.write_text(STREAM)
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(ConfigError, match=r"(stream|log)\b"):
+        Settings.load(file)
+
+
+def test_a_whole_section_may_come_from_the_environment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAMPLINE_TABLE", '[{"name": "shop.a", "keys": ["a:{id}"]}]')
+    assert watched_tables(Settings.load(None).many(TableSection)).namespaces == {"a"}
+
+
+KUBERNETES = {
+    "SERVICE_HOST": "10.0.0.9",
+    "SERVICE_PORT": "8700",
+    "SERVICE_PORT_HTTP": "8700",
+    "PORT": "tcp://10.0.0.9:8700",
+    "PORT_8700_TCP": "tcp://10.0.0.9:8700",
+    "PORT_8700_TCP_PROTO": "tcp",
+    "PORT_8700_TCP_PORT": "8700",
+    "PORT_8700_TCP_ADDR": "10.0.0.9",
+}
+
+
+@pytest.mark.parametrize("service", ["STAMPLINE", "STAMPLINE_SERVE", "STAMPLINE_B_SOURCE"])
+def test_what_kubernetes_says_of_a_service_of_our_name_is_none_of_ours(
+    file: Path, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    file.write_text(STREAM)
+    for name, value in KUBERNETES.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    assert Settings.load(file).one(ServeSection) == ServeSection()
 
 
 def test_a_key_that_a_section_needs_is_missed_by_name(file: Path) -> None:

@@ -14,12 +14,10 @@ from typing import Any, ClassVar, Final, Self, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from versioning.cli.environment import ENV_CONFIG, ENV_PREFIX, NESTED, check_environment
 from versioning.errors import ConfigError
 
 SETTINGS_GROUP: Final = "stampline.settings"
-ENV_PREFIX: Final = "STAMPLINE_"
-ENV_CONFIG: Final = "STAMPLINE_CONFIG"
-NESTED: Final = "__"
 
 
 class Section(BaseModel):
@@ -53,7 +51,7 @@ class Settings:
         file = file or (Path(named) if named else None)
         _check_file(file)
         sections = _known_sections()
-        _check_environment(sections)
+        check_environment(os.environ, sections)
         given = {name: _given(fields) for name, fields in (flags or {}).items()}
         try:
             flagged: dict[str, Any] = {name: fields for name, fields in given.items() if fields}
@@ -137,13 +135,6 @@ def _check_file(file: Path | None) -> None:
         raise ConfigError(f"cannot read {file}: {error.strerror}", hint="name it with --config FILE") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}", hint="see deploy/stampline.example.toml") from None
-
-
-def _check_environment(sections: Mapping[str, Any]) -> None:
-    for name in os.environ:
-        section = name.removeprefix(ENV_PREFIX).lower()
-        if name.startswith(ENV_PREFIX) and NESTED in section and section.partition(NESTED)[0] not in sections:
-            raise ConfigError(f"environment: {name} names no section", hint=f"known: {', '.join(sorted(sections))}")
 
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
