@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from replicator.errors import MySqlAuthenticationError
+from replicator.errors import MySqlAuthenticationError, UnreachedError
 from replicator.metrics import registry
 from replicator.mirror.gate_mysql import MySqlGate, check_gates
 from replicator.mirror.options import MirrorOptions, MirrorStats
@@ -194,6 +194,9 @@ def _run(
         run_role(role, pulse=pulse, readiness=lambda: readiness(stats), on_reload=on_reload, for_s=for_s)
     except MySqlAuthenticationError as error:
         raise ConfigError(str(error)) from None
+    except UnreachedError:
+        if for_s is not None:  # who runs it by the clock must hear that it has done nothing
+            raise
     _log.info("role_stopped")
 
 

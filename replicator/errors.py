@@ -31,5 +31,9 @@ class ChecksumError(SourceError):
     """An event arrived damaged: read it again over a new connection."""
 
 
+class UnreachedError(StamplineError):
+    """Told to stop before its servers had answered for the first time: it has done nothing."""
+
+
 class PreflightError(ConfigError):
     """The server or a watched table is not fit for a source; one line that names the fix."""

@@ -1,7 +1,8 @@
 """From a key back to the row: a key template read backwards, and the statement that gives the value it stands for."""
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
@@ -60,6 +61,9 @@ class Checks:
         self._by_namespace: dict[str, list[Check]] = {}
         for check in checks:
             self._by_namespace.setdefault(check.namespace, []).append(check)
+
+    def __iter__(self) -> Iterator[Check]:
+        return itertools.chain.from_iterable(self._by_namespace.values())
 
     def of(self, key: str) -> tuple[Check, tuple[object, ...]] | None:
         for check in self._by_namespace.get(namespace_of(key), ()):

@@ -22,8 +22,9 @@ from replicator.audit.settings import AuditSection
 from replicator.audit.tally import Tally
 from replicator.audit.trace import HISTORY_MAX, Trace, lines, make_trace, names
 from replicator.commands import MetricsHostOption, MetricsPortOption, address
-from replicator.errors import MySqlAuthenticationError
+from replicator.errors import MySqlAuthenticationError, UnreachedError
 from replicator.probes import Probes
+from replicator.start import reach
 from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import AsyncRedisValues
 from versioning.cli import log
@@ -36,7 +37,7 @@ from versioning.cli.sections import LogSection, StreamSection, ValuesSection
 from versioning.cli.settings import Settings
 from versioning.client.clock import system_clock
 from versioning.client.follower import Follower
-from versioning.errors import ConfigError, FormatError
+from versioning.errors import ConfigError, FormatError, StamplineError
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.limits import DEGRADED_TTL_MS
@@ -104,6 +105,18 @@ class _World:
     index: Index
     degraded_ttl_ms: int
 
+    async def reach(self) -> None:
+        """Raises SourceError or BackendError where a server does not answer, or refuses us."""
+        if self.rows is not None:
+            await self.rows.reach()
+        await self.stream.state()
+
+    async def try_out(self) -> None:
+        """Run every statement once, for a key that is not there. Raises SourceError, ConfigError."""
+        if self.rows is not None:
+            for check in self.checks:
+                await self.rows.try_out(check)
+
     def looker(self) -> Looker:
         return Looker(
             self.index, self.values, self.rows, self.checks, clock=system_clock, degraded_ttl_ms=self.degraded_ttl_ms
@@ -122,16 +135,14 @@ async def _opened(settings: Settings, section: AuditSection | None) -> AsyncIter
         rows = Rows(address(section.mysql)) if section else None
         if rows is not None:
             stack.push_async_callback(rows.aclose)
-            for check in checks:
-                await rows.try_out(check)
-        # First by itself: an unreachable or refusing Redis is an error here, not a follower that waits.
-        await stream.state()
         degraded_ttl_ms = section.degraded_ttl_ms if section else DEGRADED_TTL_MS
         yield _World(stream, values, rows, Checks(checks), Index(window_ms=at.window_ms), degraded_ttl_ms)
 
 
 async def _trace(settings: Settings, section: AuditSection | None, key: str) -> Trace:
     async with _opened(settings, section) as world:
+        await world.reach()
+        await world.try_out()
         follower = Follower(world.stream, world.index)
         await follower.start()
         try:
@@ -158,7 +169,13 @@ def _observe(
             found.append(observer.tally)
             follower = Follower(world.stream, world.index)
             observer.follow(follower)
+
+            def note(error: StamplineError) -> None:
+                follower.stats.last_error = str(error)
+
             async with _probes(observer.tally, follower, settings.one(StreamSection).dc, metrics_host, metrics_port):
+                await reach(world.reach, stop=stop, note=note)
+                await world.try_out()
                 await follower.start()
                 _log.info("audit_started", after_s=section.after_s, samples_per_s=section.samples_per_s)
                 try:
@@ -166,7 +183,11 @@ def _observe(
                 finally:
                     await follower.aclose()
 
-    run_role(role, for_s=for_s)
+    try:
+        run_role(role, for_s=for_s)
+    except UnreachedError:
+        if for_s is not None:  # as for a source: it has looked at nothing
+            raise
     return found[0]
 
 

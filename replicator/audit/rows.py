@@ -15,6 +15,10 @@ class Rows:
         self._client = MySqlClient(address)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit-rows")
 
+    async def reach(self) -> None:
+        """Raises SourceError where the server does not answer, or refuses us."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._client.query, "SELECT 1")
+
     async def value(self, check: Check, arguments: tuple[object, ...]) -> Any:
         """Return what the row says, None where there is none. Raises SourceError, ConfigError."""
         found = await asyncio.get_running_loop().run_in_executor(self._thread, self._client.query, check.sql, arguments)

@@ -45,6 +45,7 @@ from replicator.source.reader import BinlogReader
 from replicator.source.stats import SourceStats
 from replicator.source.stop import StopFlag
 from replicator.source.templates import LOOK_AGAIN_S, InForce, Templates
+from replicator.start import reach
 from replicator.tables import WatchedTables
 from replicator.tasks import first_of
 from versioning.backends.base import AuthenticationError, BackendError, DigestRefusedError, StreamBackend
@@ -81,10 +82,17 @@ async def run_source(
 ) -> None:
     """Runs until `stop`. Raises what `check_source` raises, later only DigestRefusedError and UnsupportedEventError.
 
+    Servers that are not available are waited for; UnreachedError where `stop` comes before they have answered.
     At its end it appends what it has read, if the stream takes it in time; the rest is read again by whoever goes on.
     """
-    await check_source(options, stream)
-    source = _Source(options, stream, stats or SourceStats(), templates, pulse)
+    stats = stats or SourceStats()
+
+    def note(error: StamplineError) -> None:
+        stats.last_error = str(error)
+        stats.count_failure("connection_lost")
+
+    await reach(lambda: check_source(options, stream), stop=stop, note=note, pulse=pulse)
+    source = _Source(options, stream, stats, templates, pulse)
     work = asyncio.create_task(source.run())
     stopped = asyncio.create_task(stop.wait())
     try:
