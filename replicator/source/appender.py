@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from replicator.position import Flavor, PositionFormatError
 from replicator.retry import STAND_BACK_S
 from replicator.source.batch import Batch, Rules, plan
@@ -20,6 +22,8 @@ from versioning.checkpoint import Checkpoint
 from versioning.client.nonces import new_nonces
 from versioning.entries import Body, Change, Gap, Generation, Heartbeat, NewEntry, Replayed
 from versioning.errors import StamplineError
+
+log = structlog.get_logger()
 
 OUTRUN_TRIES: Final = 1_000
 """One try is enough unless the other source appends every few ms."""
@@ -162,6 +166,8 @@ class Appender:
             _count_body(stats, body)
             if isinstance(body, Change | Generation):
                 stats.commit_latency.observe(now_ms - body.committed_ms)
+            if isinstance(body, Generation):
+                log.warning("generation", namespaces=body.namespaces, reason=body.reason, gtid=body.gtid)
 
 
 def _count_body(stats: SourceStats, body: Body) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from replicator.position import Flavor, parse
 from replicator.source.appender import Appender, Identity, RewoundError
@@ -76,6 +77,21 @@ async def test_a_generation_starts_now_and_names_its_reason(world: World) -> Non
     position = parse("0-1-2", Flavor.MARIADB)
     await source.append([Transaction("0-1-2", position, NOW_MS - 5, (), (("statement: TRUNCATE", ("a", "b")),))])
     assert Generation(("a", "b"), NOW_MS, 30_000, "statement: TRUNCATE", "0-1-2", NOW_MS - 5) in await world.bodies()
+
+
+async def test_each_generation_is_logged_once_by_the_source_that_appended_it(world: World) -> None:
+    first, second = await world.source(), await world.source()
+    position = parse("0-1-2", Flavor.MARIADB)
+    reasons = (("statement: TRUNCATE", ("a", "b")), ("transaction with more than 9 keys", ("c",)))
+    with capture_logs() as logs:
+        for source in (first, second):
+            await source.append([Transaction("0-1-2", position, NOW_MS, (), reasons)])
+    lines = [{**line, "log_level": "warning"} for line in logs if line["event"] == "generation"]
+    assert logs == lines
+    assert [(line["reason"], line["namespaces"], line["gtid"]) for line in lines] == [
+        ("statement: TRUNCATE", ("a", "b"), "0-1-2"),
+        ("transaction with more than 9 keys", ("c",), "0-1-2"),
+    ]
 
 
 async def test_of_two_sources_each_change_is_stamped_once(world: World) -> None:
