@@ -17,6 +17,7 @@ from replicator.errors import (
     UnsupportedEventError,
 )
 from replicator.position import Flavor, Position, parse
+from versioning.backends.base import IS_IT_UP
 from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.backends.tls_dates import dates_problem
 
@@ -25,6 +26,8 @@ CONNECT_TIMEOUT_S = 5
 _DENIED = frozenset({1044, 1045, 1130, 1142, 1143, 1227, 1251, 1698, 3118, 4151})
 _NO_TLS = frozenset({2026, 3159})
 """Asked for on one side, and not to be had on the other. MariaDB spells the second 4151, as it does other refusals."""
+_CLIENT_CODES = frozenset({0, *range(2000, 3000)})
+"""The driver's own; all others are said by a server that did answer."""
 _BINLOG_FATAL = 1236
 # Error 1236 stands for many things. These two are not about the position.
 _SAME_SERVER_ID = ("same server_uuid", "same server_id", "same server-id")
@@ -120,7 +123,8 @@ def _translate(address: MySqlAddress, error: Exception) -> SourceError:
         return UnsupportedEventError(f"{where}: {text}", hint="raise max_allowed_packet on the server")
     if code == _BINLOG_FATAL and not any(part in text for part in _SAME_SERVER_ID):
         return PositionLostError(f"{where} does not have our position: {text}")
-    return MySqlUnavailableError(f"{where} is not available: {text or type(error).__name__}")
+    hint = IS_IT_UP if code in _CLIENT_CODES else ""
+    return MySqlUnavailableError(f"{where} is not available: {text or type(error).__name__}", hint=hint)
 
 
 class MySqlClient:

@@ -16,7 +16,7 @@ from replicator.errors import SourceError
 from replicator.settings import GateSection, MirrorSection, SourceSection, TableSection, watched_tables
 from replicator.tables import WatchedTables
 from versioning import stamp as stamps
-from versioning.backends.base import BackendError
+from versioning.backends.base import IS_IT_UP, BackendError
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_facts import RedisFacts, redis_facts
 from versioning.backends.redis_stream import RedisStream
@@ -77,7 +77,8 @@ class _Asker:
         self.unreached: list[Finding] = []
 
     def miss(self, subject: str, setting: str, error: StamplineError) -> None:
-        fix = error.hint or f"start it, or correct its address in {setting}"
+        is_known = error.hint and error.hint != IS_IT_UP
+        fix = error.hint if is_known else f"start it, or correct its address in {setting}"
         self.unreached.append(Finding(Severity.ERROR, subject, "unreached", error.message, fix))
 
     def server(self, role: str, setting: str, section: MySqlSection) -> MySqlFacts | None:

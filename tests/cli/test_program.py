@@ -1,6 +1,7 @@
 """The program: exit codes, one line for what was expected to go wrong, and commands of packages that may be missing."""
 
 import importlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from versioning.backends.base import AuthenticationError, DigestRefusedError, UnavailableError
-from versioning.cli import entry, program, status
+from versioning.cli import entry, log, program, status
 from versioning.errors import StamplineError
 
 FILE = '[stream]\nurl = "redis://127.0.0.1:1/0"\n'
@@ -69,6 +70,25 @@ def test_an_expected_failure_is_one_line(
     monkeypatch.setattr(status, "open_stream", fail)
     assert program.run(["status", "--config", config]) == code
     assert the_line(capsys).startswith("stampline: ")
+
+
+def test_under_a_json_log_the_last_line_is_one_of_it(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        log.configure()
+        raise UnavailableError("Redis a:1 is not available", hint="is it up?")
+
+    monkeypatch.setattr(status, "open_stream", fail)
+    assert program.run(["status", "--config", config]) == 1
+    said = json.loads(the_line(capsys))
+    assert {key: said[key] for key in ("event", "level", "error", "hint", "exit_code")} == {
+        "event": "role_failed",
+        "level": "error",
+        "error": "Redis a:1 is not available",
+        "hint": "is it up?",
+        "exit_code": 1,
+    }
 
 
 def test_a_command_whose_packages_are_missing_names_the_extra(

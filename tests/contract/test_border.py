@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import redis.exceptions
 
-from versioning.backends.base import AuthenticationError, BackendError, LoginRefusedError, UnavailableError
+from versioning.backends.base import IS_IT_UP, AuthenticationError, BackendError, LoginRefusedError, UnavailableError
 from versioning.backends.redis_connect import REFUSED_S, Border, translated
 
 
@@ -31,6 +31,23 @@ def test_an_error_of_the_driver_becomes_one_of_ours_that_names_the_server(
     with pytest.raises(BackendError, match=f"b:6379.*{words}") as caught, translated("b:6379"):
         raise raised
     assert type(caught.value) is ours
+
+
+@pytest.mark.parametrize(
+    ("raised", "hint"),
+    [
+        (redis.exceptions.ConnectionError("Error 111 connecting to b:6379"), IS_IT_UP),
+        (redis.exceptions.TimeoutError("slow"), IS_IT_UP),
+        (ConnectionResetError(), IS_IT_UP),
+        (redis.exceptions.BusyLoadingError("LOADING"), ""),
+        (redis.exceptions.ReadOnlyError("a replica"), ""),
+    ],
+    ids=str,
+)
+def test_who_was_not_reached_is_asked_for_and_who_answered_is_not(raised: Exception, hint: str) -> None:
+    with pytest.raises(UnavailableError) as caught, translated("b:6379"):
+        raise raised
+    assert caught.value.hint == hint
 
 
 async def test_a_cancellation_that_makes_the_clean_up_of_the_driver_fail_is_still_a_cancellation() -> None:

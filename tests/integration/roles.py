@@ -25,10 +25,13 @@ class Finished:
 
     @property
     def line(self) -> str:
-        """The one line on stderr that says what to do; lines of the log do not count."""
-        lines = [line for line in self.err.splitlines() if not line.startswith("{")]
-        assert len(lines) == 1, self.err
-        return lines[0]
+        """The last line, which says what to do: plain, or of a role that had begun to log one of its log."""
+        last = self.err.splitlines()[-1]
+        if not last.startswith("{"):
+            return last
+        said = json.loads(last)
+        assert said["event"] == "role_failed", self.err
+        return f"{said['error']} ({said['hint']})"
 
 
 def run(*arguments: str, config: Path | None = None) -> Finished:

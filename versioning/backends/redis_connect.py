@@ -31,7 +31,7 @@ import redis.retry
 import redis.sentinel
 
 from versioning.backends import redis_tls, redis_url
-from versioning.backends.base import AuthenticationError, BackendError, LoginRefusedError, UnavailableError
+from versioning.backends.base import IS_IT_UP, AuthenticationError, BackendError, LoginRefusedError, UnavailableError
 from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.errors import ConfigError
 
@@ -50,6 +50,13 @@ _UNAVAILABLE: Final = (
     redis.exceptions.TryAgainError,
     OSError,
 )
+_UNREACHED: Final = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.RedisClusterException,
+    OSError,
+)
+_ANSWERED: Final = (redis.exceptions.BusyLoadingError, redis.exceptions.MaxConnectionsError)
 _RAISED: Final = (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError)
 
 
@@ -132,7 +139,9 @@ def _translation(address: str, error: Exception) -> BackendError:
     if isinstance(error, _REFUSED):
         return LoginRefusedError(f"Redis {address} refused us: {what}", hint="check user, password and ACL")
     if isinstance(error, _UNAVAILABLE):
-        return UnavailableError(f"Redis {address} is not available: {what}")
+        # Others have answered, and say themselves what is wrong.
+        hint = IS_IT_UP if isinstance(error, _UNREACHED) and not isinstance(error, _ANSWERED) else ""
+        return UnavailableError(f"Redis {address} is not available: {what}", hint=hint)
     kind = ScriptMissingError if isinstance(error, redis.exceptions.NoScriptError) else BackendError
     return kind(f"Redis {address} answered an error: {what}")
 

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import structlog
 
+from versioning.errors import StamplineError
+
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -27,6 +29,16 @@ def configure(level: str = "info") -> None:
         cache_logger_on_first_use=False,
     )
     _route_standard_logging(before, renderer)
+
+
+def is_json() -> bool:
+    """Whether ``configure`` was called, and somebody else than a person reads: then every line is one object."""
+    return any(isinstance(each, structlog.processors.JSONRenderer) for each in structlog.get_config()["processors"])
+
+
+def role_failed(error: StamplineError, code: int) -> None:
+    """The last line of a role, as every other one of its log."""
+    structlog.get_logger().error("role_failed", error=error.message, hint=error.hint, exit_code=code)
 
 
 def _route_standard_logging(before: list[Any], renderer: list[Any]) -> None:

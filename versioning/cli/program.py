@@ -1,6 +1,7 @@
 """The program ``stampline``: its own commands and those other packages register, under one set of exit codes.
 
-0 done, 1 failed, 2 bad use or config. An expected failure is one line on stderr that names the fix, never a traceback.
+0 done, 1 failed, 2 bad use or config. An expected failure is one line on stderr that names the fix, never a traceback;
+of a role whose log is JSON, a line of JSON.
 """
 
 import errno
@@ -46,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
             return 0
         return done.code if isinstance(done.code, int) else 1
     except StamplineError as error:
-        return _fail(str(error), 2 if isinstance(error, REFUSED) else 1)
+        return _refuse(error, 2 if isinstance(error, REFUSED) else 1)
     except KeyboardInterrupt:
         return 130
     except OSError as error:
@@ -137,6 +138,16 @@ def _drop_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+def _refuse(error: StamplineError, code: int) -> int:
+    """A role's last line goes where its other lines went, and in their form."""
+    from versioning.cli import log  # noqa: PLC0415 - most commands log nothing, and are quicker without it
+
+    if not log.is_json():
+        return _fail(str(error), code)
+    log.role_failed(error, code)
+    return code
 
 
 def _fail(message: str, code: int) -> int:
