@@ -16,7 +16,7 @@ from app.errors import ApiError
 from app.rates import Rates
 from app.settings import ServeSection
 from versioning.backends.tls import mark_of
-from versioning.cli.sections import read_secret
+from versioning.cli.files import read_secret
 from versioning.errors import ConfigError
 
 TOKEN_CHARS_MIN: Final = 16

@@ -70,12 +70,14 @@ def source(
     section, at = settings.one(SourceSection), settings.one(StreamSection)
     tables = settings.many(TableSection)
     pulse, stats = Pulse(), SourceStats()
-    templates = Templates(
-        watched_tables(tables), lambda: _read_tables(config, address(section.mysql)), may_adopt=adopt_templates
-    )
+
+    def server() -> MySqlAddress:
+        return address(section.mysql, "source.mysql")
+
+    templates = Templates(watched_tables(tables), lambda: _read_tables(config, server()), may_adopt=adopt_templates)
     options = SourceOptions(
         name=section.name,
-        mysql=address(section.mysql),
+        mysql=server(),
         tables=templates.current.tables,
         heartbeat_ms=section.heartbeat_ms,
         window_ms=at.window_ms,
@@ -111,7 +113,7 @@ def mirror(
         heartbeat_ms=section.heartbeat_ms,
         window_ms=at.window_ms,
     )
-    gates = [MySqlGate(gate.name, address(gate)) for gate in section.gate]
+    gates = [MySqlGate(gate.name, address(gate, f"mirror.gate.{gate.name}")) for gate in section.gate]
     _announce("mirror", section, at)
     pulse, stats = Pulse(), MirrorStats()
 
@@ -127,8 +129,9 @@ def mirror(
     _run(role, stats, pulse, for_s)
 
 
-def address(section: MySqlSection) -> MySqlAddress:
-    target = section.target()
+def address(section: MySqlSection, key: str) -> MySqlAddress:
+    """Raises ConfigError, about the section as ``key``."""
+    target = section.target(key)
     return MySqlAddress(
         host=target.host,
         port=target.port,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, field_validator, model_validator
 
 from replicator.tables import TableSpec, WatchedTables
+from versioning.cli.files import check_files
 from versioning.cli.sections import MySqlSection, check_redis_url, full_url, url_with_tls
 from versioning.cli.settings import Section
 from versioning.errors import ConfigError
@@ -99,15 +100,18 @@ class MirrorSection(Section):
 
     @model_validator(mode="after")
     def _tls_fits_the_url(self) -> Self:
-        check_redis_url(self._with_tls())
+        check_redis_url(self.tls_url())
         return self
 
-    def _with_tls(self) -> str:
+    def tls_url(self) -> str:
+        """Return the URL with its files of TLS, and without what comes from a file."""
         files = {"ssl_ca": self.origin_ssl_ca, "ssl_cert": self.origin_ssl_cert, "ssl_key": self.origin_ssl_key}
         return url_with_tls(self.origin_url, **files)
 
     def full_origin_url(self) -> str:
-        return full_url(self._with_tls(), self.origin_password_file, keys="mirror.origin_")
+        """Return the URL with its password; raises ConfigError for a file that cannot be used."""
+        check_files(self, self.section)
+        return full_url(self.tls_url(), self.origin_password_file, keys="mirror.origin_")
 
 
 def watched_tables(sections: tuple[TableSection, ...]) -> WatchedTables:

@@ -132,7 +132,7 @@ async def _opened(settings: Settings, section: AuditSection | None) -> AsyncIter
         stack.push_async_callback(stream.aclose)
         values = open_values(settings.one(ValuesSection))
         stack.push_async_callback(values.aclose)
-        rows = Rows(address(section.mysql)) if section else None
+        rows = Rows(address(section.mysql, "audit.mysql")) if section else None
         if rows is not None:
             stack.push_async_callback(rows.aclose)
         degraded_ttl_ms = section.degraded_ttl_ms if section else DEGRADED_TTL_MS

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from replicator.commands import address
 from replicator.doctor.ask_mysql import ask_schema, ask_server
@@ -20,6 +22,7 @@ from versioning.backends.base import IS_IT_UP, BackendError
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_facts import RedisFacts, redis_facts
 from versioning.backends.redis_stream import RedisStream
+from versioning.cli.files import unreadable_in
 from versioning.cli.sections import MySqlSection, StreamSection, ValuesSection
 from versioning.cli.settings import AnySection, Settings
 from versioning.errors import ConfigError, StamplineError
@@ -48,9 +51,9 @@ class _Sections:
                 hint="name the settings of a role with --config FILE",
             )
 
-    def redis_urls(self) -> list[str]:
-        own = [section.full_url() for section in (self.stream, self.values) if section is not None]
-        return own + ([self.mirror.full_origin_url()] if self.mirror else [])
+    def redis_addresses(self) -> list[RedisAddress]:
+        named = [section for section in (self.stream, self.values, self.mirror) if section is not None]
+        return [RedisAddress.parse(section.tls_url()) for section in named]
 
     def plan(self, outage_s: int) -> Plan:
         load = getattr(self.toc, "mysql", None)
@@ -71,29 +74,45 @@ class _Sections:
 
 
 class _Asker:
-    """Asks, and keeps a finding for each server that cannot be asked."""
+    """Asks, and keeps a finding for each server that cannot be asked, and for each file that cannot be read."""
 
-    def __init__(self) -> None:
-        self.unreached: list[Finding] = []
+    def __init__(self, settings: BaseModel) -> None:
+        self.unreached: list[Finding] = [_of_file(error) for error in unreadable_in(settings)]
+
+    def refuse(self, error: ConfigError) -> None:
+        """A server is not asked, since a file for it is of no use."""
+        finding = _of_file(error)
+        if finding not in self.unreached:
+            self.unreached.append(finding)
 
     def miss(self, subject: str, setting: str, error: StamplineError) -> None:
         is_known = error.hint and error.hint != IS_IT_UP
         fix = error.hint if is_known else f"start it, or correct its address in {setting}"
         self.unreached.append(Finding(Severity.ERROR, subject, "unreached", error.message, fix))
 
-    def server(self, role: str, setting: str, section: MySqlSection) -> MySqlFacts | None:
+    def server(self, role: str, setting: str, section: MySqlSection, key: str) -> MySqlFacts | None:
         try:
-            return ask_server(role, address(section))
+            return ask_server(role, address(section, key))
         except SourceError as error:
             self.miss(f"{role} {_where(section)}", setting, error)
-            return None
+        except ConfigError as error:
+            self.refuse(error)
+        return None
 
     def schema(self, section: MySqlSection, tables: WatchedTables) -> SchemaFacts:
         try:
-            return ask_schema(address(section), tables)
+            return ask_schema(address(section, "source.mysql"), tables)
         except SourceError as error:
             self.miss(f"source {_where(section)}", "[source.mysql]", error)
             return SchemaFacts()
+
+    def url(self, read: Callable[[], str]) -> str | None:
+        """Read the secrets of a Redis URL."""
+        try:
+            return read()
+        except ConfigError as error:
+            self.refuse(error)
+            return None
 
     async def redis(self, role: str, setting: str, url: str) -> tuple[RedisFacts, ...]:
         at = RedisAddress.parse(url)
@@ -104,10 +123,11 @@ class _Asker:
             return ()
 
     async def stream(self, role: str, setting: str, at: StreamSection, **known: Any) -> StreamFacts | None:
-        servers = await self.redis(role, setting, at.full_url())
+        """``at``: its URL has its password."""
+        servers = await self.redis(role, setting, at.url)
         if not servers:
             return None
-        backend = RedisStream.from_url(at.full_url(), name=at.name)
+        backend = RedisStream.from_url(at.url, name=at.name)
         try:
             state = await backend.state()
             oldest = await backend.read_after(stamps.ZERO, count=1)
@@ -133,19 +153,22 @@ class _Asker:
 
 def ask(settings: Settings, *, outage_s: int) -> Site:
     """Raises ConfigError; every other trouble is in the site's ``unreached``."""
-    sections, asker = _Sections(settings), _Asker()
+    sections, asker = _Sections(settings), _Asker(settings.values)
     plan = sections.plan(outage_s)
     source, schema = _ask_source(asker, sections)
-    gates = [asker.server(f"gate {gate.name}", f"[[mirror.gate]] {gate.name}", gate) for gate in sections.gates]
+    gates = [
+        asker.server(f"gate {gate.name}", f"[[mirror.gate]] {gate.name}", gate, f"mirror.gate.{gate.name}")
+        for gate in sections.gates
+    ]
     streams, values = asyncio.run(_ask_redis(asker, sections))
-    certificates = own_certificates(settings.values, [RedisAddress.parse(url).tls for url in sections.redis_urls()])
+    certificates = own_certificates(settings.values, [at.tls for at in sections.redis_addresses()])
     return Site(plan, source, schema, _known(gates), _known(streams), values, certificates, tuple(asker.unreached))
 
 
 def _ask_source(asker: _Asker, sections: _Sections) -> tuple[MySqlFacts | None, SchemaFacts]:
     if sections.source is None:
         return None, SchemaFacts()
-    facts = asker.server("source", "[source.mysql]", sections.source.mysql)
+    facts = asker.server("source", "[source.mysql]", sections.source.mysql, "source.mysql")
     if facts is None or sections.tables is None:
         return facts, SchemaFacts()
     return facts, asker.schema(sections.source.mysql, sections.tables)
@@ -159,15 +182,27 @@ async def _ask_redis(asker: _Asker, sections: _Sections) -> tuple[list[StreamFac
         "digest": sections.tables.digest() if sections.tables else "",
     }
     found: list[StreamFacts | None] = []
-    if mirror is not None:
+    origin_url = asker.url(mirror.full_origin_url) if mirror is not None else None
+    if mirror is not None and origin_url is not None:
         window_s = stream.window_s if stream else WINDOW_MS // 1000
-        origin = StreamSection(url=mirror.full_origin_url(), name=mirror.origin_name, window_s=window_s)
+        origin = StreamSection(url=origin_url, name=mirror.origin_name, window_s=window_s)
         found.append(await asker.stream("origin", "[mirror] origin_url", origin, **of_source))
-    if stream is not None:
+    stream_url = asker.url(stream.full_url) if stream is not None else None
+    if stream is not None and stream_url is not None:
         known = {"writers": (f"mirror:{mirror.origin_dc}",)} if mirror is not None else of_source
-        found.append(await asker.stream("stream", "[stream]", stream, **known))
-    values = sections.values
-    return found, (await asker.redis("values", "[values]", values.full_url())) if values else ()
+        found.append(await asker.stream("stream", "[stream]", _at(stream, stream_url), **known))
+    values_url = asker.url(sections.values.full_url) if sections.values is not None else None
+    return found, (await asker.redis("values", "[values]", values_url)) if values_url is not None else ()
+
+
+def _at(stream: StreamSection, url: str) -> StreamSection:
+    """The URL has the files of TLS in it, and the password."""
+    return stream.model_copy(update={"url": url, "password_file": None})
+
+
+def _of_file(error: ConfigError) -> Finding:
+    key, _, what = error.message.partition(": ")
+    return Finding(Severity.ERROR, f"setting {key}", "file", what, error.hint)
 
 
 def _optional(settings: Settings, kind: type[AnySection]) -> AnySection | None:
@@ -180,5 +215,5 @@ def _known(found: Sequence[Facts | None]) -> tuple[Facts, ...]:
 
 
 def _where(section: MySqlSection) -> str:
-    target = section.target()
-    return f"{target.host}:{target.port}"
+    host, port = section.address
+    return f"{host}:{port}"

@@ -12,9 +12,10 @@ from versioning.backends.base import UnavailableError
 from versioning.backends.tls import TlsFiles
 from versioning.bump import Bump, RequestError
 from versioning.cli.backends import open_stream
+from versioning.cli.files import read_secret
 from versioning.cli.help import explained
 from versioning.cli.options import CaOption, CertOption, ConfigOption, JsonOption, KeyOption
-from versioning.cli.sections import StreamSection, read_secret
+from versioning.cli.sections import StreamSection
 from versioning.cli.service import IS_IT_ONE, ask
 from versioning.cli.settings import Settings
 from versioning.client.bumps import append_bump

@@ -11,20 +11,10 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_url import ENCODE_HINT
 from versioning.backends.tls import TlsFiles
+from versioning.cli.files import check_files, read_secret
 from versioning.cli.settings import Section
 from versioning.errors import ConfigError
 from versioning.limits import WINDOW_MS
-
-
-def read_secret(file: Path, *, key: str) -> str:
-    """Read a secret from its file, without the line end an editor adds; raises ConfigError."""
-    try:
-        secret = file.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{key}: cannot read {file}: {error}", hint="check the path and its owner") from None
-    if not secret:
-        raise ConfigError(f"{key}: {file} is empty", hint="put the secret in its first line")
-    return secret
 
 
 def check_redis_url(url: str) -> str:
@@ -83,14 +73,17 @@ class RedisSection(Section):
 
     @model_validator(mode="after")
     def _tls_fits_the_url(self) -> Self:
-        check_redis_url(self._with_tls())
+        check_redis_url(self.tls_url())
         return self
 
-    def _with_tls(self) -> str:
+    def tls_url(self) -> str:
+        """Return the URL with its files of TLS, and without what comes from a file."""
         return url_with_tls(self.url, ssl_ca=self.ssl_ca, ssl_cert=self.ssl_cert, ssl_key=self.ssl_key)
 
     def full_url(self) -> str:
-        return full_url(self._with_tls(), self.password_file, keys=f"{self.section}.")
+        """Return the URL with its password; raises ConfigError for a file that cannot be used."""
+        check_files(self, self.section)
+        return full_url(self.tls_url(), self.password_file, keys=f"{self.section}.")
 
 
 class StreamSection(RedisSection):
@@ -187,18 +180,25 @@ class MySqlSection(Section):
             raise ValueError("ssl_cert without ssl_ca: the server would not be verified")
         return self
 
-    def target(self) -> MySqlTarget:
-        """Read the secrets, and look at the files of TLS; raises ConfigError."""
-        if self.ssl_ca or self.ssl_key:
-            with named("mysql"):
-                TlsFiles.of(self.ssl_ca, self.ssl_cert, self.ssl_key).check()
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
         parts = urlsplit(self.url)
+        return self.host or parts.hostname or "", self.port or parts.port or 3306
+
+    def target(self, key: str = "mysql") -> MySqlTarget:
+        """Read the secrets, and look at the files of TLS; raises ConfigError, about this section as ``key``."""
+        check_files(self, key)
+        if self.ssl_ca or self.ssl_key:
+            with named(key):
+                TlsFiles.of(self.ssl_ca, self.ssl_cert, self.ssl_key).check()
+        parts, (host, port) = urlsplit(self.url), self.address
         password = self.password.get_secret_value() or unquote(parts.password or "")
         if self.password_file is not None:
-            password = read_secret(self.password_file, key="mysql.password_file")
+            password = read_secret(self.password_file, key=f"{key}.password_file")
         return MySqlTarget(
-            host=self.host or parts.hostname or "",
-            port=self.port or parts.port or 3306,
+            host=host,
+            port=port,
             user=self.user or unquote(parts.username or ""),
             password=password,
             database=self.database or parts.path.strip("/"),
