@@ -14,6 +14,7 @@ from unittest import mock
 from replicator import retry
 from replicator.mirror import board, fold, gtids, lags, reader, resume, rewind, target, words, writer
 from replicator.mirror import run as mirror_run
+from replicator.source import appender as source_appender
 from replicator.source import batch
 from replicator.source import run as source_run
 from tests.simulation import binlog, limits
@@ -28,6 +29,7 @@ _LOGGERS = (
     (target, "log"),
     (writer, "log"),
     (mirror_run, "log"),
+    (source_appender, "log"),
     (source_run, "log"),
 )
 
