@@ -5,10 +5,31 @@ from all before it, which is what compare-and-append (P1) compares.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from versioning.errors import CheckpointFormatError
+
+_SOURCE: Final = "source:"
+_MIRROR: Final = "mirror:"
+
+
+def source_writer(name: str) -> str:
+    return f"{_SOURCE}{name}"
+
+
+def mirror_writer(origin_dc: str) -> str:
+    return f"{_MIRROR}{origin_dc}"
+
+
+def has_readers(writers: Iterable[str]) -> bool:
+    """Whether a stream of these writers is one that is read, not only an origin for mirrors (P12).
+
+    Where nobody has written yet it may be: a bump left out of the version keys is one that no replay says again.
+    """
+    names = tuple(writers)
+    return any(name.startswith(_MIRROR) for name in names) or not any(name.startswith(_SOURCE) for name in names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from versioning.backends.base import IS_IT_UP, BackendError
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_facts import RedisFacts, redis_facts
 from versioning.backends.redis_stream import RedisStream
+from versioning.checkpoint import source_writer
 from versioning.cli.files import unreadable_in
 from versioning.cli.sections import MySqlSection, StreamSection, ValuesSection
 from versioning.cli.settings import AnySection, Settings
@@ -178,7 +179,7 @@ async def _ask_redis(asker: _Asker, sections: _Sections) -> tuple[list[StreamFac
     """A file with ``[mirror]`` is B's: its ``[stream]`` is the mirrored one, and a source in it writes the origin."""
     mirror, stream = sections.mirror, sections.stream
     of_source = {
-        "writers": (f"source:{sections.source.name}",) if sections.source else (),
+        "writers": (source_writer(sections.source.name),) if sections.source else (),
         "digest": sections.tables.digest() if sections.tables else "",
     }
     found: list[StreamFacts | None] = []

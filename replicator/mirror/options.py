@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from versioning.checkpoint import mirror_writer
 from versioning.errors import ConfigError
 from versioning.histogram import Histogram
 from versioning.limits import GATE_LIMIT_MS, WINDOW_MS
@@ -44,7 +45,7 @@ class MirrorOptions:
 
     @property
     def writer(self) -> str:
-        return f"mirror:{self.origin_dc}"
+        return mirror_writer(self.origin_dc)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from replicator.mysql import MySqlAddress
 from replicator.tables import WatchedTables
+from versioning.checkpoint import source_writer
 from versioning.limits import GENERATION_SPREAD_MS, KEYS_PER_ENTRY, MAX_KEYS, WINDOW_MS
 
 HEARTBEAT_MS = 500
@@ -30,4 +31,4 @@ class SourceOptions:
 
     @property
     def writer(self) -> str:
-        return f"source:{self.name}"
+        return source_writer(self.name)

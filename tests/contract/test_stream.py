@@ -13,7 +13,9 @@ from versioning import stamp as stamps
 from versioning.backends.base import Append, CheckpointRefusedError, DigestRefusedError, StreamBackend
 from versioning.backends.memory import MemoryStream
 from versioning.backends.redis_stream import RedisStream
+from versioning.bump import Bump
 from versioning.checkpoint import Checkpoint
+from versioning.client.bumps import append_bump
 from versioning.entries import Body, Change, Gap, Generation, Heartbeat, NewEntry, Origin, Poisoned, Replayed
 from versioning.generations import KEPT_MAX, Aging, Generations
 from versioning.limits import LOSS_LEAD_MS, REPLAY_SLACK_MS
@@ -183,6 +185,16 @@ async def test_as_long_as_a_gap_is_pending_the_version_keys_are_complete_since_n
             assert await is_vouched_for(end)
         assert not await is_vouched_for(Gap("purged", pending=True))
         assert await is_vouched_for(plain)
+    await backend.aclose()
+
+
+@pytest.mark.integration
+async def test_a_checkpoint_that_cannot_be_read_is_no_reason_to_refuse_a_bump(redis_b) -> None:
+    backend = RedisStream.from_url(redis_b.url, version_keys=True)
+    with redis_b.client(decode_responses=True) as client:
+        client.hset("{stampline}:state", "cp:mirror:a", "damaged")
+        [stamp] = await append_bump(backend, Bump("by hand", ("t:1",)), now_ms=now_ms())
+        assert client.get("{stampline}:v:t:1") == stamp
     await backend.aclose()
 
 

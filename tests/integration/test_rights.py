@@ -23,7 +23,9 @@ from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_facts import redis_facts
 from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import AsyncRedisValues, RedisValues
+from versioning.bump import Bump
 from versioning.checkpoint import Checkpoint
+from versioning.client.bumps import append_bump
 from versioning.client.follower import Follower
 from versioning.entries import Body, Change, Generation, Heartbeat, NewEntry
 from versioning.index import Index
@@ -137,6 +139,15 @@ async def doctor(at: str) -> None:
         await stream.read_before(None, count=1)
 
 
+async def bump_at_origin(at: str) -> None:
+    async with stream_of(at, version_keys=True) as stream:
+        [stamp] = await append_bump(stream, Bump("by hand", ("tracker_web:2",)), now_ms=1)
+        bumped, before = await stream.read_before(None, count=2)
+        assert (stamps.text(bumped.stamp), bumped.previous) == (stamp, before.nonce)
+        assert ((await stream.state()).last, (await stream.state()).nonce) == (bumped.stamp, bumped.nonce)
+    await source(at)
+
+
 async def reader(at: str) -> None:
     client = RedisAddress.parse(at).connect_async(PATIENT_MS)
     names = ("v:tracker_web:1", "g:tracker_web", "since", "beat", "last")
@@ -152,6 +163,7 @@ LOAD = "return redis.call('DEL', KEYS[1])"
 
 ACCOUNTS: list[tuple[str, str, Work, list[tuple[str, ...]]]] = [
     ("a", "stampline_source", source, [("GET", "other"), ("SET", STATE, "x"), ("XADD", "other", "*", "a", "b")]),
+    ("a", "stampline_source", bump_at_origin, [("GET", "{stampline}:last"), ("SET", "{stampline}:last", "x")]),
     ("a", "stampline_mirror", mirror_at_origin, [("XADD", STREAM, "*", "a", "b"), ("HSET", STATE, "a", "b")]),
     ("a", "stampline_doctor", doctor, [("DEL", STREAM), ("SUBSCRIBE", "{stampline}:push")]),
     ("b", "stampline_mirror", mirror, [("GET", "cache:a:1"), ("XADD", "other", "*", "a", "b")]),
@@ -175,7 +187,9 @@ FORBIDDEN_TO_ALL: list[tuple[str, ...]] = [
 
 
 @pytest.mark.parametrize(
-    ("side", "account", "work", "forbidden"), ACCOUNTS, ids=[f"{account} on {side}" for side, account, *_ in ACCOUNTS]
+    ("side", "account", "work", "forbidden"),
+    ACCOUNTS,
+    ids=[f"{account} on {side}: {work.__name__}" for side, account, work, _ in ACCOUNTS],
 )
 async def test_an_account_of_redis_does_its_work_and_nothing_else(
     servers: dict[str, RedisServer], side: str, account: str, work: Work, forbidden: list[tuple[str, ...]]
@@ -194,6 +208,22 @@ async def test_an_account_of_redis_does_its_work_and_nothing_else(
         for command in (*FORBIDDEN_TO_ALL, *forbidden):
             with pytest.raises(redis.exceptions.NoPermissionError):
                 client.execute_command(*command)
+
+
+@pytest.mark.parametrize("right", ["set", "get", "hset", "publish", "xadd", "xtrim", "del"])
+async def test_an_append_that_lacks_a_right_writes_nothing(servers: dict[str, RedisServer], right: str) -> None:
+    server = servers["b"]
+    await mirror(url(server, "stampline_mirror"))
+    with server.client(decode_responses=True) as admin:
+        before = admin.xlen(STREAM), admin.hgetall(STATE), admin.get("{stampline}:v:tracker_web:1")
+        admin.execute_command("ACL", "SETUSER", "stampline_serve", f"-{right}")
+        try:
+            async with stream_of(url(server, "stampline_serve"), version_keys=True) as stream:
+                with pytest.raises(AuthenticationError, match=f"(?i)needs {right}; nothing was written"):
+                    await append(stream, None)
+        finally:
+            admin.execute_command("ACL", "SETUSER", "stampline_serve", f"+{right}")
+        assert (admin.xlen(STREAM), admin.hgetall(STATE), admin.get("{stampline}:v:tracker_web:1")) == before
 
 
 def test_a_script_may_do_no_more_than_its_caller(servers: dict[str, RedisServer]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from versioning.checkpoint import Checkpoint
+from versioning.checkpoint import Checkpoint, has_readers, mirror_writer, source_writer
 from versioning.entries import (
     Body,
     Change,
@@ -140,6 +140,11 @@ def test_foreign_bytes_are_refused_or_read_never_anything_else(data: bytes) -> N
 def test_a_truncated_header_is_refused(damage: slice) -> None:
     with pytest.raises(HeaderFormatError):
         unpack(pack(ValueHeader(1, 2), b"")[damage])
+
+
+def test_a_stream_that_only_sources_write_is_read_by_mirrors_alone() -> None:
+    source, mirror = source_writer("a"), mirror_writer("a")
+    assert [has_readers(writers) for writers in ([source], [mirror], [source, mirror], [])] == [False, True, True, True]
 
 
 def test_a_checkpoint_survives_text_and_garbage_is_named() -> None:

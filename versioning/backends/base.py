@@ -72,6 +72,8 @@ class Append:
     digest: str = ""
     """Digest of the key templates; empty where the writer makes no keys."""
     adopt_digest: bool = False
+    has_readers: bool = True
+    """False: no client asks for version keys of this stream, so a backend that keeps them leaves them alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class RedisStream:
             batch.digest,
             int(batch.adopt_digest),
             self._window_ms + RETENTION_SLACK_MS,
-            self._version_ms,
+            self._version_ms if batch.has_readers else 0,
             self._channel,
             REPLAY_SLACK_MS,
             LOSS_LEAD_MS,

@@ -3,10 +3,20 @@
 from versioning import stamp as stamps
 from versioning.backends.base import Append, StreamBackend
 from versioning.bump import Bump
+from versioning.checkpoint import has_readers
 from versioning.client.nonces import new_nonces
+from versioning.errors import FormatError
 
 
 async def append_bump(stream: StreamBackend, wanted: Bump, *, now_ms: int, above: int = stamps.ZERO) -> list[str]:
     """Append a checked bump; returns its stamps as text. Raises BackendError."""
     entries = wanted.entries(now_ms, new_nonces(wanted.entry_count))
-    return [stamps.text(stamp) for stamp in await stream.append(Append(entries, clock_ms=now_ms, above=above))]
+    batch = Append(entries, clock_ms=now_ms, above=above, has_readers=await _has_readers(stream))
+    return [stamps.text(stamp) for stamp in await stream.append(batch)]
+
+
+async def _has_readers(stream: StreamBackend) -> bool:
+    try:
+        return has_readers((await stream.state()).checkpoints)
+    except FormatError:
+        return True  # a damaged checkpoint is its writer's to report, and no reason to refuse a bump

@@ -15,7 +15,8 @@
 -- ARGV[12] lead after a loss, ms
 -- ARGV[13..] triples: nonce, kind, body
 --
--- Returns {'ok', id, ...}, {'checkpoint', stored} or {'digest', stored}; nothing is written in the last two cases.
+-- Returns {'ok', id, ...}, {'checkpoint', stored} or {'digest', stored}; nothing is written in the last two cases, nor
+-- where the caller lacks a right (NOPERM).
 
 local SEQUENCE_MAX = 1048575
 local CLOCK_LEAD_MAX_MS = 60000 -- a writer's clock further ahead than this is wrong, and must not drag the stamps along
@@ -46,6 +47,21 @@ end
 local state = redis.call('HMGET', KEYS[2], 'last', 'nonce', 'since', 'digest', 'cp:' .. ARGV[1], 'history', 'gap')
 local last, nonce, since, digest, stored = state[1], state[2] or '', state[3], state[4], state[5] or ''
 local gap = state[7] or ''
+
+local version_ms = tonumber(ARGV[9])
+
+-- A call that is refused half-way undoes none before it, and an entry without its state would break continuity. So the
+-- rights are asked for before the first write.
+local may = redis.acl_check_cmd
+local lacking = not may('DEL', KEYS[2]) and 'DEL'
+  or not may('HSET', KEYS[2], 'f', 'v') and 'HSET'
+  or not may('XADD', KEYS[1], '*', 'f', 'v') and 'XADD'
+  or not may('XTRIM', KEYS[1], 'MINID', '0') and 'XTRIM'
+  or not may('PUBLISH', ARGV[10], '') and 'PUBLISH'
+  or version_ms > 0 and (not may('SET', KEYS[3] .. 'v:', '') and 'SET' or not may('GET', KEYS[3] .. 'v:') and 'GET')
+if lacking then
+  return redis.error_reply('NOPERM appending needs ' .. lacking .. '; nothing was written')
+end
 
 local function last_in_stream()
   if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -98,8 +114,6 @@ local ms, sequence = now_ms + lead_ms, 0
 ms, sequence = later(ms, sequence, math.min(tonumber(ARGV[4]) + lead_ms, now_ms + CLOCK_LEAD_MAX_MS), 0)
 ms, sequence = later(ms, sequence, after(split(last or '0-0')))
 ms, sequence = later(ms, sequence, after(split(ARGV[5])))
-
-local version_ms = tonumber(ARGV[9])
 
 local function word_of(body)
   -- What an entry says of the replicas; a bump says nothing.
