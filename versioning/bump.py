@@ -8,6 +8,7 @@ from versioning.entries import Change, Generation, NewEntry
 from versioning.errors import StamplineError
 from versioning.keys import KeyFormatError, check_key
 from versioning.limits import GENERATION_SPREAD_MS, KEY_BYTES_MAX, KEYS_PER_ENTRY, SPREAD_MAX_MS
+from versioning.printable import is_printable
 
 KEYS_MAX: Final = 1_000
 """Keys in one request. More at once is a namespace, which can be spread."""
@@ -61,6 +62,10 @@ class Bump:
         if not self.reason.strip() or len(self.reason) > REASON_CHARS_MAX:
             raise RequestError(
                 "reason_needed", "a bump says why", hint=f"a reason of 1 to {REASON_CHARS_MAX} characters"
+            )
+        if not is_printable(self.reason):
+            raise RequestError(
+                "reason_malformed", "a reason holds no line breaks nor control characters", hint="write one plain line"
             )
         check_keys(self.keys)
         if self.namespace:

@@ -48,6 +48,8 @@ async def test_a_bump_of_a_namespace_is_a_generation_with_its_spread_and_reason(
     [
         ({"keys": ["a:1"]}, "reason_needed"),
         ({"keys": ["a:1"], "reason": "x" * 201}, "reason_needed"),
+        ({"keys": ["a:1"], "reason": "one\ntwo"}, "reason_malformed"),
+        ({"namespace": "a", "reason": "\x1b[2J"}, "reason_malformed"),
         ({"reason": "why"}, "keys_or_namespace"),
         ({"keys": ["a:1"], "namespace": "a", "reason": "why"}, "keys_or_namespace"),
         ({"keys": ["a:1"] * 1_001, "reason": "why"}, "too_many_keys"),
@@ -212,8 +214,10 @@ async def test_a_bump_is_in_the_audit_log_when_the_answer_comes(tmp_path: Path) 
     tokens.write_text(f"alice {TOKEN}\n")
     async with service(ServeSection(token_file=tokens, audit_log=file)) as world:
         stamped = (await world.bump(namespace="tracker_web", reason="new layout")).json()["stamps"]
-        [line] = file.read_text().splitlines()
+        await world.bump(keys=["tracker_web:1"], reason="mended by hand")
+        line, of_keys = file.read_text().splitlines()
     record = json.loads(line)
+    assert json.loads(of_keys)["reason"] == "mended by hand"
     assert record["who"] == "alice"
     assert record["stamps"] == stamped
     assert (record["namespace"], record["reason"], record["time_ms"]) == ("tracker_web", "new layout", START_MS)

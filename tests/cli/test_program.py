@@ -10,7 +10,8 @@ import pytest
 from typer.main import get_command
 
 from versioning.backends.base import AuthenticationError, DigestRefusedError, UnavailableError
-from versioning.cli import entry, log, program, status
+from versioning.backends.memory import MemoryStream
+from versioning.cli import bump, entry, log, program, status
 from versioning.errors import StamplineError
 
 FILE = '[stream]\nurl = "redis://127.0.0.1:1/0"\n'
@@ -122,6 +123,19 @@ def test_a_library_install_is_told_what_the_command_line_needs(
 def test_a_bump_without_a_reason_is_bad_use(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.run(["bump", "a:1", "--config", config]) == 2
     assert "reason" in the_line(capsys)
+
+
+def test_a_bump_with_a_reason_of_several_lines_is_bad_use(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["bump", "a:1", "--reason", "one\ntwo", "--config", config]) == 2
+    assert "line breaks" in the_line(capsys)
+
+
+def test_a_bump_past_the_services_says_its_reason(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bump, "open_stream", lambda *_, **__: MemoryStream(lambda: 1))
+    assert program.run(["bump", "a:1", "--reason", "mended by hand", "--config", config]) == 0
+    assert "mended by hand" in the_line(capsys)
 
 
 def test_a_bump_of_a_service_that_is_not_there_fails(capsys: pytest.CaptureFixture[str]) -> None:

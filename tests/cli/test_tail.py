@@ -49,6 +49,11 @@ def test_an_entry_is_a_line(body: ReadBody, words: str) -> None:
     assert words in line
 
 
+@pytest.mark.parametrize("body", [Generation(("a",), 0, 0, "x\x1b[2J\ny\u202ez"), Gap("x\x1b[2J\ny\u202ez")])
+def test_what_would_act_in_a_terminal_is_escaped(body: ReadBody) -> None:
+    assert r"x\x1b[2J\ny\u202ez" in entry_line(entry(body))
+
+
 def test_an_entry_is_json_with_its_stamp_as_text() -> None:
     fields = entry_fields(entry(Change(("a:1",))))
     assert (fields["stamp"], fields["kind"], fields["keys"]) == ("1700000000123-7", "change", ("a:1",))

@@ -21,6 +21,9 @@ from versioning.cli.settings import Settings
 from versioning.client.bumps import append_bump
 from versioning.errors import ConfigError
 
+REASON_HELP: Final = (
+    "Why, in one line. With --url it goes into the service's audit log; that of a namespace is in the stream as well."
+)
 MAY_HAVE_BUMPED: Final = "it may have bumped; bumping again costs one load per key"
 
 
@@ -34,7 +37,7 @@ def bump(
     *,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys, as tracker_web:42.", show_default=False)] = None,
     namespace: Annotated[str, typer.Option(metavar="NAME", help="Age out a whole namespace instead.")] = "",
-    reason: Annotated[str, typer.Option(help="Why; goes into the stream and the audit log.")] = "",
+    reason: Annotated[str, typer.Option(help=REASON_HELP)] = "",
     spread_ms: Annotated[int | None, typer.Option(metavar="MS", help="Spread a namespace over this long.")] = None,
     url: Annotated[str, typer.Option(metavar="URL", help="Ask this version service; default: write to [stream].")] = "",
     token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Bearer token for --url.")] = None,
@@ -52,6 +55,9 @@ def bump(
         raise ConfigError(error.message, hint=error.hint) from None
     tls = TlsFiles.of(ssl_ca, ssl_cert, ssl_key)
     stamped = _through_service(wanted, url, token_file, tls) if url else asyncio.run(_through_stream(wanted, config))
+    if wanted.keys and not url:
+        # Entries of keys hold no reason, and nothing audits a bump that goes past the services.
+        typer.echo(f"stampline: keys bumped: {len(wanted.keys)}; reason, kept nowhere else: {wanted.reason}", err=True)
     typer.echo(json.dumps({"stamps": stamped}) if as_json else "\n".join(stamped))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from versioning import stamp as stamps
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Poisoned, Replayed, kind_of
+from versioning.printable import escaped
 
 
 def kind_name(entry: Entry) -> str:
@@ -25,8 +26,9 @@ def entry_fields(entry: Entry) -> dict[str, Any]:
 
 
 def entry_line(entry: Entry) -> str:
-    columns = time_text(stamps.ms_of(entry.stamp)), stamps.text(entry.stamp), f"{kind_name(entry):<10}", _words(entry)
-    return "  ".join(columns)
+    """Return one line that is safe to print, whoever wrote the entry."""
+    words = escaped(_words(entry))
+    return "  ".join((time_text(stamps.ms_of(entry.stamp)), stamps.text(entry.stamp), f"{kind_name(entry):<10}", words))
 
 
 def _words(entry: Entry) -> str:
