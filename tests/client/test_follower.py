@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -154,6 +155,28 @@ async def test_an_unreachable_stream_is_reported_and_tried_again(stream, followe
         assert follower.index.verdict("t:1", stamps.STAMP_MAX, system_clock()) is Verdict.UNKNOWN
     await append(stream, Gap("start"))
     await until(lambda: follower.is_covered)
+
+
+async def test_a_link_that_works_again_is_logged_once_and_leaves_no_error(
+    stream, follower, monkeypatch, caplog
+) -> None:
+    caplog.set_level(logging.INFO, "stampline.follower")
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise UnavailableError("Redis is not there")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(stream, "read_before", refuse)
+        await follower.start(wait_s=0.01)
+        await until(lambda: follower.stats.reconnects > 1)
+        assert follower.stats.last_error == "Redis is not there"
+    await until(lambda: follower.is_covered)
+    await append(stream, Gap("start"), Heartbeat(now_ms()))
+    await until(lambda: not follower.stats.last_error)
+    await append(stream, Heartbeat(now_ms()))
+    assert follower.stats.is_connected
+    events = [record.stampline["event"] for record in caplog.records]
+    assert events == ["follower_link_lost", "follower_connected"]
 
 
 @pytest.mark.integration

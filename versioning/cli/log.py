@@ -2,10 +2,12 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Final
 
 import structlog
 
+from versioning.client.named import RECORD_FIELD
 from versioning.errors import StamplineError
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -29,6 +31,7 @@ def configure(level: str = "info") -> None:
         cache_logger_on_first_use=False,
     )
     _route_standard_logging(before, renderer)
+    logging.getLogger("stampline").setLevel(LEVELS[level])
 
 
 def is_json() -> bool:
@@ -44,7 +47,7 @@ def role_failed(error: StamplineError, code: int) -> None:
 def _route_standard_logging(before: list[Any], renderer: list[Any]) -> None:
     """What other libraries log takes the same form; only their warnings are worth a line of ours."""
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=before,
+        foreign_pre_chain=[_name, *before],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -52,3 +55,9 @@ def _route_standard_logging(before: list[Any], renderer: list[Any]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+
+
+def _name(_: Any, __: str, event_dict: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What our library logs says its event and fields beside its text."""
+    event_dict.update(getattr(event_dict["_record"], RECORD_FIELD, {}))
+    return event_dict

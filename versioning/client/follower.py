@@ -18,6 +18,7 @@ from typing import Final
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend, UnavailableError
 from versioning.client.clock import system_clock
+from versioning.client.named import named
 from versioning.client.pulse import Pulse
 from versioning.entries import Entry, Poisoned
 from versioning.follow import ContinuityError, Follow
@@ -74,6 +75,7 @@ class Follower:
         self._follow = Follow(index)
         self._has_begun = False
         self._failures = 0
+        self._is_well = False
         self._covered = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -149,8 +151,10 @@ class Follower:
                     # Is there nothing? A stream that was cut short is silent too, and so is a dead link.
                     unpushed = unpushed + 1 if await self._catch_up() else 0
                     _check_pushes(unpushed)
+                    self._note_well(is_well=not unpushed)
                     continue
                 unpushed = 0
+                self._note_well()
                 if self._follow.joins(entry):
                     self._take([entry])
                 elif entry.stamp > self.index.watermark or entry.stamp <= pushed:
@@ -189,9 +193,22 @@ class Follower:
 
     def _report(self, error: Exception) -> None:
         self.stats.logins_refused += isinstance(error, AuthenticationError)
+        self._is_well = self._is_well and not isinstance(error, BackendError)
         if str(error) != self.stats.last_error:
             self.stats.last_error = str(error)
-            _log.warning("%s", error)
+            _log.warning("%s", error, extra=named(_event_of(error), error=str(error)))
+
+    def _note_well(self, *, is_well: bool = True) -> None:
+        """Only what is pushed, or a silence with nothing written, proves a link: a read that works may not last."""
+        if is_well and not self._is_well:
+            self._is_well, self.stats.last_error = True, ""
+            _log.info("the stream is followed", extra=named("follower_connected", reconnects=self.stats.reconnects))
+
+
+def _event_of(error: Exception) -> str:
+    if isinstance(error, BackendError):
+        return "follower_link_lost"
+    return "follower_broken" if isinstance(error, ContinuityError) else "follower_entry_poisoned"
 
 
 def _check_pushes(unpushed: int) -> None:
