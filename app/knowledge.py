@@ -54,14 +54,21 @@ class Knowledge:
         if isinstance(entry.body, Change | Generation):
             self._details[entry.stamp] = Detail(entry.body.gtid, entry.body.committed_ms)
 
+    @property
+    def loss(self) -> str | None:
+        """Why the stream is not read now, or None. A cause, not a doubt: what is known holds until it lags."""
+        stats = self.follower.stats
+        return f"unreachable: {stats.last_error}" if stats.last_error and not stats.is_connected else None
+
+    def lag_text(self, now: Now) -> str:
+        """Return why too little was heard of the source."""
+        return self.loss or lag_text(self.index.liveness.lag_ms(now))
+
     def doubt(self, now: Now) -> str | None:
         """Return why nothing can be vouched for, or None."""
-        index = self.index
-        if index.known_since is None:
-            return "starting: the stream has not been read yet"
-        if index.is_lagging(now):
-            return lag_text(index.liveness.lag_ms(now))
-        return None
+        if self.index.known_since is None:
+            return self.loss or "starting: the stream has not been read yet"
+        return self.lag_text(now) if self.index.is_lagging(now) else None
 
     def doubt_of_values(self, now: Now) -> str | None:
         """Return why no value can be vouched for, or None. Last stamps may be known for sure all the same."""
@@ -84,8 +91,7 @@ class Knowledge:
     async def details(self, wanted: Sequence[int]) -> dict[int, Detail]:
         """Return what is known of these entries; whatever cannot be had in time is missing."""
         missing = {stamp for stamp in wanted if stamp and stamp not in self._details}
-        is_down = self.follower.stats.last_error and not self.follower.stats.is_connected
-        if missing and not is_down:
+        if missing and self.loss is None:
             try:
                 async with asyncio.timeout(DETAILS_TIMEOUT_S), asyncio.TaskGroup() as group:
                     for stamp in missing:

@@ -17,7 +17,6 @@ from app.site.watch import SiteWatch
 from app.tokens import Tokens
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
-from versioning.cli.words import lag_text
 from versioning.client.clock import system_clock
 from versioning.client.exposition import new_registry
 from versioning.index import Index
@@ -68,12 +67,12 @@ def create_app(
 def readiness(knowledge: Knowledge, max_lag_ms: int | None) -> str | None:
     now = knowledge.clock()
     if not knowledge.follower.is_covered:
-        return knowledge.follower.stats.last_error or "starting: the window is not covered yet"
+        return knowledge.loss or knowledge.follower.stats.last_error or "starting: the window is not covered yet"
     doubt = knowledge.doubt(now)
     lag_ms = knowledge.index.liveness.lag_ms(now)
     if max_lag_ms is not None and lag_ms is not None:
         # The caller's limit replaces the configured one, in both directions.
-        return lag_text(lag_ms) if lag_ms > max_lag_ms else None
+        return knowledge.lag_text(now) if lag_ms > max_lag_ms else None
     return doubt
 
 

@@ -44,6 +44,17 @@ async def test_readiness_ends_with_the_lag_configured_or_asked_for() -> None:
         assert (await world.client.get("/readyz?max_lag=60")).status_code == 200
 
 
+async def test_a_stream_that_is_not_reached_is_named_before_the_lag_that_comes_of_it() -> None:
+    async with service() as world:
+        await world.beat()
+        stats = world.knowledge.follower.stats
+        stats.is_connected, stats.last_error = False, "Redis b:1 is not available"
+        assert (await world.client.get("/readyz")).status_code == 200, "what is known holds for a while"
+        world.clock.ms += 16_000
+        for path in ("/readyz", "/readyz?max_lag=1"):
+            assert (await world.get(path))["error"]["message"] == "unreachable: Redis b:1 is not available"
+
+
 async def test_a_nonsense_lag_is_refused() -> None:
     async with service() as world:
         assert code_of(await world.client.get("/readyz?max_lag=-1")) == (422, "invalid_request")

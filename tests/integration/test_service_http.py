@@ -120,7 +120,9 @@ def test_with_redis_down_it_answers_and_does_not_vouch_until_it_is_back(service:
     until(lambda: not service.get("/v1/versions/tracker_web:1")["vouches"])
     found = service.get("/v1/versions/tracker_web:1")
     assert found["stamp"] is not None
-    assert service.request("GET", "/readyz")[0] == 503
+    assert found["reason"].startswith(f"unreachable: Redis {redis_b.address}")
+    status, body = service.request("GET", "/readyz")
+    assert (status, json.loads(body)["error"]["message"]) == (503, found["reason"])
     assert service.request("GET", "/livez")[0] == 200
     headers = {"Authorization": f"Bearer {TOKEN}"}
     status, body = service.request("POST", "/v1/bump", {"keys": ["a:1"], "reason": "why"}, headers)
@@ -137,6 +139,7 @@ def test_a_service_that_starts_without_redis_says_so_and_heals(config: Path, red
     with Role(["serve", "--port", "PORT"], config) as service:
         found = service.get("/v1/versions/tracker_web:1")
         assert (found["stamp"], found["vouches"]) == (None, False)
+        assert found["reason"].startswith("unreachable: Redis")
         redis_b.start()
         with Feed(redis_b.url):
             until(lambda: service.is_answering("/readyz?max_lag=10"))
