@@ -27,6 +27,10 @@ from versioning.entries import (
 AT_MS = 1_700_000_000_123
 
 
+def everything(_: Entry) -> bool:
+    return True
+
+
 def entry(body: ReadBody) -> Entry:
     return Entry(stamps.make(AT_MS, 7), "n", "p", body, Origin("a", "1-0", "o"))
 
@@ -84,11 +88,33 @@ async def test_it_begins_so_many_entries_back_and_follows(count: int, shown: lis
         return (await stream.append(Append((new,), clock_ms=AT_MS)))[0]
 
     written = [await append(number) for number in range(3)]
-    following = entries(stream, count, follow=True)
+    following = entries(stream, count, everything, follow=True)
     assert [(await anext(following)).stamp for _ in shown] == [written[number] for number in shown]
     live = await append(3)
     assert (await anext(following)).stamp == live
-    assert [found.stamp async for found in entries(stream, 1, follow=False)] == [live]
+    assert [found.stamp async for found in entries(stream, 1, everything, follow=False)] == [live]
+
+
+async def test_only_what_is_wanted_counts_however_far_back_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "PAGE_ENTRIES", 4)
+    stream, notes = MemoryStream(lambda: AT_MS), list[str]()
+    bodies: list[Body] = [Change(("a:1",)), *[Heartbeat(1)] * 9, Change(("a:2",)), *[Heartbeat(1)] * 30]
+    new = tuple(NewEntry(f"{number:016x}", body) for number, body in enumerate(bodies))
+    written = await stream.append(Append(new, clock_ms=AT_MS))
+
+    async def shown(count: int) -> list[int]:
+        found = entries(
+            stream, count, lambda entry: is_wanted(entry, "", heartbeats=False), follow=False, note=notes.append
+        )
+        return [entry.stamp async for entry in found]
+
+    assert await shown(0) == []
+    assert await shown(1) == [written[10]]
+    assert await shown(10) == [written[0], written[10]]
+    assert not notes
+    monkeypatch.setattr(tail, "LOOK_BACK_MAX", 32)
+    assert await shown(10) == [written[10]]
+    assert notes == ["only the last 32 entries were looked at"]
 
 
 class Shaky(MemoryStream):
@@ -113,7 +139,7 @@ async def test_it_outlives_a_lost_connection_and_a_stream_that_was_set_back(monk
     await append("1" * 16)
     early = stream.snapshot()
     await append("2" * 16)
-    following = entries(stream, 1, follow=True, note=notes.append)
+    following = entries(stream, 1, everything, follow=True, note=notes.append)
     await anext(following)
     stream.is_lost = True
     third = await append("3" * 16)

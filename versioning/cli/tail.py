@@ -19,6 +19,8 @@ from versioning.entries import Change, Entry, Generation, Heartbeat
 from versioning.keys import namespace_of
 
 PAGE_ENTRIES = 500
+LOOK_BACK_MAX = 200_000
+"""Entries: a few seconds of reading; a window of heartbeats alone has 5,000."""
 BLOCK_MS = 1_000
 AGAIN_S = 1.0
 COLOURS = {"gap": typer.colors.RED, "replayed": typer.colors.YELLOW, "generation": typer.colors.YELLOW}
@@ -32,7 +34,9 @@ COLOURS = {"gap": typer.colors.RED, "replayed": typer.colors.YELLOW, "generation
 def tail(
     *,
     config: ConfigOption = None,
-    count: Annotated[int, typer.Option("--lines", "-n", min=0, max=10_000, help="Begin this many entries back.")] = 10,
+    count: Annotated[
+        int, typer.Option("--lines", "-n", min=0, max=10_000, help="Show this many first, of those wanted.")
+    ] = 10,
     follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = True,
     namespace: Annotated[str, typer.Option(metavar="NAME", help="Only entries that touch this namespace.")] = "",
     heartbeats: Annotated[bool, typer.Option("--heartbeats", help="Show heartbeats as well.")] = False,
@@ -41,12 +45,14 @@ def tail(
     """Print the entries of the stream, oldest first."""
     section = Settings.load(config).one(StreamSection)
 
+    def wanted(entry: Entry) -> bool:
+        return is_wanted(entry, namespace, heartbeats=heartbeats)
+
     async def run() -> None:
         stream = open_stream(section, version_keys=False)
         try:
-            async for entry in entries(stream, count, follow=follow, note=_note):
-                if is_wanted(entry, namespace, heartbeats=heartbeats):
-                    typer.echo(json.dumps(entry_fields(entry)) if as_json else _styled(entry))
+            async for entry in entries(stream, count, wanted, follow=follow, note=_note):
+                typer.echo(json.dumps(entry_fields(entry)) if as_json else _styled(entry))
         finally:
             await stream.aclose()
 
@@ -65,12 +71,20 @@ def is_wanted(entry: Entry, namespace: str, *, heartbeats: bool) -> bool:
 
 
 async def entries(
-    stream: StreamBackend, count: int, *, follow: bool, note: Callable[[str], None] = lambda _: None
+    stream: StreamBackend,
+    count: int,
+    wanted: Callable[[Entry], bool],
+    *,
+    follow: bool,
+    note: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Entry]:
-    """Yield the last ``count`` entries, then what comes. A lost connection is noted and tried again, not raised."""
-    newest = await stream.read_before(None, count=max(count, 1))
+    """Yield the last ``count`` wanted entries, then what comes of them.
+
+    A lost connection is noted and tried again, not raised.
+    """
+    newest = await stream.read_before(None, count=1)
     last = newest[0].stamp if newest else stamps.ZERO
-    for entry in reversed(newest[:count]):
+    for entry in reversed(await _last(stream, last + 1, count, wanted, note)):
         yield entry
     while follow:
         try:
@@ -84,7 +98,27 @@ async def entries(
             continue
         for entry in page:
             last = entry.stamp
-            yield entry
+            if wanted(entry):
+                yield entry
+
+
+async def _last(
+    stream: StreamBackend, before: int, count: int, wanted: Callable[[Entry], bool], note: Callable[[str], None]
+) -> list[Entry]:
+    """Return up to ``count`` wanted entries, newest first."""
+    found: list[Entry] = []
+    looked_at = 0
+    while len(found) < count:
+        if looked_at >= LOOK_BACK_MAX:
+            note(f"only the last {looked_at} entries were looked at")
+            break
+        page = await stream.read_before(before, count=PAGE_ENTRIES)
+        if not page:
+            break
+        found += filter(wanted, page)
+        looked_at += len(page)
+        before = page[-1].stamp
+    return found[:count]
 
 
 async def _ends_before(stream: StreamBackend, stamp: int) -> bool:
