@@ -69,6 +69,13 @@ async def _request_error(_: Request, error: RequestError) -> JSONResponse:
 async def _validation_error(_: Request, error: RequestValidationError) -> JSONResponse:
     problems = error.errors()
     first = problems[0]
+    if first["type"] == "json_invalid":
+        return error_answer(400, "malformed_body", "the body is not JSON", f"at character {first['loc'][-1]}")
+    if first["loc"] == ("body",) and isinstance(error.body, bytes):
+        # Only what is declared as JSON is parsed.
+        return error_answer(
+            415, "wrong_media_type", "the body is not declared as JSON", "send Content-Type: application/json"
+        )
     where = ".".join(str(part) for part in first["loc"])
     # The input itself is not repeated: it may be large, and it may be a secret in the wrong place.
     more = f"{len(problems) - 1} more problems follow" if len(problems) > 1 else "see /docs"

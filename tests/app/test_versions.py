@@ -60,6 +60,27 @@ async def test_a_stamp_below_a_gap_is_not_vouched_for_as_the_last() -> None:
         assert (await world.get("/v1/versions/tracker_web:1"))["vouches"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "content", "refusal"),
+    [
+        (None, b'{"keys": ["a:1"]}', (415, "wrong_media_type")),
+        ("text/plain", b'{"keys": ["a:1"]}', (415, "wrong_media_type")),
+        ("application/x-www-form-urlencoded", b"keys=a:1", (415, "wrong_media_type")),
+        ("application/json", b'{"keys": ["a:1"', (400, "malformed_body")),
+        ("application/json", b"\xff", (400, "malformed_body")),
+        ("application/json", b'"a:1"', (422, "invalid_request")),
+        ("application/json", b"", (422, "invalid_request")),
+    ],
+)
+async def test_a_body_that_is_no_json_is_told_from_one_that_does_not_fit(
+    kind: str | None, content: bytes, refusal: tuple[int, str]
+) -> None:
+    headers = {} if kind is None else {"Content-Type": kind}
+    async with service() as world:
+        for path in ("/v1/versions", "/v1/bump"):
+            assert code_of(await world.client.post(path, content=content, headers=headers)) == refusal
+
+
 async def test_a_lagging_service_still_answers_but_does_not_vouch() -> None:
     async with service() as world:
         await world.complete()

@@ -84,8 +84,8 @@ def test_a_name_that_is_not_known_is_unreachable() -> None:
         ask("http://nowhere.invalid", "/v1/site")
 
 
-def bumped(url: str, tmp_path: Path) -> int:
-    (tmp_path / "token").write_text("secret")
+def bumped(url: str, tmp_path: Path, tokens: str = "secret") -> int:
+    (tmp_path / "token").write_text(tokens)
     token = ["--token-file", str(tmp_path / "token")]
     return program.run(["bump", "a:1", "--reason", "by hand", "--url", url, *token])
 
@@ -96,6 +96,33 @@ def test_a_bump_posts_what_is_wanted_and_prints_its_stamps(tmp_path: Path, capsy
         assert bumped(url, tmp_path) == 0
     assert capsys.readouterr().out == "7-0\n"
     assert asked == [("POST /v1/bump", "Bearer secret", b'{"reason": "by hand", "keys": ["a:1"]}')]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["alice secret\nbob other\n", "# of alice\n\n  alice   secret\n", "secret\n"],
+    ids=["named", "comment", "bare"],
+)
+def test_a_token_file_may_be_that_of_a_service(tmp_path: Path, text: str) -> None:
+    asked: list[tuple[str, str | None, bytes]] = []
+    with served(200, b'{"stamps": ["7-0"]}', asked=asked) as url:
+        assert bumped(url, tmp_path, text) == 0
+    assert asked[0][1] == "Bearer secret"
+
+
+def test_a_token_file_without_a_token_is_bad_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bumped("http://127.0.0.1:1", tmp_path, "# none yet\n") == 2
+    assert "holds no token" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nowhere.invalid"])
+def test_a_bump_that_never_left_has_bumped_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    assert bumped(url, tmp_path) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "may have bumped" not in line
+    assert "is a version service running there?" in line
 
 
 @pytest.mark.parametrize(

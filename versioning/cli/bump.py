@@ -40,7 +40,10 @@ def bump(
     reason: Annotated[str, typer.Option(help=REASON_HELP)] = "",
     spread_ms: Annotated[int | None, typer.Option(metavar="MS", help="Spread a namespace over this long.")] = None,
     url: Annotated[str, typer.Option(metavar="URL", help="Ask this version service; default: write to [stream].")] = "",
-    token_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Bearer token for --url.")] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Bearer token for --url; a file as [serve] token_file: the first one in it."),
+    ] = None,
     ssl_ca: CaOption = None,
     ssl_cert: CertOption = None,
     ssl_key: KeyOption = None,
@@ -69,8 +72,17 @@ async def _through_stream(wanted: Bump, config: Path | None) -> list[str]:
         await stream.aclose()
 
 
+def _token(file: Path) -> str:
+    """Return the token of the first line that has one; it may stand behind a name, as in a service's own file."""
+    lines = (line.split() for line in read_secret(file, key="--token-file").splitlines())
+    found = next((words[-1] for words in lines if words and not words[0].startswith("#")), "")
+    if not found:
+        raise ConfigError(f"--token-file: {file} holds no token", hint="put it in its first line")
+    return found
+
+
 def _through_service(wanted: Bump, url: str, token_file: Path | None, tls: TlsFiles) -> list[str]:
-    token = read_secret(token_file, key="--token-file") if token_file else ""
+    token = _token(token_file) if token_file else ""
     body: dict[str, Any] = {"reason": wanted.reason}
     body |= {"namespace": wanted.namespace} if wanted.namespace else {"keys": list(wanted.keys)}
     body |= {} if wanted.spread_ms is None else {"spread_ms": wanted.spread_ms}

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from versioning.errors import ConfigError, StamplineError
 ANSWER_BYTES_MAX: Final = 16 << 20
 TIMEOUT_S: Final = 10.0
 IS_IT_RUNNING: Final = "is a version service running there?"
+_NEVER_ASKED: Final = (ConnectionRefusedError, socket.gaierror)
+"""The request did not leave: nothing was done."""
 IS_IT_ONE: Final = "is this a version service, and a current one?"
 
 
@@ -27,7 +30,7 @@ def ask(
     token: str = "",
     unanswered: str = IS_IT_RUNNING,
 ) -> dict[str, Any]:
-    """GET, or POST ``body`` as JSON; ``unanswered`` is the hint where no answer comes.
+    """GET, or POST ``body`` as JSON; ``unanswered`` is the hint where what was asked may have arrived.
 
     Raises ConfigError for what is no address or is refused, UnavailableError for the rest.
     """
@@ -45,7 +48,8 @@ def ask(
             hint = "check --ssl-ca, and the certificate there"
             raise ConfigError(f"no TLS with {url}: {refusal}", hint=hint) from None
         reason = getattr(error, "reason", error)
-        raise UnavailableError(f"{url} did not answer: {reason}", hint=unanswered) from None
+        hint = IS_IT_RUNNING if isinstance(reason, _NEVER_ASKED) else unanswered
+        raise UnavailableError(f"{url} did not answer: {reason}", hint=hint) from None
     if not isinstance(found, dict):
         raise UnavailableError(f"{request.full_url} answered something else", hint=IS_IT_ONE)
     return found
