@@ -28,6 +28,7 @@ from versioning.cli.sections import LogSection, StreamSection, ValuesSection
 from versioning.cli.settings import Settings
 from versioning.client.async_cache import AsyncVersionedCache
 from versioning.client.exposition import new_registry
+from versioning.client.installed import installed_version
 from versioning.client.metrics import CacheCollector
 from versioning.client.pulse import Pulse
 from versioning.options import CacheOptions
@@ -115,7 +116,7 @@ def _load(config: Any, flags: dict[str, dict[str, Any]]) -> Settings:
 
 def _announce(section: HttpSection, *others: Any) -> None:
     shown = {part.section: masked(part) for part in (section, *others)}
-    _log.info("service_started", role=section.section, **shown)
+    _log.info("service_started", role=section.section, version=installed_version(), **shown)
 
 
 def toc_cache(section: TocSection, at: StreamSection, values: ValuesSection) -> ReadingCache:

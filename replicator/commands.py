@@ -35,6 +35,7 @@ from versioning.cli.options import ConfigOption
 from versioning.cli.running import Role, run_role
 from versioning.cli.sections import LogSection, MySqlSection, StreamSection
 from versioning.cli.settings import Section, Settings
+from versioning.client.installed import installed_version
 from versioning.client.pulse import Pulse
 from versioning.errors import ConfigError
 from versioning.limits import MAX_LAG_MS
@@ -210,4 +211,5 @@ def _load(config: Path | None) -> Settings:
 
 
 def _announce(role: str, *sections: Section, **more: Any) -> None:
-    _log.info("role_started", role=role, **{part.section: masked(part) for part in sections}, **more)
+    shown = {part.section: masked(part) for part in sections}
+    _log.info("role_started", role=role, version=installed_version(), **shown, **more)

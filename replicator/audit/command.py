@@ -37,6 +37,7 @@ from versioning.cli.sections import LogSection, StreamSection, ValuesSection
 from versioning.cli.settings import Settings
 from versioning.client.clock import system_clock
 from versioning.client.follower import Follower
+from versioning.client.installed import installed_version
 from versioning.errors import ConfigError, FormatError, StamplineError
 from versioning.index import Index
 from versioning.keys import check_key
@@ -177,7 +178,12 @@ def _observe(
                 await reach(world.reach, stop=stop, note=note)
                 await world.try_out()
                 await follower.start()
-                _log.info("audit_started", after_s=section.after_s, samples_per_s=section.samples_per_s)
+                _log.info(
+                    "audit_started",
+                    version=installed_version(),
+                    after_s=section.after_s,
+                    samples_per_s=section.samples_per_s,
+                )
                 try:
                     await observer.run(stop)
                 finally:

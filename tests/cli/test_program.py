@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from typer.main import get_command
 
+import app.commands
+import replicator.commands
+from app.settings import ServeSection
 from versioning.backends.base import AuthenticationError, DigestRefusedError, UnavailableError
 from versioning.backends.memory import MemoryStream
 from versioning.cli import bump, entry, log, program, status
+from versioning.client.installed import installed_version
 from versioning.errors import StamplineError
 
 FILE = '[stream]\nurl = "redis://127.0.0.1:1/0"\n'
@@ -34,6 +39,15 @@ def test_help_lists_own_and_registered_commands(capsys: pytest.CaptureFixture[st
     assert program.run(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("status", "tail", "bump", "config", "demo", "serve", "source", "mirror"))
+
+
+def test_it_says_its_version_and_so_does_every_role_that_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"stampline {installed_version()}\n"
+    with structlog.testing.capture_logs() as said:
+        replicator.commands._announce("source")
+        app.commands._announce(ServeSection())
+    assert [line["version"] for line in said] == [installed_version()] * 2
 
 
 def test_an_unknown_command_is_bad_use(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Annotated, Any, Final, TextIO
 
 import typer
 
 from versioning.backends.base import AuthenticationError, DigestRefusedError
 from versioning.cli import bump, check, demo, status, tail
 from versioning.cli.help import epilog_of
+from versioning.client.installed import installed_version
 from versioning.errors import ConfigError, StamplineError
 
 COMMANDS_GROUP: Final = "stampline.commands"
@@ -73,18 +74,33 @@ def build(wanted: str) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     # A callback keeps it a program of commands whatever their number.
-    program.callback()(lambda: None)
+    program.callback()(_options)
     for name, command in OWN.items():
         _add(program, name, command)
     program.add_typer(check.commands, name="config")
     registered = {point.name: point for point in entry_points(group=COMMANDS_GROUP)}
-    is_known = wanted in OWN or wanted in registered or wanted == "config"
+    is_known = wanted in OWN or wanted in registered or wanted in {"config", "--version"}
     for name, point in sorted(registered.items()):
         if name == wanted or not (is_known or COMPLETING in os.environ):
             _add(program, name, _load(point))
         elif COMPLETING in os.environ:
             program.command(name)(lambda: None)
     return program
+
+
+def _print_version(*, is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"stampline {installed_version()}")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print which stampline this is.")
+    ] = False,
+) -> None:
+    del version
 
 
 def _add(program: typer.Typer, name: str, command: Callable[..., Any]) -> None:

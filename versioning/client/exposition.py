@@ -2,7 +2,6 @@
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
 
 from prometheus_client import ProcessCollector
@@ -15,6 +14,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from versioning.client.installed import installed_version
 from versioning.histogram import BOUNDS_MS, Histogram
 
 Labels = Mapping[str, str]
@@ -55,11 +55,7 @@ class BuildCollector(Collector):
     """``stampline_build_info``: once per process, whatever it does."""
 
     def collect(self) -> Iterator[Metric]:
-        try:
-            installed = version("stampline")
-        except PackageNotFoundError:
-            installed = "unknown"
-        info = {"version": installed, "python": platform.python_version()}
+        info = {"version": installed_version(), "python": platform.python_version()}
         yield InfoMetricFamily("stampline_build", "1; which stampline runs on which Python", value=info)
 
 
