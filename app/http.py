@@ -5,7 +5,6 @@ import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -14,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import errors
+from app import docs, errors
 from app.settings import HttpSection
 from versioning.backends.tls import reloading_server
 from versioning.cli.sections import named
@@ -28,7 +27,6 @@ BODY_HINT: Final = f"at most {BODY_BYTES_MAX} bytes"
 
 SHUTDOWN_S: Final = 5
 NO_TELEMETRY: Final[dict[str, Any]] = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
-STATIC: Final = Path(__file__).parent / "static"
 
 
 def new_app(title: str, description: str, lifespan: Callable[[], AsyncIterator[None]]) -> FastAPI:
@@ -44,9 +42,11 @@ def new_app(title: str, description: str, lifespan: Callable[[], AsyncIterator[N
         lifespan=run,
         telemetry=NO_TELEMETRY,  # type: ignore[arg-type]
         responses={"4XX": errors.DOCUMENTED, "5XX": errors.DOCUMENTED},
+        docs_url=None,
         redoc_url=None,
     )
     errors.install(app)
+    docs.install(app)
     app.add_middleware(BodyLimit)
     return app
 

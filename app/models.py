@@ -1,12 +1,17 @@
 """Bodies of the version service's API. Stamps travel as text (JavaScript has no 64-bit integer), times as ms."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from versioning.bump import REASON_CHARS_MAX
 
 Strict = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _example(body: dict[str, Any]) -> ConfigDict:
+    """For ``/docs``."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
 
 
 class VersionAnswer(BaseModel):
@@ -24,7 +29,7 @@ class VersionAnswer(BaseModel):
 
 
 class LookupRequest(BaseModel):
-    model_config = Strict
+    model_config = Strict | _example({"keys": ["tracker_web:42", "trackers_by_tenant:7"]})
 
     keys: list[str]
 
@@ -41,7 +46,7 @@ class CheckItem(BaseModel):
 
 
 class CheckRequest(BaseModel):
-    model_config = Strict
+    model_config = Strict | _example({"items": [{"key": "tracker_web:42", "fill_stamp": "1700000000000-0"}]})
 
     items: list[CheckItem]
 
@@ -60,7 +65,7 @@ class CheckAnswer(BaseModel):
 
 
 class BumpRequest(BaseModel):
-    model_config = Strict
+    model_config = Strict | _example({"keys": ["tracker_web:42"], "reason": "row mended by hand"})
 
     keys: list[str] = []
     namespace: str = ""

@@ -1,8 +1,9 @@
 """Lookups and checks: answered from memory, also with Redis down; then they do not vouch."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 
 from app.knowledge import Detail, Knowledge
 from app.models import CheckAnswer, CheckRequest, CheckVerdict, LookupAnswer, LookupRequest, VersionAnswer
@@ -17,7 +18,7 @@ def router(knowledge: Knowledge) -> APIRouter:
 
     # A key may hold slashes.
     @routes.get("/versions/{key:path}")
-    async def version(key: str) -> VersionAnswer:
+    async def version(key: Annotated[str, Path(examples=["tracker_web:42"])]) -> VersionAnswer:
         """The last change of one key."""
         return (await look_up(knowledge, [key]))[0]
 

@@ -1,24 +1,12 @@
-"""The dashboard's own files. Strict: the page may load and ask nothing but this service, and nobody may frame it."""
+"""The dashboard's own files."""
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from app.http import STATIC
-
-POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HEADERS: Final = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    # Asked for anew each time (an answer 304 costs nothing): page and scripts must be of one version.
-    "Cache-Control": "no-cache",
-}
+from app.pages import HEADERS, STATIC
 
 
 class _Files(StaticFiles):

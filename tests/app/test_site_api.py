@@ -2,7 +2,7 @@
 
 import re
 
-from app.http import STATIC
+from app.pages import STATIC
 from app.service import create_app
 from app.settings import ServeSection
 from app.site.history import SPAN_MS, STEP_MS, History, Sample
