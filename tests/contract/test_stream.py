@@ -1,22 +1,31 @@
 """What every StreamBackend promises: one body over the in-memory backend and a real Redis."""
 
 import asyncio
+import contextlib
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
+from deploy.simulation.redis_server import RedisServer
 from versioning import stamp as stamps
-from versioning.backends.base import Append, CheckpointRefusedError, DigestRefusedError, StreamBackend
+from versioning.backends import redis_stream
+from versioning.backends.base import (
+    Append,
+    BackendError,
+    CheckpointRefusedError,
+    DigestRefusedError,
+    StreamBackend,
+)
 from versioning.backends.memory import MemoryStream
 from versioning.backends.redis_stream import RedisStream
 from versioning.bump import Bump
 from versioning.checkpoint import Checkpoint
 from versioning.client.bumps import append_bump
-from versioning.entries import Body, Change, Gap, Generation, Heartbeat, NewEntry, Origin, Poisoned, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, NewEntry, Origin, Poisoned, Replayed
 from versioning.generations import KEPT_MAX, Aging, Generations
 from versioning.limits import LOSS_LEAD_MS, REPLAY_SLACK_MS
 from versioning.pending import word_of
@@ -280,4 +289,43 @@ async def test_a_poisoned_entry_is_named_and_the_good_ones_around_it_are_read(re
     assert first.body == Change(("t:1",), gtid="0-1-1")
     assert isinstance(poisoned.body, Poisoned)
     assert "keys" in poisoned.body.reason
+    await backend.aclose()
+
+
+async def fill_up(backend: RedisStream) -> Entry:
+    """Append until Redis refuses; return the last entry."""
+    keys = tuple(f"t:{number}:{'x' * 50}" for number in range(500))
+    with contextlib.suppress(BackendError):
+        while True:
+            await backend.append(Append((NewEntry(secrets.token_hex(8), Change(keys)),), now_ms()))
+    return (await backend.read_before(None, count=1))[0]
+
+
+@pytest.mark.integration
+async def test_a_full_redis_refuses_all_until_entries_are_past_the_retention_and_then_goes_on_by_itself(
+    new_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_stream, "RETENTION_SLACK_MS", 0)
+    backend = RedisStream.from_url(new_redis(maxmemory="6mb").url, window_ms=1_000)
+    checkpoint = Checkpoint("0-1-1", 1, "a")
+    last = await fill_up(backend)
+    before = await backend.state()
+    with pytest.raises(BackendError, match="maxmemory"):
+        await backend.append(bump(1, writer="w", checkpoint=checkpoint, digest="d"))
+    assert await backend.state() == before
+
+    await asyncio.sleep((stamps.ms_of(last.stamp) + 1_100 - now_ms()) / 1000)
+    with pytest.raises(CheckpointRefusedError):
+        await backend.append(bump(1, writer="w", expected=checkpoint, checkpoint=checkpoint))
+    assert await backend.state() == before
+    assert await backend.read_before(None, count=1) == [last]
+
+    ids = await backend.append(bump(1, 2, writer="w", checkpoint=checkpoint))
+    found = await backend.read_after(stamps.ZERO, count=10)
+    assert [entry.stamp for entry in found] == ids, "all that was past the retention is gone"
+    assert found[0].previous == last.nonce
+    state = await backend.state()
+    assert (state.last, state.checkpoints["w"]) == (ids[-1], checkpoint)
+    assert last.stamp < state.since < ids[0]
+    await backend.append(bump(3))
     await backend.aclose()

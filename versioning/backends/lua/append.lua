@@ -16,7 +16,7 @@
 -- ARGV[13..] triples: nonce, kind, body
 --
 -- Returns {'ok', id, ...}, {'checkpoint', stored} or {'digest', stored}; nothing is written in the last two cases, nor
--- where the caller lacks a right (NOPERM).
+-- where the caller lacks a right (NOPERM), or a Redis that is full answers OOM.
 
 local SEQUENCE_MAX = 1048575
 local CLOCK_LEAD_MAX_MS = 60000 -- a writer's clock further ahead than this is wrong, and must not drag the stamps along
@@ -114,6 +114,19 @@ local ms, sequence = now_ms + lead_ms, 0
 ms, sequence = later(ms, sequence, math.min(tonumber(ARGV[4]) + lead_ms, now_ms + CLOCK_LEAD_MAX_MS), 0)
 ms, sequence = later(ms, sequence, after(split(last or '0-0')))
 ms, sequence = later(ms, sequence, after(split(ARGV[5])))
+
+local cutoff_ms = now_ms - tonumber(ARGV[8])
+
+local function trim()
+  return redis.call('XTRIM', KEYS[1], 'MINID', '~', join(cutoff_ms, 0))
+end
+
+-- A Redis that is full refuses a script's first write, and no later one. Trimming is no such write: so what is past the
+-- retention makes room for what comes, else it would stay full for ever. Where nothing is, its limit holds.
+local begun = redis.pcall('HSET', KEYS[2], 'history', history)
+if type(begun) == 'table' and (not string.find(begun.err, 'OOM', 1, true) or trim() == 0) then
+  return begun
+end
 
 local function word_of(body)
   -- What an entry says of the replicas; a bump says nothing.
@@ -215,12 +228,11 @@ for i = 13, #ARGV, 3 do
   ms, sequence = after(ms, sequence)
 end
 
-local cutoff_ms = now_ms - tonumber(ARGV[8])
-redis.call('XTRIM', KEYS[1], 'MINID', '~', join(cutoff_ms, 0))
+trim()
 if since and split(since) < cutoff_ms then
   since = join(cutoff_ms, 0)
 end
-redis.call('HSET', KEYS[2], 'last', last or '0-0', 'nonce', nonce, 'since', since or '0-0', 'gap', gap, 'history', history)
+redis.call('HSET', KEYS[2], 'last', last or '0-0', 'nonce', nonce, 'since', since or '0-0', 'gap', gap)
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[2], 'digest', ARGV[6])
 end
