@@ -4,7 +4,7 @@ Law: the same fields in the same order as the models, or None, and then the call
 only where they are plain, so that they stand in JSON as they are; whatever else is text is encoded by orjson.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -14,12 +14,13 @@ from app.versions import horizon_text
 from versioning import stamp as stamps
 from versioning.bump import KEYS_MAX
 from versioning.errors import StampFormatError
+from versioning.index import Index
 from versioning.limits import KEY_BYTES_MAX
 
 DOUBTS_MAX: Final = 100
 """A doubt about lag names the ms: there is no end of them."""
 
-_UNCHANGED: Final = '"stamp":null,"time_ms":null,"committed_ms":null,"origin_gtid":null,"is_pending":'
+_UNCHANGED: Final = '"stamp":null,"time_ms":null,"committed_ms":null,"origin_gtid":null'
 
 
 def is_plain(text: str) -> bool:
@@ -63,17 +64,17 @@ class Lookups:
         change = self._changes.get(last) or self._change(last)
         if change is None:
             return None
-        pending = "true" if index.is_pending(key) else "false"
+        load = _load(index, key, index.is_pending)
         doubt = knowledge.doubt_about(last, knowledge.clock())
         fields = self._doubts_at(index.horizon).get(doubt) or self._doubt(doubt)
-        return f'{{"key":"{key}",{change}{pending},{fields}'
+        return f'{{"key":"{key}",{change},{load},{fields}'
 
     def answers(self, keys: Sequence[Any]) -> list[str] | None:
         """Return the ``VersionAnswer`` of each key: as above, with everything that is the same for all taken once."""
         if not are_plain_keys(keys):
             return None
         knowledge, index, changes = self._knowledge, self._knowledge.index, self._changes
-        now, horizon, has_pending = knowledge.clock(), index.horizon, index.pending_count
+        now, horizon, plain_load = knowledge.clock(), index.horizon, _plain_load(index)
         doubts, doubt = self._doubts_at(horizon), knowledge.doubt(now)
         lasts = index.last_stamps(keys)
         silent = knowledge.doubt_about(stamps.ZERO, now) if stamps.ZERO in lasts else None
@@ -82,11 +83,11 @@ class Lookups:
             change = changes.get(last) or self._change(last)
             if change is None:
                 return None
-            pending = "true" if has_pending and index.is_pending(key) else "false"
+            load = plain_load or _load(index, key, index.is_pending)
             # Below the horizon there may be a doubt about this key alone.
             about = doubt if last >= horizon else knowledge.doubt_about(last, now) if last else silent
             fields = doubts.get(about) or self._doubt(about)
-            found.append(f'{{"key":"{key}",{change}{pending},{fields}')
+            found.append(f'{{"key":"{key}",{change},{load},{fields}')
         return found
 
     def _doubts_at(self, horizon: int) -> dict[str | None, str]:
@@ -115,7 +116,7 @@ def _change_fields(stamp: int, detail: Detail) -> str:
     committed_ms, gtid = _json(detail.committed_ms or None), _json(detail.gtid or None)
     return (
         f'"stamp":"{stamps.text(stamp)}","time_ms":{stamps.ms_of(stamp)},'
-        f'"committed_ms":{committed_ms},"origin_gtid":{gtid},"is_pending":'
+        f'"committed_ms":{committed_ms},"origin_gtid":{gtid}'
     )
 
 
@@ -134,14 +135,28 @@ class Checks:
         if len(request) != 1 or any(len(item) != 2 for item in items) or not are_plain_keys(keys):
             return None
         knowledge, index = self._knowledge, self._knowledge.index
-        now = knowledge.clock()
+        now, plain_load = knowledge.clock(), _plain_load(index)
         verdicts = []
         for key, fill, last in zip(keys, fills, index.last_stamps(keys), strict=True):
             verdict, ago_ms = index.judge(key, fill, now)
             stamp, ago = f'"{stamps.text(last)}"' if last else "null", "null" if ago_ms is None else ago_ms
-            verdicts.append(f'{{"key":"{key}","verdict":"{verdict.value}","stamp":{stamp},"proven_ago_ms":{ago}}}')
+            load = plain_load or _load(index, key, index.is_key_pending)
+            verdicts.append(
+                f'{{"key":"{key}","verdict":"{verdict.value}","stamp":{stamp},"proven_ago_ms":{ago},{load}}}'
+            )
         watermark, reason = stamps.text(index.watermark), _json(knowledge.doubt_of_values(now))
         return f'{{"verdicts":[{",".join(verdicts)}],"watermark":"{watermark}","reason":{reason}}}'
+
+
+def _plain_load(index: Index) -> str | None:
+    """Return what ``_load`` says of every key; None where it may differ."""
+    return None if index.may_be_pending else f'"is_pending":false,"fill_stamp":"{stamps.text(index.watermark)}"'
+
+
+def _load(index: Index, key: str, is_pending: Callable[[str], bool]) -> str:
+    """The fields for who loads the key next."""
+    fill_stamp = stamps.text(index.fill_stamp(key))
+    return f'"is_pending":{"true" if is_pending(key) else "false"},"fill_stamp":"{fill_stamp}"'
 
 
 def _json(value: str | int | None) -> str:

@@ -8,6 +8,8 @@ from versioning.bump import REASON_CHARS_MAX
 
 Strict = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+FILL_STAMP = "Fill stamp for a value of this key whose load begins after this answer; 0-0: it will never be fresh."
+
 
 def _example(body: dict[str, Any]) -> ConfigDict:
     """For ``/docs``."""
@@ -22,7 +24,10 @@ class VersionAnswer(BaseModel):
     time_ms: int | None = Field(description="Time of that stamp, Unix ms.")
     committed_ms: int | None = Field(description="Time of the commit at its origin, Unix ms, where known.")
     origin_gtid: str | None = Field(description="GTID of the commit; null for a bump, or where not known.")
-    is_pending: bool = Field(description="Some replica has not applied the change yet: load again soon.")
+    is_pending: bool = Field(
+        description="Some replica may lack this change of the key or its namespace: keep what is loaded now for 2 s."
+    )
+    fill_stamp: str = Field(description=FILL_STAMP)
     since: str | None = Field(description="Stamp since which the service knows every change; null: none yet.")
     vouches: bool = Field(description="False: a later change may exist. Never take such an answer for 'unchanged'.")
     reason: str | None = Field(description="Why it does not vouch.")
@@ -56,11 +61,15 @@ class CheckVerdict(BaseModel):
     verdict: str = Field(description="fresh, stale or unknown")
     stamp: str | None
     proven_ago_ms: int | None = Field(description="How long ago the value was proven current; null: it never was.")
+    is_pending: bool = Field(
+        description="Some replica may lack the last change of the key itself: keep what is loaded now for 2 s."
+    )
+    fill_stamp: str = Field(description=FILL_STAMP)
 
 
 class CheckAnswer(BaseModel):
     verdicts: list[CheckVerdict]
-    watermark: str = Field(description="Fill stamp for values whose load begins after this answer.")
+    watermark: str = Field(description="The last stamp the service has taken in. A value gets its key's `fill_stamp`.")
     reason: str | None = Field(description="Why nothing is fresh at the moment.")
 
 

@@ -50,6 +50,7 @@ async def look_up(knowledge: Knowledge, keys: Sequence[str]) -> list[VersionAnsw
 
 def _answer(knowledge: Knowledge, key: str, last: int, doubt: str | None, detail: Detail | None) -> VersionAnswer:
     index = knowledge.index
+    fill_stamp = stamps.text(index.fill_stamp(key))
     return VersionAnswer(
         key=key,
         stamp=stamp_text(last),
@@ -57,6 +58,7 @@ def _answer(knowledge: Knowledge, key: str, last: int, doubt: str | None, detail
         committed_ms=detail.committed_ms or None if detail else None,
         origin_gtid=detail.gtid or None if detail else None,
         is_pending=index.is_pending(key),
+        fill_stamp=fill_stamp,
         since=horizon_text(knowledge),
         vouches=doubt is None,
         reason=doubt,
@@ -74,9 +76,17 @@ def judge(knowledge: Knowledge, request: CheckRequest) -> CheckAnswer:
 
 
 def _verdict(knowledge: Knowledge, key: str, fill_stamp: str, now: Now) -> CheckVerdict:
-    verdict, proven_ago_ms = knowledge.index.judge(key, parse_stamp(fill_stamp), now)
-    stamp = stamp_text(knowledge.index.last_stamp(key))
-    return CheckVerdict(key=key, verdict=verdict.value, stamp=stamp, proven_ago_ms=proven_ago_ms)
+    index = knowledge.index
+    verdict, proven_ago_ms = index.judge(key, parse_stamp(fill_stamp), now)
+    next_fill_stamp = stamps.text(index.fill_stamp(key))
+    return CheckVerdict(
+        key=key,
+        verdict=verdict.value,
+        stamp=stamp_text(index.last_stamp(key)),
+        proven_ago_ms=proven_ago_ms,
+        is_pending=index.is_key_pending(key),
+        fill_stamp=next_fill_stamp,
+    )
 
 
 def parse_stamp(text: str) -> int:

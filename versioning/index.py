@@ -69,6 +69,11 @@ class Index:
         """Keys and namespaces; a gap counts as one."""
         return len(self._pending.names) + len(self._pending_namespaces.names) + self.is_gap_pending
 
+    @property
+    def may_be_pending(self) -> bool:
+        """Whether a key or namespace is pending, or may turn out so. If not, every ``fill_stamp`` is the watermark."""
+        return self._pending.is_covering or bool(self._pending.names or self._pending_namespaces.names)
+
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
         if fill_stamp < self.stamps.get(key, 0):
             return Verdict.STALE

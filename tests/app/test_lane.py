@@ -75,7 +75,12 @@ async def assert_same(world: World) -> None:
 
 
 async def test_lane_and_typed_routes_say_the_same_whatever_is_known() -> None:
-    """Starting, incomplete, vouching, changed, pending, aged out, after a gap, lagging."""
+    """Covering, starting, incomplete, vouching, changed, pending, aged out, after a gap, lagging."""
+    async with service() as world:
+        world.knowledge.index.begin_covering()
+        await world.append(Change(("tracker_web:2",)))
+        await assert_same(world)
+        world.knowledge.index.end_covering()
     async with service() as world:
         await assert_same(world)
         await world.beat()

@@ -117,6 +117,47 @@ async def test_a_pending_key_is_told() -> None:
         assert (await world.get("/v1/versions/tracker_web:1"))["is_pending"]
 
 
+async def loads(world: World, key: str) -> list[tuple[bool, str]]:
+    """Return what a check and the lookups say to who loads the key next: is it pending, and the fill stamp."""
+    check = await world.post("/v1/check", {"items": [{"key": key, "fill_stamp": "0-0"}]})
+    batch = await world.post("/v1/versions", {"keys": [key]})
+    found = check.json()["verdicts"][0], batch.json()["versions"][0], await world.get(f"/v1/versions/{key}")
+    return [(answer["is_pending"], answer["fill_stamp"]) for answer in found]
+
+
+async def test_who_loads_a_key_is_told_its_fill_stamp_and_that_it_is_pending() -> None:
+    async with service() as world:
+        await world.append(Change(("tracker_web:1",), gtid="0-1-1", pending=True))
+        watermark = stamps.text(await world.beat())
+        assert await loads(world, "tracker_web:1") == [(True, watermark)] * 3
+        assert await loads(world, "tracker_web:2") == [(False, watermark)] * 3
+        await world.append(Change(("tracker_web:1",), gtid="0-1-1", settled=True))
+        watermark = stamps.text(await world.beat())
+        assert await loads(world, "tracker_web:1") == [(False, watermark)] * 3
+
+
+async def test_a_namespace_that_is_pending_makes_no_value_of_it_provisional() -> None:
+    async with service() as world:
+        await world.complete()
+        await world.append(Generation(("tracker_web",), START_MS, 0, "ddl", gtid="0-1-1", pending=True))
+        watermark = stamps.text(await world.beat())
+        checked, *looked_up = await loads(world, "tracker_web:1")
+        assert checked == (False, watermark)
+        assert looked_up == [(True, watermark)] * 2
+        assert await verdict(world, "tracker_web:1", stamps.parse(watermark)) == ("unknown", None)
+
+
+async def test_while_the_window_is_covered_no_more_is_promised_of_a_key_than_is_known_of_it() -> None:
+    async with service() as world:
+        world.knowledge.index.begin_covering()
+        [bumped, changed] = await world.append(Change(("a:1",)), Change(("a:2",), gtid="0-1-1"))
+        assert await loads(world, "a:1") == [(True, stamps.text(bumped))] * 3
+        assert await loads(world, "a:2") == [(False, stamps.text(changed))] * 3
+        assert await loads(world, "a:3") == [(False, "0-0")] * 3
+        world.knowledge.index.end_covering()
+        assert await loads(world, "a:3") == [(False, stamps.text(changed))] * 3
+
+
 async def test_a_key_may_hold_slashes_and_escapes() -> None:
     async with service() as world:
         await world.append(Change(("page:/a/b%2Fc",)))
