@@ -20,10 +20,9 @@ from replicator.tasks import first_of
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend, UnavailableError
 from versioning.entries import Entry
+from versioning.paging import PageSize
 
 PAGE_ENTRIES: Final = 1_000
-"""Asked for at once. A page that the link did not carry within the timeout is asked for again by a quarter: entries may
-be 30 KiB each, and the same page would fail for ever."""
 
 log = structlog.get_logger()
 
@@ -51,7 +50,7 @@ class OriginReader:
         self._stamp = resume.position.stamp
         self._nonce = "" if resume.is_torn else resume.position.nonce
         self._is_started = self._stamp != stamps.ZERO
-        self._page_entries = PAGE_ENTRIES
+        self._page = PageSize(PAGE_ENTRIES)
 
     async def run(self) -> None:
         """Read until cancelled; raises BrokenOriginError, or what ``take`` raises."""
@@ -106,12 +105,13 @@ class OriginReader:
                 await self._accept(entry)
 
     async def _read_page(self) -> list[Entry]:
+        count = self._page.entries
         try:
-            page = await self._origin.read_after(self._stamp, count=self._page_entries)
+            page = await self._origin.read_after(self._stamp, count=count)
         except UnavailableError:
-            self._page_entries = max(self._page_entries // 4, 1)
+            self._page.missed(count)
             raise
-        self._page_entries = min(self._page_entries * 9 // 8 + 1, PAGE_ENTRIES)
+        self._page.came(len(page))
         return page
 
     def _joins(self, entry: Entry) -> bool:

@@ -122,6 +122,60 @@ async def test_pushes_that_do_not_come_are_noticed_and_cost_a_silence_at_most() 
     await follower.aclose()
 
 
+class Narrow(Deaf):
+    """Behind a link that carries so many entries within a timeout."""
+
+    carries = 20
+    timeouts = 0
+
+    async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
+        return self._carried(await super().read_after(after, count=count, block_ms=block_ms))
+
+    async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
+        return self._carried(await super().read_before(before, count=count))
+
+    def _carried(self, page: list[Entry]) -> list[Entry]:
+        if len(page) > self.carries:
+            self.timeouts += 1
+            raise UnavailableError("no answer in time")
+        return page
+
+
+async def test_a_page_that_a_slow_link_does_not_carry_is_asked_for_by_smaller_ones() -> None:
+    stream = Narrow(now_ms)
+    follower = Follower(stream, Index())
+    await append(stream, Gap("start"), *(Change((f"t:{n}",)) for n in range(300)))
+    await follower.start(DEADLINE_S)
+    assert follower.is_covered
+    assert len(follower.index) == 300
+
+    assert follower.stats.reconnects == stream.timeouts > 3
+
+    stream.carries, stream.is_deaf = 10, True
+    ids = await append(stream, *(Change((f"u:{n}",)) for n in range(30)))
+    await until(lambda: follower.index.watermark == ids[-1])
+    assert len(follower.index) == 330
+    await follower.aclose()
+
+
+@pytest.mark.integration
+async def test_a_window_is_covered_over_a_link_that_carries_no_whole_page_in_time(redis_b, relay) -> None:
+    writer = RedisStream.from_url(redis_b.url)
+    keys = tuple(f"t:{number}:{'x' * 40}" for number in range(400))
+    await append(writer, Gap("start"), *(Change(keys, committed_ms=n) for n in range(100)))
+    port = relay.add_link("redis", redis_b.port)
+    relay.slow(1_000_000)
+    reader = RedisStream.from_url(f"redis://127.0.0.1:{port}", timeout_ms=500)
+    follower = Follower(reader, Index())
+    await follower.start(DEADLINE_S)
+    assert follower.is_covered
+    assert len(follower.index) == len(keys)
+    assert follower.stats.reconnects > 0
+    await follower.aclose()
+    await reader.aclose()
+    await writer.aclose()
+
+
 async def test_a_failover_that_lost_entries_is_a_break_and_what_was_filled_stays_unknown(stream, follower) -> None:
     await append(stream, Gap("start"))
     replica = stream.snapshot()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,6 +25,7 @@ from versioning.follow import ContinuityError, Follow
 from versioning.index import Index
 from versioning.latency import Latencies
 from versioning.liveness import Now
+from versioning.paging import PageSize
 
 PAGE_ENTRIES: Final = 1_000
 OLDER_ENTRIES: Final = 250
@@ -73,6 +74,7 @@ class Follower:
         """Called with every new entry, in order, after the index has it. Must not block nor raise."""
         self._clock = clock
         self._follow = Follow(index)
+        self._page = PageSize(PAGE_ENTRIES)
         self._has_begun = False
         self._failures = 0
         self._is_well = False
@@ -125,7 +127,8 @@ class Follower:
 
     async def _begin(self) -> None:
         if not self._has_begun:
-            newest = await self.stream.read_before(None, count=PAGE_ENTRIES)
+            count = self._page.entries
+            newest = await self._in_time(self.stream.read_before(None, count=count), count)
             self._follow.begin(newest, self._clock())
             self._has_begun = self.stats.is_connected = True
 
@@ -134,7 +137,8 @@ class Follower:
         read_ms = self._clock().monotonic_ms
         while self._follow.wants_older:
             self.pulse.beat()
-            older = await self.stream.read_before(self._follow.oldest, count=OLDER_ENTRIES)
+            count = min(self._page.entries, OLDER_ENTRIES)
+            older = await self._in_time(self.stream.read_before(self._follow.oldest, count=count), count)
             self._follow.take_older(older, self._clock())
             if self._clock().monotonic_ms - read_ms > FORWARD_MS:
                 await self._catch_up()
@@ -163,17 +167,29 @@ class Follower:
 
     async def _catch_up(self) -> bool:
         """Read what is above the watermark; return whether there was anything."""
-        page = await self.stream.read_after(self.index.watermark, count=PAGE_ENTRIES)
+        count = self._page.entries
+        page = await self._in_time(self.stream.read_after(self.index.watermark, count=count), count)
         was_behind = bool(page)
         if not was_behind:
             newest = await self.stream.read_before(None, count=1)
             self._follow.check_tail(newest[0] if newest else None)
         self._take(page)
-        while len(page) == PAGE_ENTRIES:
-            page = await self.stream.read_after(self.index.watermark, count=PAGE_ENTRIES)
+        while len(page) == count:
+            count = self._page.entries
+            page = await self._in_time(self.stream.read_after(self.index.watermark, count=count), count)
             self._take(page)
         self._failures, self.stats.is_connected = 0, True
         return was_behind
+
+    async def _in_time(self, reading: Awaitable[list[Entry]], count: int) -> list[Entry]:
+        """Return a page of up to ``count`` entries. Whether it comes decides how many are asked for next."""
+        try:
+            page = await reading
+        except UnavailableError:
+            self._page.missed(count)
+            raise
+        self._page.came(len(page))
+        return page
 
     def _take(self, entries: Sequence[Entry]) -> None:
         self._follow.take(entries, self._clock())
