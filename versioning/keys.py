@@ -39,6 +39,10 @@ class KeyFormatError(FormatError):
     """A key (or a value meant for one) that no stream, cache or API takes."""
 
 
+class KeyTooLongError(KeyFormatError):
+    """A key over the limit."""
+
+
 def _trim(text: str) -> str:
     return text.rstrip(" ")
 
@@ -114,6 +118,10 @@ class KeyTemplate:
             text, _namespace_of_template(text, literals[0]), literals, tuple(_slot(text, part) for part in inner)
         )
 
+    def has_filter(self, column: str) -> bool:
+        """Whether a filter is put on this column: bytes have none."""
+        return any(slot.filters and slot.column == column for slot in self.slots)
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns the template reads, each once, in order of appearance."""
@@ -132,7 +140,7 @@ class KeyTemplate:
             parts.append(literal)
         key = "".join(parts)
         if len(key) > KEY_BYTES_MAX:  # every character is ASCII here
-            raise KeyFormatError(
+            raise KeyTooLongError(
                 f"key {key[:40]!r}... has {len(key)} bytes", hint=f"at most {KEY_BYTES_MAX} are allowed"
             )
         return key

@@ -19,6 +19,9 @@ KEY_TYPES: Final = frozenset({
     "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "date", "datetime", "timestamp", "time",
 })  # fmt: skip
 
+# Those whose values are bytes.
+BYTE_TYPES: Final = frozenset({"bit", "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
+
 # MySQL's name of a character set: Python's. None: binary, the value is bytes.
 CHARSETS: Final[Mapping[str, str | None]] = {
     "binary": None, "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "ascii": "ascii", "latin1": "cp1252",

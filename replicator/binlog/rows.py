@@ -9,28 +9,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from replicator.binlog.events import RowImage
-from versioning.keys import KeyFormatError, KeyTemplate
+from versioning.keys import KeyFormatError, KeyTemplate, KeyTooLongError
 
 Values = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Underivable:
-    """A column is absent: which key changed is unknown, only its namespace is known."""
+    """A column is absent, or of a kind no key takes: which key changed is unknown, only its namespace is known."""
 
     namespace: str
 
 
 @dataclass(frozen=True, slots=True)
 class TooLong:
-    """No reader can hold such a key (or a value of such a kind), so nobody needs its stamp."""
+    """No reader can hold such a key, so nobody needs its stamp."""
 
 
 def key_of(template: KeyTemplate, values: Values) -> str | Underivable | TooLong:
     try:
         key = template.render(values)
-    except KeyFormatError:
+    except KeyTooLongError:
         return TooLong()
+    except KeyFormatError:
+        return Underivable(template.namespace)
     return Underivable(template.namespace) if key is None else key
 
 

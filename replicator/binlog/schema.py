@@ -26,6 +26,7 @@ WHERE table_schema = %s AND table_name = %s AND index_name = 'PRIMARY' LIMIT 1
 _CONSTRAINTS = """
 SELECT 1 FROM information_schema.table_constraints WHERE table_schema = %s AND table_name = %s LIMIT 1
 """
+_SPELLING = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
 _CHECKS = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
 # One schema at a time and no join: MariaDB opens every table it must look at, and opening all tables of a server for
 # one question (views of `sys` included) has crashed a 10.11.
@@ -82,6 +83,11 @@ class Schema:
         clause = f"json_valid(`{column.name}`)".lower()
         checks = self._client.query(_CHECKS, (table.database,))
         return "json" if any(clause in str(check).lower() for (check,) in checks) else column.data_type
+
+    def spelling(self, table: TableName) -> TableName | None:
+        """Return the server's own name of a table; None where there is none."""
+        rows = self._client.query(_SPELLING, table)
+        return TableName(*map(str, rows[0])) if rows else None
 
     def has_primary_key(self, table: TableName) -> bool:
         return bool(self._client.query(_PRIMARY_KEY, table))

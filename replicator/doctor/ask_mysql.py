@@ -123,6 +123,7 @@ def _table(client: MySqlClient, schema: Schema, spec: TableSpec) -> TableFacts:
         has_primary_key=schema.has_primary_key(spec.name),
         shows_constraints=schema.shows_constraints(spec.name),
         engine=str(engines[0][0]) if engines else "",
+        spelling=schema.spelling(spec.name),
     )
 
 

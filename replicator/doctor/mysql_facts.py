@@ -78,6 +78,8 @@ class TableFacts:
     has_primary_key: bool = True
     shows_constraints: bool = True
     engine: str = "InnoDB"
+    spelling: TableName | None = None
+    """The server's own, which the binlog has; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from replicator.binlog.columns import CHARSETS, KEY_TYPES
+from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
 from replicator.binlog.plan import ForeignKey, make_plans
 from replicator.doctor.findings import Findings, Subject
 from replicator.doctor.grant_checks import may
@@ -22,6 +22,7 @@ def check_tables(server: MySqlFacts, schema: SchemaFacts, tables: WatchedTables)
         if not facts.columns:
             yield from _absent(subject, facts.name, server)
             continue
+        yield from spelling(subject, facts)
         yield from primary_key(subject, facts)
         yield from constraints(subject, facts, server)
         yield from engine(subject, facts)
@@ -59,6 +60,13 @@ def _absent(subject: Subject, name: TableName, server: MySqlFacts) -> Findings:
     else:
         fix = f"GRANT SELECT, REFERENCES ON `{name.database}`.* TO {server.account};"
         yield subject.error("grant_select", f"it does not exist on {server.address}, or may not be read", fix)
+
+
+def spelling(subject: Subject, facts: TableFacts) -> Findings:
+    """With lower_case_table_names any spelling is found, and the binlog names the table by the server's own."""
+    if facts.spelling not in {None, facts.name}:
+        what = f"the binlog names it {facts.spelling}: none of its changes is ever stamped"
+        yield subject.error("table_spelling", what, f'write name = "{facts.spelling}" in its [[table]] section')
 
 
 def primary_key(subject: Subject, facts: TableFacts) -> Findings:
@@ -105,6 +113,13 @@ def column_type(subject: Subject, table: TableName, template: KeyTemplate, colum
     if column.data_type not in KEY_TYPES:
         what = f"column {column.name} of key template {template.text} has type {column.data_type}"
         yield subject.error("column_type", what, "take a column of a number, text, binary or time type into the key")
+
+
+def column_filter(subject: Subject, table: TableName, template: KeyTemplate, column: ColumnFacts) -> Findings:
+    del table
+    if column.data_type in BYTE_TYPES and template.has_filter(column.name):
+        what = f"column {column.name} of key template {template.text} has type {column.data_type}: bytes have no case"
+        yield subject.error("column_filter", what, f"write {{{column.name}}} in the template")
 
 
 def column_charset(subject: Subject, table: TableName, template: KeyTemplate, column: ColumnFacts) -> Findings:
@@ -186,4 +201,6 @@ def _quoted(name: TableName) -> str:
 
 
 ColumnCheck = Callable[[Subject, TableName, KeyTemplate, ColumnFacts], Findings]
-COLUMN_CHECKS: Final[tuple[ColumnCheck, ...]] = (column_type, column_charset, column_spellings)
+COLUMN_CHECKS: Final[tuple[ColumnCheck, ...]] = (
+    column_type, column_filter, column_charset, column_spellings,
+)  # fmt: skip

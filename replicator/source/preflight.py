@@ -2,12 +2,13 @@
 
 from collections.abc import Container, Mapping
 
-from replicator.binlog.columns import CHARSETS, KEY_TYPES
+from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
 from replicator.errors import MySqlAuthenticationError, OtherWriterError, PreflightError
 from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, server_facts
 from replicator.tables import TableSpec, WatchedTables
 from versioning.checkpoint import Checkpoint
+from versioning.keys import KeyTemplate
 from versioning.limits import MAX_LAG_MS
 
 
@@ -44,6 +45,7 @@ def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
         if not columns:
             hint = "create it, correct the [[table]] setting, or GRANT SELECT on it"
             raise PreflightError(f"table {spec.name} does not exist or may not be read", hint=hint)
+        _check_spelling(schema, spec)
         if not schema.has_primary_key(spec.name):
             raise PreflightError(f"table {spec.name} has no primary key", hint="add one with ALTER TABLE")
         if not schema.shows_constraints(spec.name):
@@ -51,7 +53,7 @@ def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
             raise PreflightError(f"the foreign keys of {spec.name} cannot be seen", hint=hint)
         for template in spec.templates:
             for name in template.columns:
-                _check_column(schema, spec, name, columns, template.text)
+                _check_column(schema, spec, name, columns, template)
 
 
 def check_writers(checkpoints: Mapping[str, Checkpoint], writer: str, now_ms: int) -> None:
@@ -88,8 +90,17 @@ def _check_filters(client: MySqlClient, where: str) -> None:
         raise PreflightError(f"{where} leaves databases out of its binlog: {filters[0]}", hint="remove it from my.cnf")
 
 
-def _check_column(schema: Schema, spec: TableSpec, name: str, columns: dict[str, Column], template: str) -> None:
-    what = f"key template {template!r}: column {name} of {spec.name}"
+def _check_spelling(schema: Schema, spec: TableSpec) -> None:
+    """With lower_case_table_names any spelling is found, and the binlog names the table by the server's own."""
+    found = schema.spelling(spec.name)
+    if found not in {None, spec.name}:
+        raise PreflightError(f"table {spec.name} has another name in the binlog", hint=f"it is spelled {found}")
+
+
+def _check_column(
+    schema: Schema, spec: TableSpec, name: str, columns: dict[str, Column], template: KeyTemplate
+) -> None:
+    what = f"key template {template.text!r}: column {name} of {spec.name}"
     column = columns.get(name)
     if column is None:
         near = next((other for other in columns if other.lower() == name.lower()), None)
@@ -98,5 +109,7 @@ def _check_column(schema: Schema, spec: TableSpec, name: str, columns: dict[str,
     kind = schema.key_type(spec.name, column)
     if kind not in KEY_TYPES:
         raise PreflightError(f"{what} has type {kind}", hint="use a column of a plain type in the key")
+    if kind in BYTE_TYPES and template.has_filter(name):
+        raise PreflightError(f"{what} has type {kind}, which takes no filter", hint=f"write {{{name}}}")
     if column.charset is not None and column.charset not in CHARSETS:
         raise PreflightError(f"{what} has character set {column.charset}", hint="convert the column to utf8mb4")

@@ -9,8 +9,10 @@ import pytest
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.redis_server import RedisServer
+from replicator.doctor.ask_mysql import ask_schema
 from replicator.errors import MySqlAuthenticationError, PreflightError
 from replicator.source.run import run_source
+from replicator.tables import TableName
 from tests.integration.source_world import World, address, watch
 from versioning.backends.base import DigestRefusedError
 from versioning.entries import Gap, Heartbeat, Replayed
@@ -256,17 +258,32 @@ async def test_other_key_templates_are_refused_by_name(mariadb_a: MariaDb, redis
         ({"keyless": ["item:{id}"]}, "no primary key"),
         ({"item": ["item:{ID}"]}, "it is spelled id"),
         ({"documents": ["item:{body}"]}, "type json"),
+        ({"hashed": ["item:{hash|lower}"]}, "takes no filter"),
     ],
 )
 async def test_a_table_that_cannot_be_watched_is_refused_with_one_line_that_names_the_fix(
     mariadb_a: MariaDb, redis_a: RedisServer, tables: dict[str, list[str]], fault: str
 ) -> None:
     world = World.with_items(mariadb_a, redis_a)
-    world.run("CREATE TABLE keyless (id INT)", "CREATE TABLE documents (id INT PRIMARY KEY, body JSON)")
+    world.run("CREATE TABLE keyless (id INT)", "CREATE TABLE documents (id INT PRIMARY KEY, body JSON)",
+              "CREATE TABLE hashed (id INT PRIMARY KEY, hash BINARY(8))")  # fmt: skip
     world.tables = watch(world.database, **tables)
     with pytest.raises(PreflightError, match=fault) as caught:
         await world.check()
     assert "\n" not in str(caught.value)
+
+
+async def test_a_name_that_is_not_the_binlogs_spelling_is_refused_with_that_spelling(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer
+) -> None:
+    """With lower_case_table_names the server finds any spelling; the binlog knows one."""
+    world = World.with_items(new_mariadb(lower_case_table_names=1), redis_a)
+    database = world.database
+    world.tables = watch(database.capitalize(), Item=["item:{id}"])
+    with pytest.raises(PreflightError, match=f"it is spelled {database}.item"):
+        await world.check()
+    (facts,) = ask_schema(address(world.server), world.tables).tables
+    assert facts.spelling == TableName(database, "item")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def test_a_proper_table_has_no_findings() -> None:
     ("table", "check", "severity", "fix"),
     [
         (TableFacts(ITEM), "table", ERROR, "CREATE TABLE `shop`.`item`"),
+        (replace(TABLE, spelling=TableName("shop", "Item")), "table_spelling", ERROR, 'write name = "shop.Item"'),
         (replace(TABLE, has_primary_key=False), "primary_key", ERROR, "ADD PRIMARY KEY (id);"),
         (replace(TABLE, shows_constraints=False), "grant_references", ERROR, "GRANT REFERENCES ON `shop`.* TO 'stamp"),
         (replace(TABLE, engine="MyISAM"), "engine", WARNING, "ALTER TABLE `shop`.`item` ENGINE = InnoDB;"),
@@ -81,6 +82,14 @@ def test_a_key_needs_what_the_collation_ignores(
     found = examine(text_column(collation, data_type, charset), f"item:{template}")
     assert {finding.check.removeprefix("collation_") for finding in found} == checks
     assert all(finding.severity is WARNING for finding in found)
+
+
+@pytest.mark.parametrize("data_type", ["bit", "binary", "varbinary", "blob"])
+def test_bytes_take_no_filter(data_type: str) -> None:
+    table = text_column(None, data_type, charset=None)
+    (found,) = examine(table, "item:{id}:{code|lower}")
+    assert (found.check, found.severity, found.fix) == ("column_filter", ERROR, "write {code} in the template")
+    assert examine(table, "item:{id|lower}:{code}") == []
 
 
 def test_the_fix_of_a_template_keeps_its_filters() -> None:
