@@ -42,10 +42,9 @@ _HEAD_BYTES: Final = {
 class EventDecoder:
     """``drained_ms`` is asked at a heartbeat: when nothing was waiting to be read."""
 
-    def __init__(self, tables: Tables, *, has_checksums: bool, drained_ms: Callable[[], int]) -> None:
+    def __init__(self, tables: Tables, *, drained_ms: Callable[[], int]) -> None:
         self._tables = tables
         self._drained_ms = drained_ms
-        self._checksum_bytes = 4 if has_checksums else 0
         self._more: dict[int, int] = {}
         """Bytes of head that an event has beyond `_HEAD_BYTES`."""
         self._file = ""
@@ -85,8 +84,9 @@ class EventDecoder:
                 f"a binlog event cannot be decoded: {type(error).__name__}: {error}", hint="update stampline"
             ) from error
 
-    def _end_of(self, packet: bytes) -> int:
-        return len(packet) - self._checksum_bytes
+    @staticmethod
+    def _end_of(packet: bytes) -> int:
+        return len(packet) - wire.CHECKSUM_BYTES
 
     def _payload(self, kind: int) -> int:
         """Where the bytes behind the head begin."""
@@ -107,8 +107,7 @@ class EventDecoder:
         return RowsChanged(decoder.table, ROW_KINDS[kind], decoder.images(kind, packet, at, self._end_of(packet)))
 
     def _table_map(self, _time_ms: int, kind: int, packet: bytes) -> None:
-        # Always as if it had a checksum, see wire.
-        self._tables.take(packet[_BODY:-4], self._payload(kind) - _BODY)
+        self._tables.take(packet[_BODY : self._end_of(packet)], self._payload(kind) - _BODY)
 
     def _gtid_mysql(self, _time_ms: int, _kind: int, packet: bytes) -> BinlogEvent:
         uuid, number = packet[_BODY + 1 : _BODY + 17].hex(), int.from_bytes(packet[_BODY + 17 : _BODY + 25], "little")

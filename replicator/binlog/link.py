@@ -13,7 +13,7 @@ from typing import Any
 import pymysql
 from pymysql.protocol import MysqlPacket
 
-from replicator.binlog.wire import PacketRewriter
+from replicator.binlog.wire import PacketRewriter, without_checksum
 from replicator.errors import MySqlUnavailableError, SourceError
 
 # How often a waiting reader looks at the clock and at its stop flag: the error of `drained_ms`.
@@ -23,6 +23,8 @@ _DUMP_COMMANDS = frozenset({0x12, 0x1E})
 _PART_BYTES_MAX = 0xFFFFFF
 """A packet of this size goes on in the next one."""
 _ERROR = b"\xff"
+# The library says so only where the server writes checksums now; older files may have them, and newer ones.
+_WE_KNOW_CHECKSUMS = "SET @master_binlog_checksum = 'CRC32'"
 
 
 class LinkStoppedError(SourceError):
@@ -98,7 +100,8 @@ class BinlogLink(_Connection):  # type: ignore[misc]
     def __init__(self, *, stop: threading.Event, silence_s: float, has_checksums: bool, **settings: Any) -> None:
         self._stop = stop
         self._silence_s = silence_s
-        self._rewriter = PacketRewriter(has_checksums=has_checksums)
+        self._rewriter = PacketRewriter()
+        self._library_has_checksums = has_checksums
         self._buffer: _Buffer | None = None
         self._packets = self.packets()
         self._next_seq_id = 0
@@ -111,8 +114,11 @@ class BinlogLink(_Connection):  # type: ignore[misc]
         return self._sock
 
     def _write_bytes(self, data: bytes) -> None:
+        is_dump = self._buffer is None and len(data) > 4 and data[4] in _DUMP_COMMANDS
+        if is_dump:
+            self.query(_WE_KNOW_CHECKSUMS)
         super()._write_bytes(data)
-        if self._buffer is None and len(data) > 4 and data[4] in _DUMP_COMMANDS:
+        if is_dump:
             self._buffer = self._rfile = _Buffer(self)
             self._poll = select.poll()
             self._poll.register(self._sock, select.POLLIN)
@@ -122,7 +128,8 @@ class BinlogLink(_Connection):  # type: ignore[misc]
             answer: MysqlPacket = super()._read_packet(packet_type)
             return answer
         self.handed_over += 1
-        return packet_type(next(self._packets), self.encoding)
+        packet = next(self._packets)
+        return packet_type(packet if self._library_has_checksums else without_checksum(packet), self.encoding)
 
     def packets(self) -> Iterator[bytes]:
         """Once the binlog is dumped: what to decode, with the OK byte in front; ends with nothing but an error."""

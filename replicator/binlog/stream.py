@@ -27,7 +27,7 @@ from replicator.binlog.schema import Schema
 from replicator.binlog.tables import Tables
 from replicator.errors import MySqlUnavailableError, SourceError, UnsupportedEventError
 from replicator.mysql import MySqlAddress, ServerFacts, translated
-from replicator.position import FilePosition, Flavor, Position
+from replicator.position import FilePosition, Flavor, MySqlPosition, Position
 
 logging.getLogger("pymysqlreplication").setLevel(logging.ERROR)  # it warns about settings that are handled here
 
@@ -57,7 +57,6 @@ class Binlog:
         self._address = address
         is_mariadb = facts.flavor is Flavor.MARIADB
         self._tables = Tables(plans, schema.columns, charset_names(is_mariadb=is_mariadb), is_mariadb=is_mariadb)
-        self._has_checksums = facts.has_checksums
         self._reader = _open_reader(address, facts, options, **_start(position))
 
     @property
@@ -70,7 +69,7 @@ class Binlog:
 
     def events(self) -> Iterator[BinlogEvent]:
         link = self._connect()
-        decoder = EventDecoder(self._tables, has_checksums=self._has_checksums, drained_ms=lambda: int(link.drained_ms))
+        decoder = EventDecoder(self._tables, drained_ms=lambda: int(link.drained_ms))
         decoder.begin(self._reader.log_file)
         with translated(self._address):
             for packet in link.packets():
@@ -125,9 +124,18 @@ def file_began_ms(address: MySqlAddress, facts: ServerFacts, file: str, options:
         reader.close()
 
 
+class _NothingRead(list[str]):
+    """An empty GTID set that the library does not take for none: without one it begins with the newest file."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
 def _start(position: Position) -> dict[str, Any]:
     if isinstance(position, FilePosition):
         return {"log_file": position.file, "log_pos": position.offset, "resume_stream": True}
+    if isinstance(position, MySqlPosition) and not position.sets:
+        return {"auto_position": _NothingRead()}
     return {"auto_position": str(position)}
 
 

@@ -14,7 +14,7 @@ from replicator.errors import ChecksumError, UnsupportedEventError
 
 _HEADER = struct.Struct("<IBIIIH")
 _BODY = 1 + _HEADER.size  # behind the OK byte and the header
-_CHECKSUM_BYTES = 4
+CHECKSUM_BYTES = 4
 _IGNORABLE_FLAG = 0x80
 
 QUERY, ROTATE, FORMAT_DESCRIPTION, TABLE_MAP, HEARTBEAT = 2, 4, 15, 19, 27
@@ -27,9 +27,10 @@ _PASSED = frozenset(
     | {30, 31, 32, 33, 38, 39, 162}
 )
 _MADE_FOR_US = frozenset({ROTATE, FORMAT_DESCRIPTION, HEARTBEAT})
-# Stop, intvar, append block, rand, user variable, begin load (a query follows these), ignorable, rows query, anonymous
-# GTID, previous GTIDs, transaction context, view change; MariaDB: annotate, binlog checkpoint, GTID list, encryption.
-_IRRELEVANT = frozenset({3, 5, 9, 13, 14, 17, 28, 29, 34, 35, 36, 37, 160, 161, 163, 164})
+# Stop, intvar, append block, delete file (of a LOAD DATA that failed), rand, user variable, begin load (a query follows
+# where these matter), ignorable, rows query, anonymous GTID, previous GTIDs, transaction context, view change; MariaDB:
+# annotate, binlog checkpoint, GTID list, encryption.
+_IRRELEVANT = frozenset({3, 5, 9, 11, 13, 14, 17, 28, 29, 34, 35, 36, 37, 160, 161, 163, 164})
 # MariaDB log_bin_compress: query and rows events, versions 1 and 2.
 _COMPRESSED = {165: QUERY, 166: 23, 167: 24, 168: 25, 169: 30, 170: 31, 171: 32}
 _UPDATES = frozenset({24, 31})
@@ -39,11 +40,10 @@ _ZSTD, _UNCOMPRESSED = 0, 255
 
 
 class PacketRewriter:
-    """One per connection. `has_checksums`: whether we told the server that we understand them."""
+    """One per connection, on which the server was told that we understand checksums."""
 
-    def __init__(self, *, has_checksums: bool) -> None:
-        self._has_checksums = has_checksums
-        self._file_has_checksums = has_checksums
+    def __init__(self) -> None:
+        self._file_has_checksums = True
 
     def rewrite(self, packet: bytes) -> Iterable[bytes]:
         """The packets to decode instead of this one; raises ChecksumError, UnsupportedEventError."""
@@ -53,31 +53,39 @@ class PacketRewriter:
             raise ChecksumError(f"a binlog packet of {len(packet)} bytes is shorter than the header of an event")
         kind = packet[5]
         if kind == FORMAT_DESCRIPTION:
-            self._file_has_checksums = packet[-_CHECKSUM_BYTES - 1] == 1
+            self._file_has_checksums = packet[-CHECKSUM_BYTES - 1] == 1
         if kind in _MADE_FOR_US:  # whatever the file has
-            return (packet,)
-        is_checked = self._has_checksums and self._file_has_checksums
-        if is_checked:
+            is_bare = kind == ROTATE and not _is_intact(packet)
+            return (_packet(packet, kind, packet[_BODY:]),) if is_bare else (packet,)
+        if self._file_has_checksums:
             _verify(packet)
         if kind in _PASSED and kind != QUERY:
-            # A reader takes the last four bytes of a table map for a checksum, always.
-            is_short = not is_checked and (self._has_checksums or kind == TABLE_MAP)
-            return (self._packet(packet, kind, packet[_BODY:]),) if is_short else (packet,)
+            return (packet,) if self._file_has_checksums else (_packet(packet, kind, packet[_BODY:]),)
         if kind in _UNPACKERS or kind in _COMPRESSED:
-            return self._unpack(kind, packet, packet[_BODY:-_CHECKSUM_BYTES] if is_checked else packet[_BODY:])
+            return _repacked(
+                kind, packet, packet[_BODY:-CHECKSUM_BYTES] if self._file_has_checksums else packet[_BODY:]
+            )
         if kind not in _IRRELEVANT and not _flags(packet) & _IGNORABLE_FLAG:
             raise unsupported(kind)
         return ()
 
-    def _unpack(self, kind: int, packet: bytes, body: bytes) -> Iterator[bytes]:
-        for inner_kind, inner_body in _unpacked(kind, body):
-            yield self._packet(packet, inner_kind, inner_body)
 
-    def _packet(self, original: bytes, kind: int, body: bytes) -> bytes:
-        time_s, _, server_id, _, log_pos, flags = _HEADER.unpack_from(original, 1)
-        size = _HEADER.size + len(body) + (_CHECKSUM_BYTES if self._has_checksums else 0)
-        header = _HEADER.pack(time_s, kind, server_id, size, log_pos, flags)
-        return b"\0" + header + body + b"\0" * _CHECKSUM_BYTES
+def without_checksum(packet: bytes) -> bytes:
+    """What `rewrite` gave, for a reader that knows of no checksums."""
+    time_s, kind, server_id, size, log_pos, flags = _HEADER.unpack_from(packet, 1)
+    header = _HEADER.pack(time_s, kind, server_id, size - CHECKSUM_BYTES, log_pos, flags)
+    return packet[:1] + header + packet[_BODY:-CHECKSUM_BYTES]
+
+
+def _repacked(kind: int, packet: bytes, body: bytes) -> Iterator[bytes]:
+    for inner_kind, inner_body in _unpacked(kind, body):
+        yield _packet(packet, inner_kind, inner_body)
+
+
+def _packet(original: bytes, kind: int, body: bytes) -> bytes:
+    time_s, _, server_id, _, log_pos, flags = _HEADER.unpack_from(original, 1)
+    size = _HEADER.size + len(body) + CHECKSUM_BYTES
+    return b"\0" + _HEADER.pack(time_s, kind, server_id, size, log_pos, flags) + body + b"\0" * CHECKSUM_BYTES
 
 
 def unsupported(kind: int) -> UnsupportedEventError:
@@ -90,8 +98,12 @@ def _flags(packet: bytes) -> int:
     return int(_HEADER.unpack_from(packet, 1)[5])
 
 
+def _is_intact(packet: bytes) -> bool:
+    return zlib.crc32(packet[1:-CHECKSUM_BYTES]) == int.from_bytes(packet[-CHECKSUM_BYTES:], "little")
+
+
 def _verify(packet: bytes) -> None:
-    if zlib.crc32(packet[1:-_CHECKSUM_BYTES]) != int.from_bytes(packet[-_CHECKSUM_BYTES:], "little"):
+    if not _is_intact(packet):
         raise ChecksumError(
             f"binlog event of type {packet[5]} has a wrong checksum",
             hint="when it comes back, check the server's disk and mariadb-binlog --verify-binlog-checksum",

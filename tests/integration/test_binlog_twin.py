@@ -120,7 +120,7 @@ class _Twin:
         self._is_mariadb = is_mariadb
         self._schema = Schema(MySqlClient(address(server)))
         self._tables = Tables({}, self._schema.columns, charset_names(is_mariadb=is_mariadb), is_mariadb=is_mariadb)
-        self._decoder = EventDecoder(self._tables, has_checksums=True, drained_ms=lambda: 0)
+        self._decoder = EventDecoder(self._tables, drained_ms=lambda: 0)
         self._needed: frozenset[str] = frozenset()
         self.columns = self._schema.columns(table)
         self._charsets = {column.name: column.charset or "binary" for column in self.columns}

@@ -33,8 +33,8 @@ class Compressing(PacketRewriter):
 
     payloads = 0
 
-    def __init__(self, *, has_checksums: bool) -> None:
-        super().__init__(has_checksums=has_checksums)
+    def __init__(self) -> None:
+        super().__init__()
         self._inside: list[bytes] = []
 
     def rewrite(self, packet: bytes) -> Iterator[bytes]:

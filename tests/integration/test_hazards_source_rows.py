@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pymysql
 import pytest
 
 from deploy.simulation.mariadb import MariaDb
@@ -226,6 +228,28 @@ async def test_load_data_in_a_statement_session(server: SqlServer, redis_a: Redi
             f"LOAD DATA INFILE '{file}' INTO TABLE item FIELDS TERMINATED BY ',' (id, code)",
         )
         assert await stamped(world) == (set(), EVERYTHING)
+
+
+async def test_load_data_that_fails_in_a_statement_session(server: SqlServer, redis_a: RedisServer) -> None:
+    """Its file is in the binlog, and the statement is not: the event that deletes the file is no change."""
+    world = World.with_items(server, redis_a)
+    world.run("CREATE TABLE other (id INT PRIMARY KEY) ENGINE = MyISAM", "INSERT INTO other VALUES (1)")
+    file = server.folder / f"{world.database}.csv"
+    file.write_text("1\n")
+    file.chmod(0o644)
+    load = f"LOAD DATA INFILE '{file}' INTO TABLE other"
+    async with world.source():
+        await world.forget()
+        with pytest.raises(pymysql.err.IntegrityError):
+            world.run("SET SESSION binlog_format = STATEMENT", load)
+        assert "Delete_file" in [event["Event_type"] for event in newest_events(server)]
+        world.run("INSERT INTO item (id, code, shelf) VALUES (2, 'b', 3)")
+        assert {"item:2"} <= (await stamped(world))[0]
+
+
+def newest_events(server: SqlServer) -> list[dict[str, Any]]:
+    newest = server.query("SHOW MASTER STATUS")[0]["File"]
+    return server.query(f"SHOW BINLOG EVENTS IN '{newest}'")
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,19 @@ async def test_compressed_events_are_read_like_plain_ones(
         assert [set(body.namespaces) for body in await world.generations()] == [{"item", "shelf"}]
 
 
+async def test_compressed_events_without_checksums_are_read_to_their_last_byte(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer
+) -> None:
+    server = new_mariadb(log_bin_compress="ON", log_bin_compress_min_len=10, binlog_checksum="NONE")
+    world = World.with_items(server, redis_a)
+    async with world.source():
+        await world.forget()
+        world.run("INSERT INTO item (id, code, name) VALUES (2, 'b', REPEAT('x', 60))")
+        await world.caught_up()
+        assert {"item:2", "item:code:b"} <= set(await world.keys())
+        assert not await world.generations()
+
+
 @pytest.fixture
 def mysql_without_gtids(mysql56: MySql56, tmp_path: Path) -> Iterator[MySql56]:
     assert mysql56.is_running  # it is available here at all
@@ -218,3 +231,17 @@ async def test_without_gtids_a_source_resumes_from_file_and_offset(
     assert sorted(key for key in await world.keys() if key[5:].isdigit()) == ["item:1", "item:2", "item:3"]
     stored = await world.checkpoint()
     assert re.fullmatch(r"9:[^/]+\.000002/\d+ last=.*", stored.position)
+
+
+@pytest.mark.parametrize(("before", "after"), [("CRC32", "NONE"), ("NONE", "CRC32")])
+async def test_without_gtids_a_file_has_its_whole_name_when_checksums_were_switched(
+    mysql_without_gtids: MySql56, redis_a: RedisServer, before: str, after: str
+) -> None:
+    world = World.with_items(mysql_without_gtids, redis_a)
+    world.run(f"SET GLOBAL binlog_checksum = {before}")
+    async with world.source():
+        world.run(FIRST, f"SET GLOBAL binlog_checksum = {after}", "INSERT INTO item (id, code) VALUES (2, 'b')")
+        await world.caught_up()
+    newest = world.server.query("SHOW MASTER STATUS")[0]
+    stored = await world.checkpoint()
+    assert stored.position.startswith(f"9:{newest['File']}/{newest['Position']} last={newest['File']}/")

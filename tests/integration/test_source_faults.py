@@ -52,6 +52,18 @@ async def test_the_first_start_says_gap_and_stamps_again_what_the_binlog_has(
     assert Replayed in kinds(bodies)
 
 
+async def test_a_replay_of_mysql_begins_with_its_oldest_file_where_nothing_is_before_it(
+    mysql56: MySql56, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mysql56, redis_a)
+    keys = insert(world, range(1, 3))
+    world.run("FLUSH LOGS")
+    async with world.source():
+        keys |= insert(world, range(3, 5))
+        await replayed(world)
+    assert set(await item_keys(world)) == keys
+
+
 async def test_a_replay_that_was_interrupted_is_ended_by_the_next_source(
     mariadb_a: MariaDb, redis_a: RedisServer
 ) -> None:

@@ -166,7 +166,7 @@ def rows(table_id: int) -> bytes:
 def event_decoder() -> EventDecoder:
     plans = {TABLE: TablePlan((KeyTemplate.parse("item:{id}"),))}
     tables = Tables(plans, lambda _: (), lambda _: None, is_mariadb=True)
-    return EventDecoder(tables, has_checksums=True, drained_ms=lambda: 0)
+    return EventDecoder(tables, drained_ms=lambda: 0)
 
 
 def test_rows_are_of_the_table_whose_map_had_their_number_last() -> None:

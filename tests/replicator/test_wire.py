@@ -6,7 +6,7 @@ import zlib
 import pytest
 import zstandard
 
-from replicator.binlog.wire import FORMAT_DESCRIPTION, QUERY, TABLE_MAP, PacketRewriter
+from replicator.binlog.wire import FORMAT_DESCRIPTION, QUERY, ROTATE, TABLE_MAP, PacketRewriter, without_checksum
 from replicator.errors import ChecksumError, UnsupportedEventError
 
 XID, ROWS_V1, UPDATE_V2, PAYLOAD = 16, 23, 31, 40
@@ -23,8 +23,15 @@ def packet(kind: int, body: bytes, *, has_checksum: bool = True, flags: int = 0)
     return b"\0" + data
 
 
-def rewritten(data: bytes, *, has_checksums: bool = True) -> list[bytes]:
-    return list(PacketRewriter(has_checksums=has_checksums).rewrite(data))
+def rewritten(data: bytes) -> list[bytes]:
+    return list(PacketRewriter().rewrite(data))
+
+
+def of_a_file_without_checksums(data: bytes) -> list[bytes]:
+    rewriter = PacketRewriter()
+    described = packet(FORMAT_DESCRIPTION, b"x" * 57 + b"\0")
+    assert list(rewriter.rewrite(described)) == [described]
+    return list(rewriter.rewrite(data))
 
 
 def bodies(packets: list[bytes]) -> list[tuple[int, bytes]]:
@@ -54,17 +61,21 @@ def test_a_damaged_event_is_an_error() -> None:
         rewritten(bytes(data))
 
 
-def test_a_file_without_checksums_gets_room_for_them() -> None:
-    rewriter = PacketRewriter(has_checksums=True)
-    described = packet(FORMAT_DESCRIPTION, b"x" * 57 + b"\0")
-    assert list(rewriter.rewrite(described)) == [described]
-    data = packet(XID, b"12345678", has_checksum=False)
-    assert bodies(list(rewriter.rewrite(data))) == [(XID, b"12345678")]
+@pytest.mark.parametrize(("kind", "body"), [(XID, b"12345678"), (TABLE_MAP, b"map")])
+def test_a_file_without_checksums_gets_room_for_them(kind: int, body: bytes) -> None:
+    found = of_a_file_without_checksums(packet(kind, body, has_checksum=False))
+    assert bodies(found) == [(kind, body)]
 
 
-def test_a_table_map_always_has_four_bytes_behind_it() -> None:
-    data = packet(TABLE_MAP, b"map", has_checksum=False)
-    assert rewritten(data, has_checksums=False) == [data + b"\0\0\0\0"]
+def test_a_reader_that_knows_no_checksums_gets_none() -> None:
+    assert without_checksum(packet(XID, b"12345678")) == packet(XID, b"12345678", has_checksum=False)
+
+
+def test_a_rotate_that_a_server_made_without_a_checksum_keeps_its_file_name() -> None:
+    body = (4).to_bytes(8, "little") + b"binlog.000012"
+    bare, checked = packet(ROTATE, body, has_checksum=False), packet(ROTATE, body)
+    assert bodies(rewritten(bare)) == [(ROTATE, body)]
+    assert rewritten(checked) == [checked]
 
 
 def test_status_variables_of_a_query_are_cut_out() -> None:
@@ -85,8 +96,10 @@ def test_a_compressed_query_becomes_a_query() -> None:
     ],
 )
 def test_compressed_rows_become_rows(compressed: int, plain: int, head: bytes) -> None:
-    data = packet(compressed, head + deflated(b"row data"))
-    assert bodies(rewritten(data)) == [(plain, head + b"row data")]
+    body = head + deflated(b"row data")
+    assert bodies(rewritten(packet(compressed, body))) == [(plain, head + b"row data")]
+    bare = packet(compressed, body, has_checksum=False)
+    assert bodies(of_a_file_without_checksums(bare)) == [(plain, head + b"row data")]
 
 
 @pytest.mark.parametrize("compression", [0, 255])
@@ -117,4 +130,5 @@ def test_what_cannot_be_read_is_an_error_that_names_the_event(data: bytes) -> No
 
 def test_what_is_known_or_declared_to_be_irrelevant_goes() -> None:
     assert rewritten(packet(163, b"a GTID list")) == []
+    assert rewritten(packet(11, b"a file of LOAD DATA is deleted")) == []
     assert rewritten(packet(99, b"marked ignorable", flags=0x80)) == []
