@@ -1,7 +1,7 @@
 """Connections to MySQL and MariaDB for questions, and the border where their errors become ours."""
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -190,6 +190,9 @@ _VARIABLES = (
     "binlog_format",
     "binlog_checksum",
     "mysql56_temporal_format",
+    "log_slave_updates",
+    "log_replica_updates",
+    "wsrep_on",
 )
 
 
@@ -219,6 +222,41 @@ def _end_of_binlog(client: MySqlClient, flavor: Flavor, server_id: int, variable
         return variables["gtid_executed"].replace("\n", "")
     files = binlog_files(client)
     return f"{server_id}:{files[-1][0]}/{files[-1][1]}" if files else f"{server_id}:none.0/0"
+
+
+def replica_status(client: MySqlClient) -> list[dict[str, Any]] | None:
+    """One row for each server it follows; None where we may not ask."""
+    return first_known(client, "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
+
+
+def first_known(client: MySqlClient, *statements: str) -> list[dict[str, Any]] | None:
+    """Return the rows of the first statement this server knows; None where we may not ask it."""
+    for statement in statements[:-1]:
+        try:
+            return client.query_dicts(statement)
+        except MySqlAuthenticationError:
+            return None
+        except SourceError:  # other words in this version; a lost connection fails at the next one too
+            continue
+    try:
+        return client.query_dicts(statements[-1])
+    except MySqlAuthenticationError:
+        return None
+
+
+def is_on(value: str) -> bool:
+    """Of a global variable."""
+    return value.lower() in {"on", "1", "yes"}
+
+
+def hides_applied_changes(variables: Mapping[str, str], *, is_replica: bool) -> str:
+    """The variable that keeps what this server applies for others out of its binlog; empty where nothing is kept out.
+
+    Others are its primary, or the nodes of its Galera cluster.
+    """
+    applies = is_replica or is_on(variables.get("wsrep_on", ""))
+    names = [name for name in ("log_slave_updates", "log_replica_updates") if name in variables]
+    return names[0] if applies and names and not any(is_on(variables[name]) for name in names) else ""
 
 
 def binlog_files(client: MySqlClient) -> list[tuple[str, int]]:

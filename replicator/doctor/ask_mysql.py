@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from replicator.binlog.schema import Column, Schema
 from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
-from replicator.errors import MySqlAuthenticationError, SourceError
-from replicator.mysql import MySqlAddress, MySqlClient
+from replicator.mysql import MySqlAddress, MySqlClient, first_known, replica_status
 from replicator.tables import TableSpec, WatchedTables
 from versioning.backends.tls_dates import CertificateDates, dates_between
 
@@ -18,8 +17,8 @@ VARIABLES: Final = (
     "binlog_row_metadata", "binlog_checksum", "log_bin_compress", "binlog_transaction_compression",
     "binlog_row_value_options", "expire_logs_days", "binlog_expire_logs_seconds", "binlog_expire_logs_auto_purge",
     "max_binlog_total_size", "gtid_mode", "gtid_strict_mode", "mysql56_temporal_format", "sync_binlog",
-    "innodb_flush_log_at_trx_commit", "read_only", "log_slave_updates", "log_replica_updates", "time_zone",
-    "system_time_zone", "rpl_semi_sync_master_enabled", "rpl_semi_sync_master_wait_point",
+    "innodb_flush_log_at_trx_commit", "read_only", "log_slave_updates", "log_replica_updates", "wsrep_on",
+    "time_zone", "system_time_zone", "rpl_semi_sync_master_enabled", "rpl_semi_sync_master_wait_point",
 )  # fmt: skip
 
 # One schema and no join, as in ``Schema``.
@@ -85,7 +84,7 @@ def _certificate(client: MySqlClient) -> CertificateDates | None:
 
 
 def _binlog_filters(client: MySqlClient) -> tuple[str, ...] | None:
-    rows = _first_known(client, "SHOW MASTER STATUS", "SHOW BINARY LOG STATUS")
+    rows = first_known(client, "SHOW MASTER STATUS", "SHOW BINARY LOG STATUS")
     if rows is None:
         return None
     names = {"Binlog_Do_DB": "binlog_do_db", "Binlog_Ignore_DB": "binlog_ignore_db"}
@@ -93,23 +92,8 @@ def _binlog_filters(client: MySqlClient) -> tuple[str, ...] | None:
 
 
 def _replication(client: MySqlClient) -> tuple[dict[str, Any], ...] | None:
-    rows = _first_known(client, "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
+    rows = replica_status(client)
     return None if rows is None else tuple(rows)
-
-
-def _first_known(client: MySqlClient, *statements: str) -> list[dict[str, Any]] | None:
-    """Return the rows of the first statement this server knows; None where we may not ask it."""
-    for statement in statements[:-1]:
-        try:
-            return client.query_dicts(statement)
-        except MySqlAuthenticationError:
-            return None
-        except SourceError:  # other words in this version; a lost connection fails at the next one too
-            continue
-    try:
-        return client.query_dicts(statements[-1])
-    except MySqlAuthenticationError:
-        return None
 
 
 def _table(client: MySqlClient, schema: Schema, spec: TableSpec) -> TableFacts:

@@ -6,6 +6,7 @@ from typing import Final
 
 from replicator.doctor.findings import Finding, Findings, Severity
 from replicator.doctor.mysql_facts import MySqlFacts
+from replicator.mysql import hides_applied_changes
 
 DAY_S: Final = 86_400
 
@@ -81,11 +82,12 @@ def databases_left_out(facts: MySqlFacts) -> Findings:
         yield facts.subject.error("binlog_filters", f"{line} leaves databases out of the binlog", fix)
 
 
-def updates_of_its_own_primary(facts: MySqlFacts) -> Findings:
-    names = [name for name in ("log_slave_updates", "log_replica_updates") if name in facts.variables]
-    if facts.replication and names and not any(facts.is_on(name) for name in names):
-        what = "it is a replica itself, and what it replicates never reaches its binlog"
-        yield facts.subject.error(names[0], what, f"write {names[0]} = ON into my.cnf and restart the server")
+def updates_of_others(facts: MySqlFacts) -> Findings:
+    name = hides_applied_changes(facts.variables, is_replica=bool(facts.replication))
+    if name:
+        role = "a replica itself" if facts.replication else "a node of a Galera cluster"
+        what = f"it is {role}, and what it applies for others never reaches its binlog"
+        yield facts.subject.error(name, what, f"write {name} = ON into my.cnf and restart the server")
 
 
 def gtids(facts: MySqlFacts) -> Findings:
@@ -145,7 +147,7 @@ CHECKS: Final[tuple[Callable[[MySqlFacts], Findings], ...]] = (
     *(setting.check for setting in SETTINGS),
     partial_updates,
     databases_left_out,
-    updates_of_its_own_primary,
+    updates_of_others,
     gtids,
     size_limit,
 )

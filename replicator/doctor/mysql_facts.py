@@ -6,6 +6,7 @@ from typing import Any
 
 from replicator.binlog.plan import ForeignKey
 from replicator.doctor.findings import Subject
+from replicator.mysql import is_on
 from replicator.tables import TableName
 from versioning.backends.tls_dates import CertificateDates
 
@@ -56,7 +57,7 @@ class MySqlFacts:
         return self.variables.get(name, default).lower()
 
     def is_on(self, name: str) -> bool:
-        return self.variable(name) in {"on", "1", "yes"}
+        return is_on(self.variable(name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Container, Mapping
 from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
 from replicator.errors import MySqlAuthenticationError, OtherWriterError, PreflightError
-from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, server_facts
+from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, hides_applied_changes, replica_status, server_facts
 from replicator.tables import TableSpec, WatchedTables
 from versioning.checkpoint import Checkpoint
 from versioning.keys import KeyTemplate
@@ -35,6 +35,12 @@ def check_server(client: MySqlClient, facts: ServerFacts) -> None:
             f"{where} writes old temporal columns", hint="set mysql56_temporal_format=ON and rebuild the tables"
         )
     _check_filters(client, where)
+    hiding = hides_applied_changes(facts.variables, is_replica=bool(replica_status(client)))
+    if hiding:
+        raise PreflightError(
+            f"{where} keeps what it applies for its primary or cluster out of its binlog",
+            hint=f"set {hiding}=ON in my.cnf and restart it, or read the primary",
+        )
 
 
 def check_tables(client: MySqlClient, tables: WatchedTables) -> None:

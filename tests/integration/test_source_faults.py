@@ -314,6 +314,18 @@ async def test_a_server_whose_binlog_is_of_no_use_is_refused(
         await world.check()
 
 
+async def test_a_replica_that_keeps_what_it_applies_out_of_its_binlog_is_refused(
+    new_mariadb: Callable[..., MariaDb], mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(new_mariadb(log_slave_updates="OFF"), redis_a)
+    await world.check()
+    world.server.execute(
+        "CHANGE MASTER TO MASTER_HOST = %s, MASTER_PORT = %s, MASTER_USER = 'repl'", (mariadb_a.host, mariadb_a.port)
+    )
+    with pytest.raises(PreflightError, match="set log_slave_updates=ON"):
+        await world.check()
+
+
 async def test_a_wrong_password_is_named_and_not_shown(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
     world = World.with_items(mariadb_a, redis_a)
     world.options = {"mysql": address(mariadb_a, password="not-this-one")}

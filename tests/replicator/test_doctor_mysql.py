@@ -28,7 +28,16 @@ CONTEXT = GateContext(limit_ms=10_000, max_lag_ms=15_000, source_id=1)
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
 
 
-@pytest.mark.parametrize("facts", [PRIMARY, PRIMARY_MYSQL], ids=["mariadb", "mysql"])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        PRIMARY,
+        PRIMARY_MYSQL,
+        with_variables(PRIMARY, log_slave_updates="OFF", wsrep_on="OFF"),
+        replace(with_variables(PRIMARY, wsrep_on="ON"), replication=(RUNNING,)),
+    ],
+    ids=["mariadb", "mysql", "lone", "galera"],
+)
 def test_a_proper_primary_has_no_findings(facts: MySqlFacts) -> None:
     assert list(check_binlog(facts, WANTED)) == []
     assert list(source_may_read(facts)) == []
@@ -72,6 +81,12 @@ def test_a_proper_primary_has_no_findings(facts: MySqlFacts) -> None:
             "log_slave_updates",
             ERROR,
             "log_slave_updates = ON",
+        ),
+        (
+            with_variables(PRIMARY, log_slave_updates="OFF", wsrep_on="ON"),
+            "log_slave_updates",
+            ERROR,
+            "write log_slave_updates = ON into my.cnf",
         ),
     ],
     ids=case_id,
