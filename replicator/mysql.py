@@ -29,8 +29,13 @@ _NO_TLS = frozenset({2026, 3159})
 _CLIENT_CODES = frozenset({0, *range(2000, 3000)})
 """The driver's own; all others are said by a server that did answer."""
 _BINLOG_FATAL = 1236
-# Error 1236 stands for many things. These two are not about the position.
-_SAME_SERVER_ID = ("same server_uuid", "same server_id", "same server-id")
+# Error 1236 stands for many things, and its texts differ between versions. These say that what we ask for is not there:
+# purged, never written, or no boundary of an event. With any other one (checksums, a server id used twice, no memory,
+# a disk that cannot be read) the position may be as good as before: connect again.
+_POSITION_LOST = (
+    "purged", "first log file", "next log", "not in the master's binlog", "gtid state", "missing the gtid",
+    "impossible position", "file size", "more gtids than", "bogus data", "truncated in the middle",
+)  # fmt: skip
 _PACKET_TOO_BIG = "max_allowed_packet"
 _ACCESS_HINT = "check user, password and the grants REPLICATION SLAVE, REPLICATION CLIENT and SELECT"
 
@@ -121,7 +126,7 @@ def _translate(address: MySqlAddress, error: Exception) -> SourceError:
         return MySqlAuthenticationError(f"{where} refused {address.user}: {text}", hint=_ACCESS_HINT)
     if code == _BINLOG_FATAL and _PACKET_TOO_BIG in text:
         return UnsupportedEventError(f"{where}: {text}", hint="raise max_allowed_packet on the server")
-    if code == _BINLOG_FATAL and not any(part in text for part in _SAME_SERVER_ID):
+    if code == _BINLOG_FATAL and any(part in text.lower() for part in _POSITION_LOST):
         return PositionLostError(f"{where} does not have our position: {text}")
     hint = IS_IT_UP if code in _CLIENT_CODES else ""
     return MySqlUnavailableError(f"{where} is not available: {text or type(error).__name__}", hint=hint)

@@ -4,7 +4,8 @@ A GTID or an offset is a number, and a server that was set back (a crash with sy
 replica that lacked the last commits) hands the same numbers out again. It would go on behind our position as if nothing
 had happened, and what it wrote below would never be stamped. So a checkpoint keeps its last transaction, an **anchor**:
 its GTID, what was before it, and when its rows were changed. A connection starts before the anchor, and nothing is
-claimed until the anchor has come again, unchanged. Anything else in its place means that the position is lost (P3).
+claimed until the anchor has come again, unchanged. Anything else in its place means that the position is lost (P3), and
+so does the end of the binlog before it. (MySQL sends heartbeats before the end too, and says truly what it has.)
 
 Row times are whole seconds and the same on every server that replicated the transaction; a server set back and writing
 the same number again within the same second would pass.
@@ -13,7 +14,7 @@ the same number again within the same second would pass.
 from typing import NamedTuple
 
 from replicator.errors import PositionLostError
-from replicator.position import Position
+from replicator.position import MariaDbPosition, Position
 
 
 class Anchor(NamedTuple):
@@ -55,3 +56,8 @@ class Proof:
             self._anchor = None
         elif reached.covers(self._position):
             raise PositionLostError(f"the server has {gtid} in the place of transaction {anchor.gtid}")
+
+    def end(self) -> None:
+        """Called when the server has nothing more to send."""
+        if self._anchor is not None and isinstance(self._position, MariaDbPosition):
+            raise PositionLostError(f"the server's binlog ends without transaction {self._anchor.gtid}")

@@ -32,7 +32,7 @@ from replicator.errors import (
     UnsupportedEventError,
 )
 from replicator.mysql import MySqlClient, ServerFacts, server_facts
-from replicator.position import PositionFormatError
+from replicator.position import MariaDbPosition, PositionFormatError
 from replicator.retry import Backoff
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
@@ -247,7 +247,7 @@ class _Source:
 
     async def _resume(self, stored: Checkpoint, facts: ServerFacts, digest: str, templates: InForce) -> Progress:
         progress = self._appender.resume(stored, facts.flavor)
-        if not facts.position.covers(progress.position):
+        if not _is_proven_by_anchor(progress) and not facts.position.covers(progress.position):
             raise PositionLostError(f"the server's binlog ends at {facts.position}, ours went to {progress.position}")
         if digest not in {"", self._appender.identity.digest}:
             change = templates.change_from(digest)
@@ -286,6 +286,11 @@ class _Source:
             self._log.warning(event, error=str(error))
         self._stats.last_error = str(error)
         self._stats.count_failure(reason or event)
+
+
+def _is_proven_by_anchor(progress: Progress) -> bool:
+    """MariaDB without gtid_strict_mode says less than it has, where a sequence number went back."""
+    return progress.anchor is not None and isinstance(progress.position, MariaDbPosition)
 
 
 def _parts(items: list[Item]) -> Iterator[list[Item]]:

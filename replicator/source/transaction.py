@@ -14,7 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from replicator.binlog.events import BinlogEvent, Committed, FileBegan, GroupBegan, QueryRan, RowsChanged, XaPrepared
+from replicator.binlog.events import (
+    BinlogEvent,
+    Committed,
+    FileBegan,
+    GroupBegan,
+    HeartbeatReceived,
+    QueryRan,
+    RowsChanged,
+    XaPrepared,
+)
 from replicator.binlog.plan import TablePlans
 from replicator.position import FilePosition, Position
 from replicator.source.anchor import Anchor, Proof
@@ -111,6 +120,8 @@ class Assembler:
                 return self._take_prepared(event)
             case FileBegan():
                 self._begin("", is_open=False)
+            case HeartbeatReceived():
+                self._proof.end()
         return None
 
     def _begin(self, gtid: str, *, is_open: bool) -> None:

@@ -198,6 +198,35 @@ async def test_a_sequence_number_that_goes_back_in_its_domain_is_no_old_transact
         )
         await world.caught_up()
         assert "item:2" in await world.keys()
+    for number in (3, 4):
+        async with world.source():
+            world.run("SET SESSION server_id = 77", f"INSERT INTO item (id, code) VALUES ({number}, 'c{number}')")
+            await world.caught_up()
+            assert f"item:{number}" in await world.keys()
+    assert len(await gaps(world)) == 1
+
+
+async def test_an_idle_server_that_lost_the_last_commit_is_a_gap(
+    server: MariaDb | MySql56, redis_a: RedisServer
+) -> None:
+    """Nothing comes in its place that could tell."""
+    world = World.with_items(server, redis_a)
+    insert(world, 1, 2)
+    copy = server.folder / "copy"
+    server.stop()
+    shutil.copytree(server.data_folder, copy)
+    server.start()
+    async with world.source():
+        insert(world, 3, 3)
+        await world.caught_up()
+    server.kill()
+    shutil.rmtree(server.data_folder)
+    copy.rename(server.data_folder)
+    server.start()
+    async with world.source():
+        await world.caught_up()
+        await replayed_since_the_last_gap(world)
+    assert len(await gaps(world)) == 2
 
 
 async def test_several_gtid_domains_in_one_binlog(mariadb_a: MariaDb, redis_a: RedisServer) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.binlog.events import BinlogEvent, Committed, GroupBegan, QueryRan
+from replicator.binlog.events import BinlogEvent, Committed, GroupBegan, HeartbeatReceived, QueryRan
 from replicator.errors import PositionLostError
 from replicator.position import Flavor, PositionFormatError, parse
 from replicator.source.anchor import Anchor
@@ -103,6 +103,19 @@ def test_another_servers_transaction_in_its_place_is_a_lost_position() -> None:
     made = resumed(after("0-1-1", "0-1-2"))
     with pytest.raises(PositionLostError, match="0-2-2 in the place of transaction 0-1-2"):
         fed(made, *group("0-2-2"))
+
+
+def test_the_end_of_the_binlog_before_it_is_a_lost_position() -> None:
+    made = resumed(after("0-1-1", "0-1-2"))
+    with pytest.raises(PositionLostError, match="ends without transaction 0-1-2"):
+        fed(made, HeartbeatReceived(9_000))
+
+
+def test_a_heartbeat_of_mysql_may_come_before_it() -> None:
+    progress = Progress(parse(f"{UUID}:1-5", MYSQL), None, Anchor(f"{UUID}:5", "", 7_000))
+    made = assembler(progress)
+    fed(made, HeartbeatReceived(9_000))
+    assert not made.is_between
 
 
 def test_other_domains_may_come_before_it() -> None:
