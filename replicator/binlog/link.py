@@ -13,7 +13,7 @@ from typing import Any
 import pymysql
 from pymysql.protocol import MysqlPacket
 
-from replicator.binlog.wire import PacketRewriter, without_checksum
+from replicator.binlog.wire import FORMAT_DESCRIPTION, GTID_LIST, ROTATE, PacketRewriter, without_checksum
 from replicator.errors import MySqlUnavailableError, SourceError
 
 # How often a waiting reader looks at the clock and at its stop flag: the error of `drained_ms`.
@@ -23,6 +23,12 @@ _DUMP_COMMANDS = frozenset({0x12, 0x1E})
 _PART_BYTES_MAX = 0xFFFFFF
 """A packet of this size goes on in the next one."""
 _ERROR = b"\xff"
+_KIND_AT = 5
+"""Place of an event's type in a packet."""
+SEARCH_SILENCE_S = 60.0
+"""A MariaDB that looks for a position in a large file sends nothing until it has found it, heartbeats included."""
+# What a server makes up when it begins: the file's name and format, and MariaDB's list of GTIDs.
+_OPENING_KINDS = frozenset({ROTATE, FORMAT_DESCRIPTION, GTID_LIST})
 # The library says so only where the server writes checksums now; older files may have them, and newer ones.
 _WE_KNOW_CHECKSUMS = "SET @master_binlog_checksum = 'CRC32'"
 
@@ -100,6 +106,8 @@ class BinlogLink(_Connection):  # type: ignore[misc]
     def __init__(self, *, stop: threading.Event, silence_s: float, has_checksums: bool, **settings: Any) -> None:
         self._stop = stop
         self._silence_s = silence_s
+        self._is_searching = True
+        """The server has sent nothing yet that is behind our position."""
         self._rewriter = PacketRewriter()
         self._library_has_checksums = has_checksums
         self._buffer: _Buffer | None = None
@@ -135,7 +143,10 @@ class BinlogLink(_Connection):  # type: ignore[misc]
         """Once the binlog is dumped: what to decode, with the OK byte in front; ends with nothing but an error."""
         rewrite = self._rewriter.rewrite
         while True:
-            yield from rewrite(self._receive())
+            packet = self._receive()
+            if self._is_searching:
+                self._is_searching = len(packet) <= _KIND_AT or packet[_KIND_AT] in _OPENING_KINDS
+            yield from rewrite(packet)
 
     def _receive(self) -> bytes:
         data = self._receive_part()
@@ -162,6 +173,7 @@ class BinlogLink(_Connection):  # type: ignore[misc]
     def await_data(self, *, at_boundary: bool = False) -> None:
         """Returns when bytes have come; at the end of a packet, every look at an empty line moves `drained_ms`."""
         silent_since_s = time.monotonic()
+        limit_s = max(self._silence_s, SEARCH_SILENCE_S) if self._is_searching else self._silence_s
         while True:
             if self._stop.is_set():
                 raise LinkStoppedError("the binlog reader was stopped")
@@ -170,8 +182,8 @@ class BinlogLink(_Connection):  # type: ignore[misc]
                 return
             if at_boundary:
                 self.drained_ms = looked_ms
-            if time.monotonic() - silent_since_s > self._silence_s:
-                raise MySqlUnavailableError(f"the binlog connection was silent for {self._silence_s:g} s")
+            if time.monotonic() - silent_since_s > limit_s:
+                raise MySqlUnavailableError(f"the binlog connection was silent for {limit_s:g} s")
             if self._has_data(_SLICE_MS):
                 return
 

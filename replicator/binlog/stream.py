@@ -37,7 +37,8 @@ class LinkOptions:
     server_id: int
     heartbeat_ms: int
     silence_ms: int
-    """Without a byte for this long, heartbeats included, the connection counts as dead."""
+    """Without a byte for this long, heartbeats included, the connection counts as dead; at its beginning not before
+    `link.SEARCH_SILENCE_S`."""
     stop: threading.Event
 
 

@@ -19,7 +19,7 @@ _IGNORABLE_FLAG = 0x80
 
 QUERY, ROTATE, FORMAT_DESCRIPTION, TABLE_MAP, HEARTBEAT = 2, 4, 15, 19, 27
 TRANSACTION_PAYLOAD = 40
-INCIDENT, EXECUTE_LOAD_QUERY = 26, 18
+INCIDENT, EXECUTE_LOAD_QUERY, GTID_LIST = 26, 18, 163
 
 # Events that are decoded, and the two that are told from their type alone.
 _PASSED = frozenset(
@@ -30,7 +30,7 @@ _MADE_FOR_US = frozenset({ROTATE, FORMAT_DESCRIPTION, HEARTBEAT})
 # Stop, intvar, append block, delete file (of a LOAD DATA that failed), rand, user variable, begin load (a query follows
 # where these matter), ignorable, rows query, anonymous GTID, previous GTIDs, transaction context, view change; MariaDB:
 # annotate, binlog checkpoint, GTID list, encryption.
-_IRRELEVANT = frozenset({3, 5, 9, 11, 13, 14, 17, 28, 29, 34, 35, 36, 37, 160, 161, 163, 164})
+_IRRELEVANT = frozenset({3, 5, 9, 11, 13, 14, 17, 28, 29, 34, 35, 36, 37, 160, 161, GTID_LIST, 164})
 # MariaDB log_bin_compress: query and rows events, versions 1 and 2.
 _COMPRESSED = {165: QUERY, 166: 23, 167: 24, 168: 25, 169: 30, 170: 31, 171: 32}
 _UPDATES = frozenset({24, 31})
