@@ -2,12 +2,13 @@
 
 A row that left a key and one that came to it both count. An image that lacks a column (MINIMAL, NOBLOB) is completed
 from the other one where that is right: what an update does not name, it did not change. A key that still cannot be
-derived is never guessed: its namespace is.
+derived is never guessed: its namespace is. A value that is there and UNSURE is not an absent one: it may have changed.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from replicator.binlog.columns import UNSURE
 from replicator.binlog.events import RowImage
 from versioning.keys import KeyFormatError, KeyTemplate, KeyTooLongError
 
@@ -37,9 +38,12 @@ def key_of(template: KeyTemplate, values: Values) -> str | Underivable | TooLong
 
 
 def has_changed(columns: tuple[str, ...], image: RowImage) -> bool:
-    """Whether any of these columns differs after an update; a column that is not in the after image did not change."""
+    """Whether any of these columns may differ after an update; one that is not in the after image did not change."""
     before, after = image.before or {}, image.after or {}
-    return any(column in after and (column not in before or before[column] != after[column]) for column in columns)
+    return any(
+        column in after and (after[column] is UNSURE or before.get(column, UNSURE) != after[column])
+        for column in columns
+    )
 
 
 def versions(image: RowImage) -> tuple[Values, ...]:

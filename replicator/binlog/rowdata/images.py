@@ -6,7 +6,6 @@ Law: a row is walked to its last byte and no further; whatever does not add up i
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from replicator.binlog.columns import UNSURE
 from replicator.binlog.events import RowImage, RowKind, RowsUndecodableError
 from replicator.binlog.packed import length
 from replicator.binlog.rowdata.layout import Layout, RowColumn, count_bits, make_layout, passed
@@ -107,9 +106,7 @@ class Side:
             at = (passed(data, at, hops) if hops else at) + gap
             begin = at + prefix
             at = begin + (int.from_bytes(data[at:begin], "little") if prefix else size)
-            value = decode(data[begin:at])
-            if value is not UNSURE:
-                values[name] = value
+            values[name] = decode(data[begin:at])
         return values, (passed(data, at, layout.hops) if layout.hops else at) + layout.tail
 
     def _make_layout(self, nulls: bytes) -> Layout:
