@@ -11,6 +11,10 @@ class MySqlUnavailableError(SourceError):
     """Not reached, cut off or silent: connect again, with backoff."""
 
 
+class StatementUnknownError(SourceError):
+    """The server cannot parse a statement of ours: its version has other words for it."""
+
+
 class MySqlAuthenticationError(SourceError):
     """Wrong password, user or rights: a person must act, so tries are rare."""
 
@@ -25,6 +29,10 @@ class UnsupportedEventError(SourceError):
 
 class OtherWriterError(SourceError):
     """A mirror, or a source of another MySQL, writes to this stream: it would vouch for our keys too."""
+
+
+class ReaderFailedError(SourceError):
+    """A mistake of our own while reading, logged with its traceback: connect again, another connection may pass."""
 
 
 class ChecksumError(SourceError):

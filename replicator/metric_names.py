@@ -57,8 +57,9 @@ BY_REASON: Final = {
         "failures",
         "What went wrong and is tried again, or ended the source, by reason",
         (
-            "connection_lost", "login_refused", "append_failed", "redis_login_refused", "position_lost",
-            "stream_rewound", "other_writer", "other_templates", "unsupported_event", "source_stopped",
+            "connection_lost", "reader_failed", "login_refused", "append_failed", "redis_login_refused",
+            "position_lost", "stream_rewound", "other_writer", "other_templates", "unsupported_event",
+            "source_stopped",
         ),
     ),
     "reconnects_by_reason": (

@@ -14,6 +14,7 @@ from replicator.errors import (
     MySqlUnavailableError,
     PositionLostError,
     SourceError,
+    StatementUnknownError,
     UnsupportedEventError,
 )
 from replicator.position import Flavor, Position, parse
@@ -28,6 +29,7 @@ _NO_TLS = frozenset({2026, 3159})
 """Asked for on one side, and not to be had on the other. MariaDB spells the second 4151, as it does other refusals."""
 _CLIENT_CODES = frozenset({0, *range(2000, 3000)})
 """The driver's own; all others are said by a server that did answer."""
+_PARSE_ERROR = 1064
 _BINLOG_FATAL = 1236
 # Error 1236 stands for many things, and its texts differ between versions. These say that what we ask for is not there:
 # purged, never written, or no boundary of an event. With any other one (checksums, a server id used twice, no memory,
@@ -124,6 +126,8 @@ def _translate(address: MySqlAddress, error: Exception) -> SourceError:
         return MySqlAuthenticationError(f"no TLS with {where} as {address.user}: {refusal}", hint=TLS_HINT)
     if code in _DENIED:
         return MySqlAuthenticationError(f"{where} refused {address.user}: {text}", hint=_ACCESS_HINT)
+    if code == _PARSE_ERROR:
+        return StatementUnknownError(f"{where} does not know this statement: {text}")
     if code == _BINLOG_FATAL and _PACKET_TOO_BIG in text:
         return UnsupportedEventError(f"{where}: {text}", hint="raise max_allowed_packet on the server")
     if code == _BINLOG_FATAL and any(part in text.lower() for part in _POSITION_LOST):

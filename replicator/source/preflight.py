@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 
 from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
-from replicator.errors import MySqlAuthenticationError, OtherWriterError, PreflightError
+from replicator.errors import OtherWriterError, PreflightError, StatementUnknownError
 from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, hides_applied_changes, replica_status, server_facts
 from replicator.tables import TableSpec, WatchedTables
 from versioning.checkpoint import Checkpoint
@@ -79,9 +79,7 @@ def other_writers(checkpoints: Mapping[str, Checkpoint], ours: Container[str], n
 def _check_filters(client: MySqlClient, where: str) -> None:
     try:
         rows = client.query("SHOW MASTER STATUS")
-    except MySqlAuthenticationError:
-        raise
-    except Exception:  # noqa: BLE001  MySQL 8.4 has only the new words
+    except StatementUnknownError:  # MySQL 8.4 has only the new words
         rows = client.query("SHOW BINARY LOG STATUS")
     filters = (
         [

@@ -4,11 +4,13 @@ import asyncio
 import threading
 import time
 
+import structlog
+
 from replicator.binlog.events import HeartbeatReceived
 from replicator.binlog.plan import TablePlans, make_plans
 from replicator.binlog.schema import Schema
 from replicator.binlog.stream import Binlog, LinkOptions
-from replicator.errors import MySqlUnavailableError, SourceError
+from replicator.errors import ReaderFailedError, SourceError
 from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts
 from replicator.source.handover import Handover, Item, ReadUpTo
 from replicator.source.progress import Progress
@@ -18,6 +20,8 @@ from replicator.tables import WatchedTables
 
 # Keys waiting for Redis; twice this with the transaction that is put last. About 20 MB.
 WAITING_KEYS_MAX = 200_000
+
+log = structlog.get_logger()
 
 
 class BinlogReader:
@@ -57,8 +61,9 @@ class BinlogReader:
             self._read(facts, progress)
         except SourceError as error:
             self.handover.fail(error)
-        except Exception as error:  # noqa: BLE001  a thread has nobody else to tell
-            self.handover.fail(MySqlUnavailableError(f"the binlog reader failed: {type(error).__name__}: {error}"))
+        except Exception as error:  # a thread has nobody else to tell
+            log.exception("binlog_reader_failed", mysql=str(self._address), error=str(error))
+            self.handover.fail(ReaderFailedError(f"the binlog reader failed: {type(error).__name__}: {error}"))
 
     def _read(self, facts: ServerFacts, progress: Progress) -> None:
         client = MySqlClient(self._address)

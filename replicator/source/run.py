@@ -3,6 +3,7 @@
 What ends a connection, and the answer:
 
 - the link or the server failed: connect again, with backoff and jitter;
+- the reader failed by a mistake of its own: the same, but counted and logged as what it is;
 - a login was refused: the same, but rarely;
 - the server no longer has our position, or the stream no longer has a checkpoint: say so with a gap, and replay one
   window (P3);
@@ -28,6 +29,7 @@ from replicator.errors import (
     OtherWriterError,
     PositionLostError,
     PreflightError,
+    ReaderFailedError,
     SourceError,
     UnsupportedEventError,
 )
@@ -163,7 +165,7 @@ class _Source:
             except (SourceError, BackendError) as error:
                 if self._is_finishing:
                     return
-                self._note("connection_lost", error)
+                self._note("reader_failed" if isinstance(error, ReaderFailedError) else "connection_lost", error)
                 await self._rest(self._backoff.next_s())
 
     def finish(self) -> bool:

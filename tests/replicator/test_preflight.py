@@ -1,13 +1,60 @@
-"""What is asked of a stream before a source writes to it."""
+"""What is asked of a stream and of a server before a source begins."""
 
+from typing import Any, cast
+
+import pymysql
 import pytest
 
-from replicator.errors import OtherWriterError
-from replicator.source.preflight import check_writers
+from replicator.errors import MySqlUnavailableError, OtherWriterError, PreflightError, SourceError
+from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, translated
+from replicator.position import Flavor, parse
+from replicator.source.preflight import check_server, check_writers
 from versioning.checkpoint import Checkpoint
 from versioning.limits import MAX_LAG_MS
 
 NOW_MS = 1_700_000_000_000
+FACTS = ServerFacts(Flavor.MYSQL, 1, True, True, parse("", Flavor.MYSQL), {"log_bin": "ON"})
+PARSE_ERROR = pymysql.err.ProgrammingError(1064, "You have an error in your SQL syntax")
+
+
+class Client:
+    """Answers "SHOW MASTER STATUS" with this error, and its new words with a filter."""
+
+    def __init__(self, error: Exception) -> None:
+        self.address = MySqlAddress("mysql.a")
+        self.error = error
+        self.asked: list[str] = []
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        self.asked.append(sql)
+        if sql == "SHOW MASTER STATUS":
+            with translated(self.address):
+                raise self.error
+        return [("binlog.000001", 4, "shop", "", "")]
+
+    def check(self) -> None:
+        check_server(cast("MySqlClient", self), FACTS)
+
+
+def test_a_server_that_does_not_know_the_old_words_is_asked_in_the_new_ones() -> None:
+    with pytest.raises(PreflightError, match="binlog_do_db=shop"):
+        Client(PARSE_ERROR).check()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (pymysql.err.OperationalError(2013, "Lost connection"), MySqlUnavailableError),
+        (pymysql.err.OperationalError(1227, "Access denied; you need BINLOG MONITOR"), SourceError),
+        (TypeError("a bug"), TypeError),
+    ],
+    ids=["lost", "denied", "bug"],
+)
+def test_another_failure_is_not_asked_over_in_other_words(error: Exception, raised: type[Exception]) -> None:
+    client = Client(error)
+    with pytest.raises(raised):
+        client.check()
+    assert client.asked == ["SHOW MASTER STATUS"]
 
 
 def checkpoint(age_ms: int) -> Checkpoint:
