@@ -8,7 +8,6 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from replicator.binlog import wire
 from replicator.binlog.events import (
     BinlogEvent,
     Committed,
@@ -19,8 +18,24 @@ from replicator.binlog.events import (
     RowsChanged,
     XaPrepared,
 )
-from replicator.binlog.rowdata.images import PARTIAL_UPDATE, ROW_KINDS
+from replicator.binlog.kinds import (
+    FORMAT_DESCRIPTION,
+    GTID,
+    HEARTBEAT,
+    MARIADB_GTID,
+    QUERY,
+    ROTATE,
+    ROWS,
+    ROWS_V1,
+    ROWS_V2,
+    TABLE_MAP,
+    UNKNOWN_CHANGES,
+    XA_PREPARE,
+    XID,
+)
+from replicator.binlog.rowdata.images import ROW_KINDS
 from replicator.binlog.tables import MapMissingError, Tables
+from replicator.binlog.wire import CHECKSUM_BYTES, unsupported
 from replicator.errors import SourceError, UnsupportedEventError
 
 _HEADER: Final = struct.Struct("<xIBIIIH")
@@ -32,10 +47,7 @@ _MARIADB_STANDALONE: Final = 1
 _VERSION_BYTES: Final = 57
 """Of a format description: what stands before the lengths of the events' heads."""
 
-XID, GTID, XA_PREPARE, MARIADB_GTID = 16, 33, 38, 162
-_HEAD_BYTES: Final = {
-    wire.QUERY: 13, wire.TABLE_MAP: 8, 23: 8, 24: 8, 25: 8, 30: 10, 31: 10, 32: 10, PARTIAL_UPDATE: 10,
-}  # fmt: skip
+_HEAD_BYTES: Final = {QUERY: 13, TABLE_MAP: 8, **dict.fromkeys(ROWS_V1, 8), **dict.fromkeys(ROWS_V2, 10)}
 """Bytes at the beginning of an event that have the same meaning in every version; a server may have more of them."""
 
 
@@ -53,18 +65,17 @@ class EventDecoder:
         """Of the open group, see QueryRan."""
         self._server_id = 0
         self._decoders: dict[int, Callable[[int, int, bytes], BinlogEvent | None]] = {
-            **dict.fromkeys(ROW_KINDS, self._rows),
-            wire.TABLE_MAP: self._table_map,
+            **dict.fromkeys(ROWS, self._rows),
+            **dict.fromkeys(UNKNOWN_CHANGES, self._unknown_changes),
+            TABLE_MAP: self._table_map,
             XID: self._commit,
             GTID: self._gtid_mysql,
             MARIADB_GTID: self._gtid_mariadb,
-            wire.QUERY: self._query,
-            wire.EXECUTE_LOAD_QUERY: self._unknown_changes,
-            wire.INCIDENT: self._unknown_changes,
+            QUERY: self._query,
             XA_PREPARE: self._xa_prepare,
-            wire.ROTATE: self._rotate,
-            wire.FORMAT_DESCRIPTION: self._format,
-            wire.HEARTBEAT: self._heartbeat,
+            ROTATE: self._rotate,
+            FORMAT_DESCRIPTION: self._format,
+            HEARTBEAT: self._heartbeat,
         }
 
     def begin(self, file: str) -> None:
@@ -86,7 +97,7 @@ class EventDecoder:
 
     @staticmethod
     def _end_of(packet: bytes) -> int:
-        return len(packet) - wire.CHECKSUM_BYTES
+        return len(packet) - CHECKSUM_BYTES
 
     def _payload(self, kind: int) -> int:
         """Where the bytes behind the head begin."""
@@ -102,7 +113,7 @@ class EventDecoder:
         if decoder is None:
             return None
         at = self._payload(kind)
-        if _HEAD_BYTES[kind] == 10:  # version 2: the last two bytes are the length of what follows, themselves included
+        if kind in ROWS_V2:  # the last two bytes are the length of what follows, themselves included
             at += int.from_bytes(packet[_BODY + 8 : _BODY + 10], "little") - 2
         return RowsChanged(decoder.table, ROW_KINDS[kind], decoder.images(kind, packet, at, self._end_of(packet)))
 
@@ -175,4 +186,4 @@ class EventDecoder:
 
 
 def _refuse(_time_ms: int, kind: int, _packet: bytes) -> BinlogEvent | None:
-    raise wire.unsupported(kind)
+    raise unsupported(kind)

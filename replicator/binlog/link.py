@@ -13,7 +13,8 @@ from typing import Any
 import pymysql
 from pymysql.protocol import MysqlPacket
 
-from replicator.binlog.wire import FORMAT_DESCRIPTION, GTID_LIST, ROTATE, PacketRewriter, without_checksum
+from replicator.binlog.kinds import FORMAT_DESCRIPTION, MARIADB_GTID_LIST, ROTATE
+from replicator.binlog.wire import PacketRewriter, without_checksum
 from replicator.errors import MySqlUnavailableError, SourceError
 
 # How often a waiting reader looks at the clock and at its stop flag: the error of `drained_ms`.
@@ -28,7 +29,7 @@ _KIND_AT = 5
 SEARCH_SILENCE_S = 60.0
 """A MariaDB that looks for a position in a large file sends nothing until it has found it, heartbeats included."""
 # What a server makes up when it begins: the file's name and format, and MariaDB's list of GTIDs.
-_OPENING_KINDS = frozenset({ROTATE, FORMAT_DESCRIPTION, GTID_LIST})
+_OPENING_KINDS = frozenset({ROTATE, FORMAT_DESCRIPTION, MARIADB_GTID_LIST})
 # The library says so only where the server writes checksums now; older files may have them, and newer ones.
 _WE_KNOW_CHECKSUMS = "SET @master_binlog_checksum = 'CRC32'"
 

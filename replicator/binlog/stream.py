@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pymysql
 from pymysqlreplication import BinLogStreamReader
@@ -30,6 +30,9 @@ from replicator.mysql import MySqlAddress, ServerFacts, translated
 from replicator.position import FilePosition, Flavor, MySqlPosition, Position
 
 logging.getLogger("pymysqlreplication").setLevel(logging.ERROR)  # it warns about settings that are handled here
+
+FIRST_EVENT_OFFSET: Final = 4
+"""In a binlog file: behind its magic number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def charset_names(*, is_mariadb: bool) -> Callable[[int], str | None]:
 
 def file_began_ms(address: MySqlAddress, facts: ServerFacts, file: str, options: LinkOptions) -> int:
     """When a binlog file was begun, Unix time in ms, to the second."""
-    reader = _open_reader(address, facts, options, log_file=file, log_pos=4, resume_stream=True)
+    reader = _open_reader(address, facts, options, log_file=file, log_pos=FIRST_EVENT_OFFSET, resume_stream=True)
     try:
         while True:
             with translated(address), _translated_decoding():

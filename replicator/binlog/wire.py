@@ -9,6 +9,19 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
+from replicator.binlog.kinds import (
+    COMPRESSED,
+    DECODED,
+    FORMAT_DESCRIPTION,
+    HEARTBEAT,
+    IRRELEVANT,
+    MARIADB_QUERY_COMPRESSED,
+    QUERY,
+    ROTATE,
+    ROWS_V2,
+    TRANSACTION_PAYLOAD,
+    UPDATES,
+)
 from replicator.binlog.packed import length
 from replicator.errors import ChecksumError, UnsupportedEventError
 
@@ -17,24 +30,7 @@ _BODY = 1 + _HEADER.size  # behind the OK byte and the header
 CHECKSUM_BYTES = 4
 _IGNORABLE_FLAG = 0x80
 
-QUERY, ROTATE, FORMAT_DESCRIPTION, TABLE_MAP, HEARTBEAT = 2, 4, 15, 19, 27
-TRANSACTION_PAYLOAD = 40
-INCIDENT, EXECUTE_LOAD_QUERY, GTID_LIST = 26, 18, 163
-
-# Events that are decoded, and the two that are told from their type alone.
-_PASSED = frozenset(
-    {QUERY, ROTATE, FORMAT_DESCRIPTION, 16, EXECUTE_LOAD_QUERY, TABLE_MAP, 23, 24, 25, INCIDENT, HEARTBEAT}
-    | {30, 31, 32, 33, 38, 39, 162}
-)
 _MADE_FOR_US = frozenset({ROTATE, FORMAT_DESCRIPTION, HEARTBEAT})
-# Stop, intvar, append block, delete file (of a LOAD DATA that failed), rand, user variable, begin load (a query follows
-# where these matter), ignorable, rows query, anonymous GTID, previous GTIDs, transaction context, view change; MariaDB:
-# annotate, binlog checkpoint, GTID list, encryption.
-_IRRELEVANT = frozenset({3, 5, 9, 11, 13, 14, 17, 28, 29, 34, 35, 36, 37, 160, 161, GTID_LIST, 164})
-# MariaDB log_bin_compress: query and rows events, versions 1 and 2.
-_COMPRESSED = {165: QUERY, 166: 23, 167: 24, 168: 25, 169: 30, 170: 31, 171: 32}
-_UPDATES = frozenset({24, 31})
-_ROWS_V2 = frozenset({30, 31, 32})
 
 _ZSTD, _UNCOMPRESSED = 0, 255
 
@@ -59,13 +55,13 @@ class PacketRewriter:
             return (_packet(packet, kind, packet[_BODY:]),) if is_bare else (packet,)
         if self._file_has_checksums:
             _verify(packet)
-        if kind in _PASSED and kind != QUERY:
+        if kind in DECODED and kind != QUERY:
             return (packet,) if self._file_has_checksums else (_packet(packet, kind, packet[_BODY:]),)
-        if kind in _UNPACKERS or kind in _COMPRESSED:
+        if kind in _UNPACKERS or kind in COMPRESSED:
             return _repacked(
                 kind, packet, packet[_BODY:-CHECKSUM_BYTES] if self._file_has_checksums else packet[_BODY:]
             )
-        if kind not in _IRRELEVANT and not _flags(packet) & _IGNORABLE_FLAG:
+        if kind not in IRRELEVANT and not _flags(packet) & _IGNORABLE_FLAG:
             raise unsupported(kind)
         return ()
 
@@ -129,12 +125,12 @@ def _query(kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _rows(kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
-    plain_kind = _COMPRESSED[kind]
+    plain_kind = COMPRESSED[kind]
     offset = 8  # table id and flags
-    if plain_kind in _ROWS_V2:
+    if plain_kind in ROWS_V2:
         offset += int.from_bytes(body[8:10], "little")
     columns, offset = length(body, offset)
-    offset += (columns + 7) // 8 * (2 if plain_kind in _UPDATES else 1)
+    offset += (columns + 7) // 8 * (2 if plain_kind in UPDATES else 1)
     yield plain_kind, body[:offset] + _inflate(body[offset:])
 
 
@@ -168,9 +164,9 @@ def _transaction(_kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
         start += event_size
         if kind == QUERY:
             yield from _query(kind, event[_BODY:])
-        elif kind in _PASSED:
+        elif kind in DECODED:
             yield kind, event[_BODY:]
-        elif kind not in _IRRELEVANT and not flags & _IGNORABLE_FLAG:
+        elif kind not in IRRELEVANT and not flags & _IGNORABLE_FLAG:
             raise unsupported(kind)
 
 
@@ -189,6 +185,6 @@ def _expand(compression: int, data: bytes, size: int) -> bytes:
 
 _UNPACKERS: dict[int, Callable[[int, bytes], Iterator[tuple[int, bytes]]]] = {
     QUERY: _query,
-    165: _query,
+    MARIADB_QUERY_COMPRESSED: _query,
     TRANSACTION_PAYLOAD: _transaction,
 }

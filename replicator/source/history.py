@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from replicator.binlog.stream import LinkOptions, file_began_ms
+from replicator.binlog.stream import FIRST_EVENT_OFFSET, LinkOptions, file_began_ms
 from replicator.mysql import MySqlClient, ServerFacts, binlog_files
 from replicator.position import FilePosition, Flavor, MySqlPosition, Position, parse
 from replicator.source.commit_times import HEADER_LAG_MS
@@ -42,11 +42,16 @@ def _is_first(position: Position) -> bool:
 
 def _position_before(client: MySqlClient, facts: ServerFacts, file: str) -> Position:
     if facts.flavor is Flavor.FILE:
-        return FilePosition(facts.server_id, file, 4)
+        return FilePosition(facts.server_id, file, FIRST_EVENT_OFFSET)
     if facts.flavor is Flavor.MARIADB:
-        return parse(client.query("SELECT BINLOG_GTID_POS(%s, 4)", (file,))[0][0] or "", facts.flavor)
+        return parse(_gtids_before(client, file), facts.flavor)
     purged = client.query("SELECT @@GLOBAL.gtid_purged")[0][0]
     return MySqlPosition.parse(_without_space(f"{purged},{_previous_gtids(client, file)}"))
+
+
+def _gtids_before(client: MySqlClient, file: str) -> str:
+    """MariaDB's of everything before this file."""
+    return client.query("SELECT BINLOG_GTID_POS(%s, %s)", (file, FIRST_EVENT_OFFSET))[0][0] or ""
 
 
 def _previous_gtids(client: MySqlClient, file: str) -> str:

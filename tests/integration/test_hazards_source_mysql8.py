@@ -10,7 +10,8 @@ import zstandard
 from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.redis_server import RedisServer
 from replicator.binlog import link
-from replicator.binlog.wire import QUERY, TRANSACTION_PAYLOAD, PacketRewriter
+from replicator.binlog.kinds import QUERY, TRANSACTION_PAYLOAD
+from replicator.binlog.wire import PacketRewriter
 from replicator.errors import UnsupportedEventError
 from tests.integration.source_world import World
 

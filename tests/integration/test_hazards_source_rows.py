@@ -11,7 +11,7 @@ from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.sql_server import SqlServer
-from replicator.binlog import wire
+from replicator.binlog import kinds, wire
 from replicator.errors import UnsupportedEventError
 from tests.integration.source_world import World, watch
 
@@ -330,12 +330,11 @@ async def test_an_event_type_the_reader_does_not_know_stops_it_by_name(
     mariadb_a: MariaDb, redis_a: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World.with_items(mariadb_a, redis_a)
-    xid = 16
 
     async def read_it() -> None:
         async with world.source():
             await world.forget()
-            monkeypatch.setattr(wire, "_PASSED", wire._PASSED - {xid})
+            monkeypatch.setattr(wire, "DECODED", kinds.DECODED - {kinds.XID})
             world.run("INSERT INTO item (id, code) VALUES (1, 'a')")
             await world.until(lambda: "type 16" in world.stats.last_error)
 

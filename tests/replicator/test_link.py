@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from replicator.binlog import link as links
+from replicator.binlog.kinds import FORMAT_DESCRIPTION, HEARTBEAT, MARIADB_GTID_LIST, ROTATE
 from replicator.binlog.link import BinlogLink
-from replicator.binlog.wire import FORMAT_DESCRIPTION, GTID_LIST, HEARTBEAT, ROTATE
 from replicator.errors import MySqlUnavailableError
 
 SILENCE_S = 0.05
@@ -54,7 +54,7 @@ def silence_s(link: BinlogLink) -> float:
         return time.monotonic() - began_s
 
 
-@pytest.mark.parametrize("kinds", [[], [ROTATE], [ROTATE, FORMAT_DESCRIPTION, GTID_LIST]])
+@pytest.mark.parametrize("kinds", [[], [ROTATE], [ROTATE, FORMAT_DESCRIPTION, MARIADB_GTID_LIST]])
 def test_a_server_that_looks_for_our_position_may_be_silent_for_longer(
     ends: tuple[DeferredLink, socket.socket], kinds: list[int]
 ) -> None:

@@ -13,7 +13,7 @@ from versioning.checkpoint import Checkpoint
 from versioning.limits import MAX_LAG_MS
 
 NOW_MS = 1_700_000_000_000
-FACTS = ServerFacts(Flavor.MYSQL, 1, True, True, parse("", Flavor.MYSQL), {"log_bin": "ON"})
+FACTS = ServerFacts(Flavor.MYSQL, 1, True, parse("", Flavor.MYSQL), {"log_bin": "ON"})
 PARSE_ERROR = pymysql.err.ProgrammingError(1064, "You have an error in your SQL syntax")
 
 

@@ -26,7 +26,7 @@ from versioning.keys import KeyTemplate
 DEADLINE_S = 20.0
 NOW_MS = 1_700_000_000_000
 POSITION = parse("0-1-1", Flavor.MARIADB)
-FACTS = ServerFacts(Flavor.MARIADB, 1, True, True, POSITION, {})
+FACTS = ServerFacts(Flavor.MARIADB, 1, True, POSITION, {})
 ADDRESS = MySqlAddress("mysql.a")
 TABLES = WatchedTables((TableSpec("shop", "item", (KeyTemplate.parse("item:{id}"),)),))
 

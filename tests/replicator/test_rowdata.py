@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from replicator.binlog import columns as c
 from replicator.binlog.decoder import EventDecoder
 from replicator.binlog.events import FileBegan, RowImage, RowKind, RowsChanged, RowsUndecodableError
+from replicator.binlog.kinds import PARTIAL_UPDATE_ROWS
 from replicator.binlog.plan import TablePlan
 from replicator.binlog.rowdata import images
 from replicator.binlog.rowdata.extent import Extent
-from replicator.binlog.rowdata.images import PARTIAL_UPDATE, RowsDecoder
+from replicator.binlog.rowdata.images import RowsDecoder
 from replicator.binlog.rowdata.layout import RowColumn
 from replicator.binlog.tables import Tables
 from replicator.errors import UnsupportedEventError
@@ -101,7 +102,7 @@ def test_both_sides_of_an_update_have_columns_of_their_own(
     after = (other[1] * 12)[: len(columns)]
     options = b"\0" if is_partial else b""
     data = b"".join(image(columns, present, row) + options + image(columns, after, row) for row in rows)
-    found = decoded(PARTIAL_UPDATE if is_partial else UPDATE, columns, bitmap(present) + bitmap(after) + data)
+    found = decoded(PARTIAL_UPDATE_ROWS if is_partial else UPDATE, columns, bitmap(present) + bitmap(after) + data)
     assert found == [RowImage(wanted(columns, present, row), wanted(columns, after, row)) for row in rows]
 
 
@@ -114,7 +115,7 @@ def test_a_partial_update_has_a_bit_for_each_json_column_and_their_differences_a
     shown = [True, True, True]
     before, after = [b"{whole}", b"\1\0\0\0", None], [b"diff", b"\2\0\0\0", b"other"]
     row = image(columns, shown, before) + b"\1" + b"\1" + image(columns, shown, after)
-    found = decoded(PARTIAL_UPDATE, columns, bitmap(shown) * 2 + row)
+    found = decoded(PARTIAL_UPDATE_ROWS, columns, bitmap(shown) * 2 + row)
     assert found == [RowImage({"id": b"\1\0\0\0"}, {"id": b"\2\0\0\0"})]
 
 

@@ -6,7 +6,8 @@ import zlib
 import pytest
 import zstandard
 
-from replicator.binlog.wire import FORMAT_DESCRIPTION, QUERY, ROTATE, TABLE_MAP, PacketRewriter, without_checksum
+from replicator.binlog.kinds import FORMAT_DESCRIPTION, QUERY, ROTATE, TABLE_MAP
+from replicator.binlog.wire import PacketRewriter, without_checksum
 from replicator.errors import ChecksumError, UnsupportedEventError
 
 XID, ROWS_V1, UPDATE_V2, PAYLOAD = 16, 23, 31, 40

@@ -7,6 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from replicator.binlog.events import RowImage, RowKind, RowsUndecodableError
+from replicator.binlog.kinds import (
+    DELETE_ROWS_V1,
+    DELETE_ROWS_V2,
+    PARTIAL_UPDATE_ROWS,
+    UPDATES,
+    WRITE_ROWS_V1,
+    WRITE_ROWS_V2,
+)
 from replicator.binlog.packed import length
 from replicator.binlog.rowdata.layout import Layout, RowColumn, count_bits, make_layout, passed
 from replicator.tables import TableName
@@ -17,11 +25,13 @@ SIDES_MAX: Final = 100
 LAYOUTS_MAX: Final = 100
 """Patterns of NULL kept for each of them. With more of either all are made anew."""
 
-PARTIAL_UPDATE: Final = 39
 ROW_KINDS: Final = {
-    23: RowKind.INSERT, 24: RowKind.UPDATE, 25: RowKind.DELETE,
-    30: RowKind.INSERT, 31: RowKind.UPDATE, 32: RowKind.DELETE, PARTIAL_UPDATE: RowKind.UPDATE,
-}  # fmt: skip
+    WRITE_ROWS_V1: RowKind.INSERT,
+    WRITE_ROWS_V2: RowKind.INSERT,
+    **dict.fromkeys(UPDATES, RowKind.UPDATE),
+    DELETE_ROWS_V1: RowKind.DELETE,
+    DELETE_ROWS_V2: RowKind.DELETE,
+}
 _PARTIAL_JSON: Final = 1
 
 Values = dict[str, object]
@@ -51,7 +61,7 @@ class RowsDecoder:
                 before, at = first.read(data, at)
                 after = before
                 if second is not None:
-                    after, at = second.read(data, self._behind_options(data, at) if kind == PARTIAL_UPDATE else at)
+                    after, at = second.read(data, self._behind_options(data, at) if kind == PARTIAL_UPDATE_ROWS else at)
                 if at > end:
                     raise ValueError("a row goes beyond its event")  # noqa: TRY301
                 yield RowImage(
