@@ -6,7 +6,7 @@ another history, or gone: the stream lost what we wrote (RewoundError), and only
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -43,6 +43,18 @@ class Identity:
     adopt_digest: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What this source takes for the stream's checkpoint, and how far it has come itself. Replaced whole."""
+
+    stored: Checkpoint
+    said: Progress
+    """What `stored` says."""
+    reached: Progress
+    """`said`, or ahead of it by transactions that needed no entry."""
+    flavor: Flavor
+
+
 class Appender:
     def __init__(
         self, stream: StreamBackend, identity: Identity, rules: Rules, *, now_ms: Callable[[], int], stats: SourceStats
@@ -53,9 +65,7 @@ class Appender:
         self._rules = rules
         self._now_ms = now_ms
         self._stats = stats
-        self._expected: Checkpoint | None = None
-        self._progress: Progress | None = None
-        self._flavor = Flavor.FILE
+        self._belief: Belief | None = None
         self._above = 0
 
     async def stored(self) -> Checkpoint | None:
@@ -63,16 +73,15 @@ class Appender:
 
     def resume(self, stored: Checkpoint, flavor: Flavor) -> Progress:
         """Believe in this checkpoint; returns what it says. Raises PositionFormatError."""
-        self._progress = Progress.decode(stored.position, flavor)
-        self._expected, self._flavor = stored, flavor
-        return self._progress
+        progress = Progress.decode(stored.position, flavor)
+        self._belief = Belief(stored, progress, progress, flavor)
+        return progress
 
     async def begin(self, expected: Checkpoint | None, progress: Progress, reason: str, flavor: Flavor) -> None:
         """Append the gap that opens a replay (P3). Raises RewoundError when another source did so first."""
-        self._expected, self._flavor = expected, flavor
         read_ms = progress.replay.since_ms if progress.replay else 0
         try:
-            await self._append(Batch((Gap(reason, str(progress.position)),), progress, read_ms, 0, 0))
+            await self._append(Batch((Gap(reason, str(progress.position)),), progress, read_ms, 0, 0), expected, flavor)
         except CheckpointRefusedError as refusal:
             raise RewoundError(refusal.stored) from refusal
 
@@ -83,18 +92,18 @@ class Appender:
         appended when another source has changed to the same templates meanwhile. Raises RewoundError, BackendError.
         """
         for _ in range(OUTRUN_TRIES):
-            assert self._progress is not None and self._expected is not None, "resume comes first"  # noqa: S101, PT018
-            position, spread_ms = str(self._progress.position), self._rules.generation_spread_ms
+            belief = self._held()
+            position, spread_ms = str(belief.reached.position), self._rules.generation_spread_ms
             body = Generation(namespaces, self._now_ms(), spread_ms, reason, gtid=position)
             try:
-                await self._append(Batch((body,), self._progress, self._expected.read_ms, 0, 0))
+                await self._append_to(belief, Batch((body,), belief.reached, belief.stored.read_ms, 0, 0))
             except CheckpointRefusedError:
                 state = await self._stream.state()
                 self._adopt(state.checkpoints.get(self.identity.writer))
                 if state.digest != self.identity.digest:
                     continue
-            return self._progress
-        raise RewoundError(self._expected)
+            return self._held().reached
+        raise RewoundError(self._held().stored)
 
     async def append(self, items: Sequence[Item]) -> None:
         """Append what these items need. Raises RewoundError, DigestRefusedError, BackendError (then try again)."""
@@ -103,29 +112,37 @@ class Appender:
 
     async def _try_append(self, items: Sequence[Item]) -> bool:
         """False: refused, and the stream's checkpoint is ours now."""
-        assert self._progress is not None and self._expected is not None, "resume or begin comes first"  # noqa: S101, PT018
-        batch = plan(items, self._progress, self._expected.read_ms, rules=self._rules, now_ms=self._now_ms())
+        belief = self._held()
+        batch = plan(items, belief.reached, belief.stored.read_ms, rules=self._rules, now_ms=self._now_ms())
         try:
             if batch.bodies:
-                await self._append(batch)
+                await self._append_to(belief, batch)
+            else:
+                self._belief = replace(belief, reached=batch.progress)
         except CheckpointRefusedError as refusal:
             self._stats.appends_refused += 1
             self._adopt(refusal.stored)
             await asyncio.sleep(STAND_BACK_S)
             return False
-        self._progress = batch.progress
         self._stats.transactions_covered += batch.covered
         self._stats.read_ms = max(self._stats.read_ms, batch.proven_ms)
         return True
 
-    async def _append(self, batch: Batch) -> None:
+    def _held(self) -> Belief:
+        assert self._belief is not None, "resume or begin comes first"  # noqa: S101
+        return self._belief
+
+    async def _append_to(self, belief: Belief, batch: Batch) -> None:
+        await self._append(batch, belief.stored, belief.flavor)
+
+    async def _append(self, batch: Batch, expected: Checkpoint | None, flavor: Flavor) -> None:
         entries = tuple(map(NewEntry, new_nonces(len(batch.bodies)), batch.bodies))
         checkpoint = Checkpoint(batch.progress.encode(), batch.read_ms, entries[-1].nonce)
         request = Append(
             entries,
             clock_ms=self._now_ms(),
             writer=self.identity.writer,
-            expected=self._expected,
+            expected=expected,
             checkpoint=checkpoint,
             above=self._above,
             digest=self.identity.digest,
@@ -137,25 +154,21 @@ class Appender:
             self._stats.appends_failed += 1
             raise
         self._above = max(self._above, *stamps)
-        self._expected, self._progress = checkpoint, batch.progress  # together, or not at all
+        self._belief = Belief(checkpoint, batch.progress, batch.progress, flavor)
         self._count(batch)
 
     def _adopt(self, stored: Checkpoint | None) -> None:
         """Another writer was first, or the stream lost our writes."""
         if stored is None:
             raise RewoundError(stored)
+        belief = self._held()
         try:
-            theirs = Progress.decode(stored.position, self._flavor)
+            theirs = Progress.decode(stored.position, belief.flavor)
         except PositionFormatError as error:
             raise RewoundError(stored) from error
-        if not theirs.position.covers(self._believed().position):
+        if not theirs.position.covers(belief.said.position):
             raise RewoundError(stored)
-        self._expected, self._progress = stored, theirs
-
-    def _believed(self) -> Progress:
-        """Of the checkpoint itself: `_progress` may be ahead of it by transactions that needed no entry."""
-        assert self._expected is not None  # noqa: S101
-        return Progress.decode(self._expected.position, self._flavor)
+        self._belief = Belief(stored, theirs, theirs, belief.flavor)
 
     def _count(self, batch: Batch) -> None:
         stats = self._stats
