@@ -10,6 +10,7 @@ Pure: the shell (``client.follower``) reads pages and hands them in; nothing her
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from versioning import stamp as stamps
 from versioning.entries import Entry, Gap, Poisoned, Replayed
@@ -29,6 +30,25 @@ class ContinuityError(StamplineError):
         self.name = name
 
 
+@dataclass(slots=True)
+class _History:
+    """What belongs to the history that is followed: the next one begins with none of it."""
+
+    nonce: str = ""
+    """Of the newest entry taken in."""
+    expected_older: str = ""
+    """Of the entry below ``oldest``."""
+    floor: int = stamps.ZERO
+    """One window below the first page."""
+    gap: int = stamps.ZERO
+    """The last one, or the last unreadable entry."""
+    is_spoiled: bool = False
+    """``gap`` is an unreadable entry: no replay stands for it."""
+    replay_horizon: int = stamps.STAMP_MAX
+    begins: int = stamps.ZERO
+    """No replay makes known what is below: forced bumps may have been there."""
+
+
 class Follow:
     """Keeps ``index`` true to one stream. Calls come from one thread."""
 
@@ -37,15 +57,9 @@ class Follow:
         self.wants_older = False
         self.oldest = stamps.ZERO
         """Lowest stamp taken in: where the next older page ends."""
-        self._floor = stamps.ZERO
-        self._nonce = ""
         self._lost = stamps.ZERO
-        self._gap = stamps.ZERO
-        self._is_spoiled = False
-        self._expected_older = ""
-        self._replay_horizon = stamps.STAMP_MAX
-        self._begins = stamps.ZERO
-        """No replay makes known what is below: forced bumps may have been there."""
+        """Below this are histories given up."""
+        self._history = _History()
 
     @property
     def is_covered(self) -> bool:
@@ -54,13 +68,11 @@ class Follow:
 
     def begin(self, page: Sequence[Entry], now: Now) -> None:
         """Take the newest page (newest first; empty for an empty stream), on an index that knows nothing."""
-        self._gap, self._is_spoiled, self._replay_horizon = stamps.ZERO, False, stamps.STAMP_MAX
-        self._begins = stamps.ZERO
-        self._nonce = page[0].nonce if page else ""
-        self._expected_older = self._nonce
+        self._history = _History()
         self.wants_older = bool(page)
         if page:
-            self._floor = page[0].stamp - (self.index.window_ms << stamps.SEQUENCE_BITS)
+            floor = page[0].stamp - (self.index.window_ms << stamps.SEQUENCE_BITS)
+            self._history = _History(page[0].nonce, page[0].nonce, floor)
             self.index.begin_covering()
             self.index.reach(page[0].stamp)
             self.take_older(page, now)
@@ -75,45 +87,48 @@ class Follow:
             self._take_one_older(entry, now)
 
     def _take_one_older(self, entry: Entry, now: Now) -> None:
-        if entry.nonce != self._expected_older:
+        history = self._history
+        if entry.nonce != history.expected_older:
             self._end_coverage(self.oldest)
             return
         self.index.apply_older(entry, now)
-        self.oldest, self._expected_older = entry.stamp, entry.previous
-        if not self._gap:
+        self.oldest, history.expected_older = entry.stamp, entry.previous
+        if not history.gap:
             self.index.horizon = max(entry.stamp, self._lost)
             self._note(entry)
-        if entry.stamp <= self._floor or not entry.previous:
+        if entry.stamp <= history.floor or not entry.previous:
             self._end_coverage(stamps.ZERO)
 
     def _note(self, entry: Entry) -> None:
         """Take in what says how far back this history is known."""
+        history = self._history
         match entry.body:
             case Replayed() as body:
-                self._replay_horizon = min(self._replay_horizon, replay_horizon(body))
+                history.replay_horizon = min(history.replay_horizon, replay_horizon(body))
             case Gap() | Poisoned():
-                self._gap, self._is_spoiled = entry.stamp, isinstance(entry.body, Poisoned)
+                history.gap, history.is_spoiled = entry.stamp, isinstance(entry.body, Poisoned)
             case _:
                 return
         self._lower_horizon()
 
     def joins(self, entry: Entry) -> bool:
         """Whether this is the entry after the last one taken in."""
-        return entry.previous == self._nonce and entry.stamp > self.index.watermark
+        return entry.previous == self._history.nonce and entry.stamp > self.index.watermark
 
     def take(self, entries: Sequence[Entry], now: Now) -> None:
         """Take entries above the watermark, oldest first. Raises ContinuityError; those before the break are taken."""
+        history = self._history
         for entry in entries:
-            if entry.previous != self._nonce:
-                raise ContinuityError("an entry is missing", self._nonce, entry.previous)
-            if not self._nonce:
+            if entry.previous != history.nonce:
+                raise ContinuityError("an entry is missing", history.nonce, entry.previous)
+            if not history.nonce:
                 # The first entry ever: all before it is unknown, whatever its kind.
                 self.index.horizon = max(entry.stamp, self._lost)
             self.index.apply(entry, now)
-            self._nonce = entry.nonce
-            if (self._gap and self.is_covered) or isinstance(entry.body, Gap | Poisoned):
+            history.nonce = entry.nonce
+            if (history.gap and self.is_covered) or isinstance(entry.body, Gap | Poisoned):
                 # What an earlier replay earned is in the horizon, and may have been pruned since.
-                self._replay_horizon = stamps.STAMP_MAX
+                history.replay_horizon = stamps.STAMP_MAX
             self._note(entry)
 
     def check_tail(self, last: Entry | None) -> None:
@@ -122,8 +137,8 @@ class Follow:
         held = self.index.watermark
         if found < held:
             raise ContinuityError("the stream ends below the watermark", stamps.text(held), stamps.text(found))
-        if last and found == held and last.nonce != self._nonce:
-            raise ContinuityError("a stamp was handed out twice", self._nonce, last.nonce)
+        if last and found == held and last.nonce != self._history.nonce:
+            raise ContinuityError("a stamp was handed out twice", self._history.nonce, last.nonce)
 
     def lose(self) -> None:
         """Give the history up. What was filled under it stays UNKNOWN, whatever the next history says."""
@@ -133,10 +148,11 @@ class Follow:
 
     def _lower_horizon(self) -> None:
         """A replay began at the last gap, so its stamps are above that; above the lost history only if the gap is."""
-        if self.is_covered and self._gap and self._gap >= self._lost and not self._is_spoiled:
-            self.index.horizon = min(self.index.horizon, max(self._replay_horizon, self._begins))
+        history = self._history
+        if self.is_covered and history.gap and history.gap >= self._lost and not history.is_spoiled:
+            self.index.horizon = min(self.index.horizon, max(history.replay_horizon, history.begins))
 
     def _end_coverage(self, begins: int) -> None:
-        self.wants_older, self._begins = False, begins
+        self.wants_older, self._history.begins = False, begins
         self.index.end_covering()
         self._lower_horizon()
