@@ -40,6 +40,12 @@ even with clocks 1 s apart."""
 REPLAY_SLACK_MS: Final = 60_000
 """Largest replica lag a replay allows for: a value filled at f may lack commits back to f - replica lag."""
 
+CLOCK_LEAD_MAX_MS: Final = 60_000
+"""A writer's clock further ahead of Redis's than this is wrong, and must not drag the stamps along."""
+
+OVERTAKEN_MAX_MS: Final = 60_000
+"""A fill leaves a value with a newer fill stamp alone, unless that is further ahead: of a lost or foreign history."""
+
 FUTURE_MS: Final = 60_000
 """A fill stamp this far above a follower's watermark does not come from the follower's stream."""
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from versioning import header
 from versioning import stamp as stamps
@@ -16,10 +15,7 @@ from versioning.backends.base import Answer, Append, CheckpointRefusedError, Dig
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry, Gap, NewEntry, Replayed
 from versioning.errors import HeaderFormatError
-from versioning.limits import LOSS_LEAD_MS, REPLAY_SLACK_MS
-
-CLOCK_LEAD_MAX_MS: Final = 60_000
-OVERTAKEN_MAX_MS: Final = 60_000
+from versioning.limits import CLOCK_LEAD_MAX_MS, LOSS_LEAD_MS, OVERTAKEN_MAX_MS, REPLAY_SLACK_MS
 
 
 @dataclass

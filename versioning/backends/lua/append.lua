@@ -20,6 +20,7 @@
 
 local SEQUENCE_MAX = 1048575
 local CLOCK_LEAD_MAX_MS = 60000 -- a writer's clock further ahead than this is wrong, and must not drag the stamps along
+local KEPT_MAX = 32 -- generations of one namespace; more are merged
 
 local function split(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
@@ -161,7 +162,7 @@ local function keep_generation(namespace, id, body)
   end
   local start_ms, spread_ms = string.format('%.0f', body.start_ms), string.format('%.0f', body.spread_ms)
   kept[#kept + 1] = {stamp = id, start_ms = start_ms, spread_ms = spread_ms, word = word_of(body)}
-  if #kept > 32 then
+  if #kept > KEPT_MAX then
     merge_oldest(kept)
   end
   for i, one in ipairs(kept) do
@@ -212,7 +213,7 @@ for i = 13, #ARGV, 3 do
   if kind == 'gap' or not since then
     since = id
   elseif kind == 'replayed' then
-    local since_ms, since_sequence = split(since)
+    local since_ms = split(since)
     local replayed = cjson.decode(body)
     local replayed_ms = replayed.since_ms + tonumber(ARGV[11])
     if replayed_ms < since_ms then
