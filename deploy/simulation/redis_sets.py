@@ -86,30 +86,36 @@ class RedisSentinel:
         _wait_until(f"{server.name} is the source", lambda: self.current_source is server)
 
     def _is_complete(self) -> bool:
-        return self._is_replica_linked() and all(
+        return _is_linked(self.replica) and all(
             sentinel.knows(replicas=1, sentinels=len(self.sentinels)) for sentinel in self.sentinels
         )
 
-    def _is_replica_linked(self) -> bool:
-        with self.replica.client() as client:
-            return bool(client.info("replication").get("master_link_status") == "up")
-
 
 class RedisCluster:
-    """Three sources without replicas; each holds a third of the slots."""
+    """So many sources, each with its share of the slots and with replicas or none."""
 
-    def __init__(self, folder: Path, size: int = 3, certificate: Certificate | None = None) -> None:
-        self.nodes = [
-            RedisServer(
-                f"node-{number}",
-                folder / f"node-{number}",
+    def __init__(
+        self, folder: Path, size: int = 3, certificate: Certificate | None = None, *, replicas_each: int = 0
+    ) -> None:
+        def node(name: str) -> RedisServer:
+            return RedisServer(
+                name,
+                folder / name,
                 certificate=certificate,
                 cluster_enabled="yes",
                 cluster_port=free_port(),
                 cluster_node_timeout=2000,
+                repl_diskless_sync_delay=0,
             )
-            for number in range(size)
+
+        self.nodes = [node(f"node-{number}") for number in range(size)]
+        """The sources."""
+        self.replicas = [
+            (node(f"replica-{number}-{copy}"), source)
+            for number, source in enumerate(self.nodes)
+            for copy in range(replicas_each)
         ]
+        """Each with its source."""
         self._group = ProcessGroup()
 
     @property
@@ -118,31 +124,53 @@ class RedisCluster:
         return f"{scheme}://{','.join(node.address for node in self.nodes)}{query}"
 
     def start(self) -> None:
-        for node in self.nodes:
+        for node in self._all:
             self._group.add(node).start()
         for number, node in enumerate(self.nodes):
             self._join(number, node)
+        for replica, _ in self.replicas:
+            self._meet(replica)
         _wait_until("every node sees all slots served", self._is_complete)
+        for replica, source in self.replicas:
+            self._replicate(replica, source)
 
     def stop(self) -> None:
         self._group.close()
 
     def _join(self, number: int, node: RedisServer) -> None:
         first, after = (SLOTS * edge // len(self.nodes) for edge in (number, number + 1))
-        seed = self.nodes[0]
         with node.client() as client:
             client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, after - 1)
-            if node is not seed:
-                client.execute_command("CLUSTER", "MEET", seed.host, seed.port, seed.options["cluster-port"])
+        if number:
+            self._meet(node)
+
+    def _meet(self, node: RedisServer) -> None:
+        seed = self.nodes[0]
+        with node.client() as client:
+            client.execute_command("CLUSTER", "MEET", seed.host, seed.port, seed.options["cluster-port"])
+
+    def _replicate(self, replica: RedisServer, source: RedisServer) -> None:
+        with replica.client() as client, source.client(decode_responses=True) as of:
+            client.execute_command("CLUSTER", "REPLICATE", of.execute_command("CLUSTER", "MYID"))
+        _wait_until(f"{replica.name} is linked to {source.name}", lambda: _is_linked(replica))
+
+    @property
+    def _all(self) -> list[RedisServer]:
+        return [*self.nodes, *(replica for replica, _ in self.replicas)]
 
     def _is_complete(self) -> bool:
-        return all(self._sees_all(node) for node in self.nodes)
+        return all(self._sees_all(node) for node in self._all)
 
     def _sees_all(self, node: RedisServer) -> bool:
         with node.client(decode_responses=True) as client:
             info = str(client.execute_command("CLUSTER", "INFO"))
-        return "cluster_state:ok" in info and f"cluster_known_nodes:{len(self.nodes)}" in info
+        return "cluster_state:ok" in info and f"cluster_known_nodes:{len(self._all)}" in info
+
+
+def _is_linked(replica: RedisServer) -> bool:
+    with replica.client() as client:
+        return bool(client.info("replication").get("master_link_status") == "up")
 
 
 def _tls_in_url(scheme: str, certificate: Certificate | None) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from versioning.backends.base import (
     UnavailableError,
 )
 from versioning.backends.redis_connect import RedisAddress, aclose, translated
+from versioning.backends.redis_wait import run_and_wait
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry, encode_body, kind_of, read
 from versioning.errors import FormatError
@@ -80,11 +81,9 @@ class RedisStream:
     async def _evaluate(self, keys: list[str], arguments: list[str | int | bytes]) -> Sequence[bytes]:
         if not self._wait_replicas:
             return await self._script(keys=keys, args=arguments)  # type: ignore[no-any-return]
-        # WAIT speaks of the writes of its own connection, so both go down the same one.
-        async with self._client.pipeline(transaction=False) as pipe:
-            await self._script(keys=keys, args=arguments, client=pipe)
-            pipe.wait(self._wait_replicas, WAIT_TIMEOUT_MS)
-            reply, replicas = await pipe.execute()
+        reply, replicas = await run_and_wait(
+            self._client, self._script, keys, arguments, replicas=self._wait_replicas, wait_ms=WAIT_TIMEOUT_MS
+        )
         if reply[0] == b"ok" and replicas < self._wait_replicas:
             raise NotReplicatedError(
                 f"appended to Redis {self.address}, but only {replicas} of {self._wait_replicas} replicas have it",
