@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from replicator.binlog.plan import ForeignKey
+from replicator.binlog.plan import ForeignKey, make_plans
 from replicator.mysql import MySqlClient
-from replicator.tables import TableName
+from replicator.tables import TableName, WatchedTables
 
 _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
@@ -104,6 +104,11 @@ class Schema:
             found += self._foreign_keys_of(database)
             todo += sorted({key.parent.database for key in found} - set(todo))
         return found
+
+    def unseen_parents(self, tables: WatchedTables) -> list[TableName]:
+        """Tables whose changes reach watched ones by themselves, and whose own foreign keys we may not see."""
+        plans = make_plans(tables, self.foreign_keys({spec.database for spec in tables.specs}))
+        return [table for table in plans if table not in tables.by_name and not self.shows_constraints(table)]
 
     def forget(self) -> None:
         self._columns.clear()

@@ -88,3 +88,5 @@ class SchemaFacts:
     tables: tuple[TableFacts, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     """Those that act by themselves, in the databases of the watched tables."""
+    unseen_parents: tuple[TableName, ...] = ()
+    """Tables that such keys reach from, and whose own foreign keys we may not see."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
 from replicator.binlog.plan import ForeignKey, make_plans
-from replicator.doctor.findings import Findings, Subject
+from replicator.doctor.findings import Finding, Findings, Subject
 from replicator.doctor.grant_checks import may
 from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
 from replicator.tables import TableName, TableSpec, WatchedTables
@@ -27,6 +27,8 @@ def check_tables(server: MySqlFacts, schema: SchemaFacts, tables: WatchedTables)
         yield from constraints(subject, facts, server)
         yield from engine(subject, facts)
         yield from _columns(subject, facts, spec)
+    for parent in schema.unseen_parents:
+        yield _unseen(Subject(f"table {parent}"), parent, server)
     yield from cascades(schema.foreign_keys, tables)
 
 
@@ -80,8 +82,12 @@ def primary_key(subject: Subject, facts: TableFacts) -> Findings:
 def constraints(subject: Subject, facts: TableFacts, server: MySqlFacts) -> Findings:
     # A primary key is a constraint: where there is one and none is seen, the grant is missing.
     if facts.has_primary_key and not facts.shows_constraints:
-        fix = f"GRANT REFERENCES ON `{facts.name.database}`.* TO {server.account};"
-        yield subject.error("grant_references", "its foreign keys cannot be seen", fix)
+        yield _unseen(subject, facts.name, server)
+
+
+def _unseen(subject: Subject, name: TableName, server: MySqlFacts) -> Finding:
+    fix = f"GRANT REFERENCES ON `{name.database}`.* TO {server.account};"
+    return subject.error("grant_references", "its foreign keys cannot be seen", fix)
 
 
 def engine(subject: Subject, facts: TableFacts) -> Findings:

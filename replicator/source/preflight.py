@@ -6,7 +6,7 @@ from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
 from replicator.errors import OtherWriterError, PreflightError, StatementUnknownError
 from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, hides_applied_changes, replica_status, server_facts
-from replicator.tables import TableSpec, WatchedTables
+from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.checkpoint import Checkpoint
 from versioning.keys import KeyTemplate
 from versioning.limits import MAX_LAG_MS
@@ -55,11 +55,17 @@ def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
         if not schema.has_primary_key(spec.name):
             raise PreflightError(f"table {spec.name} has no primary key", hint="add one with ALTER TABLE")
         if not schema.shows_constraints(spec.name):
-            hint = f"GRANT REFERENCES ON `{spec.database}`.* TO {client.address.user}: it is the least that shows them"
-            raise PreflightError(f"the foreign keys of {spec.name} cannot be seen", hint=hint)
+            raise _unseen(client, spec.name)
         for template in spec.templates:
             for name in template.columns:
                 _check_column(schema, spec, name, columns, template)
+    for parent in schema.unseen_parents(tables):
+        raise _unseen(client, parent)
+
+
+def _unseen(client: MySqlClient, table: TableName) -> PreflightError:
+    hint = f"GRANT REFERENCES ON `{table.database}`.* TO {client.address.user}: it is the least that shows them"
+    return PreflightError(f"the foreign keys of {table} cannot be seen", hint=hint)
 
 
 def check_writers(checkpoints: Mapping[str, Checkpoint], writer: str, now_ms: int) -> None:

@@ -79,6 +79,7 @@ class BinlogReader:
                     binlog.forget_tables()
                     if assembler.saw_ddl.may_change_plans(plans):
                         plans = binlog.plans = assembler.plans = self._make_plans(schema)
+                        assembler.plans_made_ms = _now_ms()
                     assembler.saw_ddl = None
                 if transaction is not None:
                     self._put(transaction, is_idle=False)

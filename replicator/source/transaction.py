@@ -33,6 +33,7 @@ from replicator.source.progress import Progress
 from replicator.source.statements import Effect, Statement, classify
 from replicator.source.stats import SourceStats
 from replicator.tables import WatchedTables
+from versioning.limits import CLOCK_ERROR_MS
 
 XA_MAX = 1_000
 """Prepared XA transactions remembered; a server with more of them open is in trouble already."""
@@ -53,6 +54,14 @@ class Ddl:
             word in _FOREIGN_KEY_WORDS or any(word == table.table.lower() for table in plans)
             for word in self.statement.identifiers
         )
+
+    def may_have_cut_a_cascade(self, plans: TablePlans) -> bool:
+        """Whether a foreign key or a parent that was there before it is missing in plans made after it."""
+        named = self.statement.identifiers
+        parents = [table for table, plan in plans.items() if plan.cascades]
+        if self.statement.effect is Effect.DATABASES:
+            return any(parent.database.lower() in named for parent in parents)
+        return not named.isdisjoint(_FOREIGN_KEY_WORDS) or any(parent.table.lower() in named for parent in parents)
 
 
 class Transaction(NamedTuple):
@@ -89,6 +98,9 @@ class Assembler:
         self.anchor: Anchor | None = None
         self._proof = Proof(progress.position, progress.anchor)
         self.plans = plans
+        self.plans_made_ms = now_ms()
+        """Changed with `plans`. A DDL that is not surely younger may have cut what they lack, and rows before it have
+        been judged without that: it ages out everything."""
         self.saw_ddl: Ddl | None = None
         """Set at DDL: the owner forgets the schema, renews `plans` where needed and clears this."""
         self._tables = tables
@@ -138,18 +150,20 @@ class Assembler:
         if statement.effect in {Effect.XA_COMMIT, Effect.XA_ROLLBACK}:
             self._end_prepared(statement)
             return self._complete(event)
-        self._age_out(statement, event.sql)
+        self._age_out(statement, event)
         # Without BEGIN a statement is a transaction of its own: DDL, GRANT and the like.
         if statement.effect in {Effect.COMMIT, Effect.ROLLBACK} or not self._is_open:
             return self._complete(event)
         return None
 
-    def _age_out(self, statement: Statement, sql: str) -> None:
+    def _age_out(self, statement: Statement, event: QueryRan) -> None:
         if not statement.is_ddl:
             return
         self.saw_ddl = Ddl(statement)
-        reason = "statement: " + " ".join(sql[:200].split())[:80]
-        self._harvest.age_out(self._concerned(statement), reason)
+        reason = "statement: " + " ".join(event.sql[:200].split())[:80]
+        is_older = event.time_ms <= self.plans_made_ms + CLOCK_ERROR_MS
+        has_cut = is_older and self.saw_ddl.may_have_cut_a_cascade(self.plans)
+        self._harvest.age_out(self._tables.namespaces if has_cut else self._concerned(statement), reason)
 
     def _concerned(self, statement: Statement) -> frozenset[str]:
         match statement.effect:

@@ -10,6 +10,7 @@ from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.redis_server import RedisServer
+from replicator.errors import PreflightError
 from tests.integration.source_world import World, watch
 
 FIRST = "INSERT INTO item (id, code, shelf) VALUES (1, 'A', 7)"
@@ -140,6 +141,41 @@ async def test_a_deleted_parent_ages_out_the_children_that_the_database_changes_
         world.run("DELETE FROM parent WHERE id = 1")
         await world.caught_up()
         assert [set(body.namespaces) for body in await world.generations()] == [{"item", "shelf"}]
+
+
+async def test_a_cascade_is_seen_though_its_foreign_key_is_gone_when_it_is_read(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    world.run(
+        "CREATE TABLE building (id INT PRIMARY KEY)",
+        "CREATE TABLE room (id INT PRIMARY KEY, building INT,"
+        " CONSTRAINT f FOREIGN KEY (building) REFERENCES building (id) ON DELETE CASCADE)",
+        "ALTER TABLE item ADD COLUMN room INT, ADD FOREIGN KEY (room) REFERENCES room (id) ON DELETE CASCADE",
+        "INSERT INTO building VALUES (1)",
+        "INSERT INTO room VALUES (7, 1)",
+        "INSERT INTO item (id, code, room) VALUES (5, 'a', 7)",
+    )
+    async with world.source():
+        await world.forget()
+    world.run("DELETE FROM building", "ALTER TABLE room DROP FOREIGN KEY f")
+    async with world.source():
+        await world.caught_up()
+    assert {"item", "shelf"} in [set(body.namespaces) for body in await world.generations()]
+
+
+async def test_a_parent_whose_foreign_keys_cannot_be_seen_is_refused(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
+    world = World.with_items(mariadb_a, redis_a)
+    other = f"common_{world.database}"
+    world.run(
+        f"CREATE DATABASE {other}",
+        f"CREATE TABLE {other}.room (id INT PRIMARY KEY)",
+        f"ALTER TABLE item ADD FOREIGN KEY (shelf) REFERENCES {other}.room (id) ON DELETE CASCADE",
+    )
+    with pytest.raises(PreflightError, match=f"{other}.room cannot be seen.*GRANT REFERENCES ON `{other}`"):
+        await world.check()
+    mariadb_a.execute(f"GRANT REFERENCES ON `{other}`.* TO 'stampline_source'@'%'")
+    await world.check()
 
 
 async def test_a_transaction_above_the_limit_becomes_generations(mariadb_a: MariaDb, redis_a: RedisServer) -> None:

@@ -110,6 +110,13 @@ def test_a_cascade_is_named_with_its_constraint_and_what_it_ages_out() -> None:
     assert "DROP FOREIGN KEY `on_shelf`" in found.fix
 
 
+def test_a_parent_whose_foreign_keys_are_not_seen_is_told_the_grant() -> None:
+    schema = replace(SCHEMA, unseen_parents=(TableName("common", "room"),))
+    (found,) = check_tables(PRIMARY, schema, TABLES)
+    assert (found.check, found.severity, found.subject) == ("grant_references", ERROR, "table common.room")
+    assert found.fix == "GRANT REFERENCES ON `common`.* TO 'stampline_source'@'%';"
+
+
 def test_every_step_of_a_cascade_is_named_and_one_beside_it_is_not() -> None:
     keys = (shelf_key("item", "shelf", "one"), shelf_key("shelf", "room", "two"), shelf_key("lamp", "room", "three"))
     found = check_tables(PRIMARY, replace(SCHEMA, foreign_keys=keys), TABLES)

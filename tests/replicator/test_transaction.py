@@ -24,6 +24,7 @@ from replicator.source.transaction import XA_MAX, Assembler, Transaction
 from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.errors import ConfigError
 from versioning.keys import KeyTemplate
+from versioning.limits import CLOCK_ERROR_MS
 
 NOW_MS = 10_000
 
@@ -234,6 +235,32 @@ def test_ddl_that_may_change_foreign_keys_is_told_apart(sql: str, *, may_change:
     fed(made, began(is_open=False), query(sql))
     assert made.saw_ddl is not None
     assert made.saw_ddl.may_change_plans(made.plans) is may_change
+
+
+@pytest.mark.parametrize(
+    ("sql", "namespaces"),
+    [
+        ("ALTER TABLE room DROP FOREIGN KEY f", {"item", "code", "user"}),
+        ("RENAME TABLE old TO parent", {"item", "code", "user"}),
+        ("DROP DATABASE shop", {"item", "code", "user"}),
+        ("DROP DATABASE other", {"user"}),
+        ("ALTER TABLE item ADD COLUMN x INT", {"item", "code"}),
+        ("CREATE TABLE y (a INT)", set()),
+    ],
+)
+def test_a_statement_that_may_have_cut_a_cascade_before_the_plans_were_made_concerns_everything(
+    sql: str, namespaces: set[str]
+) -> None:
+    """Of what was deleted before it, the plans no longer tell where that reached."""
+    made = assembler()
+    made.plans_made_ms = query(sql).time_ms - CLOCK_ERROR_MS
+    assert aged(fed(made, began(is_open=False), query(sql))) == namespaces
+
+
+def test_a_younger_statement_about_foreign_keys_concerns_what_it_names() -> None:
+    made = assembler()
+    made.plans_made_ms = query("").time_ms - CLOCK_ERROR_MS - 1
+    assert aged(fed(made, began(is_open=False), query("ALTER TABLE room DROP FOREIGN KEY f"))) == set()
 
 
 def test_tables_configured_twice_or_without_keys_are_refused() -> None:
