@@ -39,6 +39,7 @@ FLOAT, DOUBLE, DECIMAL, BIT = 4, 5, 246, 16
 TIMESTAMP, DATE, TIME, DATETIME, NEWDATE, TIMESTAMP2, DATETIME2, TIME2 = 7, 10, 11, 12, 14, 17, 18, 19
 VARCHAR, VAR_STRING, STRING, BLOB, ENUM, SET = 15, 253, 254, 252, 247, 248
 JSON, GEOMETRY = 245, 255
+BLOB_COMPRESSED, VARCHAR_COMPRESSED, VECTOR = 140, 141, 242
 TEXTUAL: Final = frozenset({VARCHAR, BLOB, STRING, VAR_STRING})
 NUMERIC: Final = frozenset({TINY, SHORT, LONG, LONGLONG, INT24, YEAR, FLOAT, DOUBLE, DECIMAL})
 """Those a table map has a sign for."""
@@ -66,7 +67,8 @@ DATA_TYPES: Final[Mapping[int, frozenset[str]]] = {
     DECIMAL: frozenset({"decimal"}),
     ENUM: frozenset({"enum"}),
     SET: frozenset({"set"}),
-    STRING: frozenset({"char", "binary"}),
+    STRING: frozenset({"char", "binary", "uuid", "inet4", "inet6"}),
+    VARCHAR_COMPRESSED: frozenset({"varchar", "varbinary"}),
 }
 
 
@@ -83,3 +85,5 @@ class ColumnFacts:
     is_unsigned: bool = False
     members: tuple[str | None, ...] = ()
     """Of an ENUM or SET, in order; None: its text is not known for sure."""
+    decimals: int | None = None
+    """Digits behind the point that a SELECT shows of a FLOAT(m,d) or DOUBLE(m,d); None: as many as there are."""

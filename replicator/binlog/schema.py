@@ -13,6 +13,9 @@ from replicator.mysql import MySqlClient
 from replicator.tables import TableName, WatchedTables
 
 _MEMBER = re.compile(r"'((?:[^']|'')*)'")
+_ESCAPED = re.compile(r"''|\\[\\0nr]")
+_ESCAPES = {"''": "'", "\\\\": "\\", "\\0": "\0", "\\n": "\n", "\\r": "\r"}
+_DECIMALS = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
 _ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 
 _COLUMNS = """
@@ -56,7 +59,17 @@ class Column:
     @property
     def members(self) -> list[str]:
         """Values of an ENUM or SET, in order."""
-        return [member.replace("''", "'") for member in _MEMBER.findall(self.column_type)]
+        return [_ESCAPED.sub(_unescaped, member) for member in _MEMBER.findall(self.column_type)]
+
+    @property
+    def decimals(self) -> int | None:
+        """Of a FLOAT(m,d) or DOUBLE(m,d)."""
+        found = _DECIMALS.match(self.column_type)
+        return int(found[1]) if found else None
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    return _ESCAPES[found[0]]
 
 
 class Schema:

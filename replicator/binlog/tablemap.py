@@ -7,10 +7,28 @@ information_schema, which must agree with the map in the number of columns and i
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from replicator.binlog.columns import DATA_TYPES, ENUM, GEOMETRY, JSON, NULL, SET, TEXTUAL, ColumnFacts
+from replicator.binlog.columns import (
+    BLOB_COMPRESSED,
+    DATA_TYPES,
+    DOUBLE,
+    ENUM,
+    FLOAT,
+    GEOMETRY,
+    JSON,
+    LONGLONG,
+    NULL,
+    SET,
+    TEXTUAL,
+    TIMESTAMP2,
+    VECTOR,
+    ColumnFacts,
+)
 from replicator.binlog.schema import Column
 
-_KNOWN = frozenset(DATA_TYPES) | TEXTUAL | {NULL, JSON, GEOMETRY}
+_KNOWN = frozenset(DATA_TYPES) | TEXTUAL | {NULL, JSON, GEOMETRY, BLOB_COMPRESSED, VECTOR}
+# What MariaDB puts behind the columns that anybody sees: when a row began and ended (SYSTEM VERSIONING), and the hash
+# of a UNIQUE that is too long for an index.
+_HIDDEN = frozenset({LONGLONG, TIMESTAMP2})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +61,9 @@ def resolve(raw: RawMap, columns: Sequence[Column]) -> list[ColumnFacts]:
         raise MapMismatchError(f"it has a column of unknown type {strange}")
     is_named = len(raw.names) == count
     if not is_named:
-        _compare(raw.kinds, columns)
-    known: Sequence[Column | None] = columns if len(columns) == count else [None] * count
+        _compare(raw, columns)
+    hidden = count - len(columns)
+    known: Sequence[Column | None] = [*columns, *[None] * hidden] if hidden >= 0 else [None] * count
     if is_named:  # the present table helps only where its column is still called the same
         known = [
             column if column and column.name == name else None for column, name in zip(known, raw.names, strict=True)
@@ -72,21 +91,32 @@ def _resolve(raw: RawMap, index: int, column: Column | None, lists: _Lists) -> C
     listed_charset = next(lists.charsets, None) if is_character(kind, is_mariadb=raw.is_mariadb) else None
     members: tuple[str | None, ...] = ()
     if kind in {ENUM, SET}:
-        listed = next(lists.enums if kind == ENUM else lists.sets, None)
-        members = tuple(listed if listed is not None else column.members if column else ())
+        members = _members(next(lists.enums if kind == ENUM else lists.sets, None), column)
     is_unsigned = raw.unsigned[index] if len(raw.unsigned) == len(raw.kinds) else bool(column and column.is_unsigned)
     name = raw.names[index] if len(raw.names) == len(raw.kinds) else column.name if column else ""
-    return ColumnFacts(name, kind, listed_charset or _charset(column), raw.sizes[index], is_unsigned, members)
+    decimals = column.decimals if column and kind in {FLOAT, DOUBLE} else None
+    return ColumnFacts(name, kind, listed_charset or _charset(column), raw.sizes[index], is_unsigned, members, decimals)
+
+
+def _members(listed: Sequence[str | None] | None, column: Column | None) -> tuple[str | None, ...]:
+    """What the map has, completed from the table: the library does not know every collation of a server."""
+    known = column.members if column and column.charset not in {None, "binary"} else []
+    if listed is None:
+        return tuple(known)
+    if len(known) != len(listed):
+        return tuple(listed)
+    return tuple(ours if theirs is None else theirs for theirs, ours in zip(listed, known, strict=True))
 
 
 def _charset(column: Column | None) -> str | None:
     return None if column is None else column.charset or "binary"
 
 
-def _compare(kinds: Sequence[int], columns: Sequence[Column]) -> None:
-    if len(kinds) != len(columns):
-        raise MapMismatchError(f"it has {len(columns)} columns, its binlog events have {len(kinds)}")
-    for kind, column in zip(kinds, columns, strict=True):
+def _compare(raw: RawMap, columns: Sequence[Column]) -> None:
+    hidden = raw.kinds[len(columns) :]
+    if len(raw.kinds) < len(columns) or not columns or (hidden and not (raw.is_mariadb and _HIDDEN.issuperset(hidden))):
+        raise MapMismatchError(f"it has {len(columns)} columns, its binlog events have {len(raw.kinds)}")
+    for kind, column in zip(raw.kinds, columns, strict=False):
         expected = DATA_TYPES.get(kind)
         if expected is not None and column.data_type not in expected:
             raise MapMismatchError(f"column {column.name} is {column.data_type}, its binlog events say type {kind}")

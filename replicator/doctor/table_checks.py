@@ -4,13 +4,19 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
+from replicator.binlog.columns import BYTE_TYPES, CHARSETS, DATA_TYPES, KEY_TYPES
 from replicator.binlog.plan import ForeignKey, make_plans
 from replicator.doctor.findings import Finding, Findings, Subject
 from replicator.doctor.grant_checks import may
 from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
 from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.keys import KeyTemplate
+
+_TOLD: Final = frozenset({
+    "json", "vector", "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
+    "geometrycollection", "geomcollection",
+}).union(KEY_TYPES, *DATA_TYPES.values())  # fmt: skip
+"""Types that are told from the events alone, or with what information_schema says."""
 
 _UTC: Final = frozenset({"+00:00", "utc", "etc/utc"})
 
@@ -23,6 +29,7 @@ def check_tables(server: MySqlFacts, schema: SchemaFacts, tables: WatchedTables)
             yield from _absent(subject, facts.name, server)
             continue
         yield from spelling(subject, facts)
+        yield from untold_types(subject, facts, server)
         yield from primary_key(subject, facts)
         yield from constraints(subject, facts, server)
         yield from engine(subject, facts)
@@ -69,6 +76,14 @@ def spelling(subject: Subject, facts: TableFacts) -> Findings:
     if facts.spelling not in {None, facts.name}:
         what = f"the binlog names it {facts.spelling}: none of its changes is ever stamped"
         yield subject.error("table_spelling", what, f'write name = "{facts.spelling}" in its [[table]] section')
+
+
+def untold_types(subject: Subject, facts: TableFacts, server: MySqlFacts) -> Findings:
+    strange = [f"{column.name} {column.data_type}" for column in facts.columns if column.data_type not in _TOLD]
+    if strange and server.variable("binlog_row_metadata", "full") != "full":
+        what = f"no row of it can be decoded without full metadata, for {', '.join(strange)}: each change ages out all"
+        fix = "SET GLOBAL binlog_row_metadata = 'FULL'; and binlog_row_metadata = FULL in my.cnf"
+        yield subject.error("table_undecodable", what, fix)
 
 
 def primary_key(subject: Subject, facts: TableFacts) -> Findings:

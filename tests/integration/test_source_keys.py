@@ -24,6 +24,8 @@ COLUMNS = [
     ("DECIMAL(5,5)", ["0.00001"]),
     ("FLOAT", ["0.1", "-123456.7", "1e20", "16777217"]),
     ("DOUBLE", ["0.1", "1e-7", "-1.5e300", "123456789.123456789"]),
+    ("FLOAT(10,2)", ["12345.67", "-0.1", "99999999.99"]),
+    ("DOUBLE(16,3)", ["1234567890123.457", "-1.005", "0"]),
     ("BIT(1)", ["b'1'"]),
     ("BIT(20)", ["b'10000000000000000001'"]),
     ("YEAR", ["1901", "2155", "0"]),
@@ -36,6 +38,7 @@ COLUMNS = [
     ("VARBINARY(16)", ["x'00ff00'", "''", "'0x00'"]),
     ("BLOB", ["x'c3'"]),
     ("ENUM('a','B c','ü')", ["'B c'", "'ü'"]),
+    (r"ENUM('a\\b','it''s','x,y','nl\n','q\"')", [r"'a\\b'", "'it''s'", "'x,y'", r"'nl\n'", "'q\"'"]),
     ("SET('x','y','z')", ["'z,x'", "''", "'y'"]),
     ("DATE", ["'2024-02-29'", "'0999-12-31'"]),
     ("DATETIME", ["'2024-01-02 03:04:05'"]),
@@ -88,6 +91,44 @@ async def test_types_without_full_metadata_come_from_information_schema(
     new_mariadb: Callable[..., MariaDb], redis_a: RedisServer, metadata: str
 ) -> None:
     await check_types(World.with_items(new_mariadb(binlog_row_metadata=metadata), redis_a))
+
+
+MARIADB_TABLES = {
+    "a UUID": "UUID()",
+    "a INET4": "'10.0.0.1'",
+    "a INET6": "'::1'",
+    "a BLOB UNIQUE": "'x'",
+    "a TEXT COMPRESSED": "REPEAT('a', 999)",
+    "a VARCHAR(300) COMPRESSED": "REPEAT('a', 299)",
+    "a VARCHAR(20) COMPRESSED": "'a'",
+    "a INT WITH SYSTEM VERSIONING": "7",
+}
+"""A column before the others, and its value: what only MariaDB has in a table, beside columns of a key."""
+
+
+@pytest.mark.parametrize("metadata", ["FULL", "NO_LOG"])
+async def test_tables_as_only_mariadb_has_them_are_read_to_their_last_column(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer, metadata: str
+) -> None:
+    world = World.with_items(new_mariadb(binlog_row_metadata=metadata), redis_a)
+    names = {f"t{number}": definition for number, definition in enumerate(MARIADB_TABLES)}
+    for name, definition in names.items():
+        column, _, option = definition.partition(" WITH ")
+        world.run(
+            f"CREATE TABLE {name} ({column}, id INT PRIMARY KEY, code VARCHAR(10) CHARACTER SET latin1,"
+            " shelf VARCHAR(10), kind ENUM('x','y') COLLATE utf8mb4_uca1400_ai_ci)"
+            f"{' WITH ' + option if option else ''}"
+        )
+    world.tables = watch(world.database, **{name: [name + ":{id}:{code}:{shelf}:{kind}"] for name in names})
+    async with world.source():
+        await world.forget()
+        for name, definition in names.items():
+            row = f"1, 'ä', 'ö', 'y', {MARIADB_TABLES[definition]}"
+            world.run("SET NAMES utf8mb4", f"INSERT INTO {name} (id, code, shelf, kind, a) VALUES ({row})")
+            world.run(f"DELETE FROM {name}")
+        await world.caught_up()
+        assert await world.generations() == []
+        assert set(await world.keys()) == {f"{name}:1:%C3%A4:%C3%B6:y" for name in names}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Table maps and values: what SELECT would show, or nothing."""
 
+import struct
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,6 +37,9 @@ LONG = c.LONG
         (ColumnFacts("v", c.ENUM, size=1, members=("a", None)), b"\x02", UNSURE),
         (ColumnFacts("v", c.ENUM, size=1, members=("a", None)), b"\x03", UNSURE),
         (ColumnFacts("v", c.FLOAT), b"\xcd\xcc\xcc\x3d", 0.1),
+        (ColumnFacts("v", c.FLOAT, decimals=2), struct.pack("<f", 12345.67), 12345.67),
+        (ColumnFacts("v", c.DOUBLE, decimals=2), struct.pack("<d", 1.0100000000000002), 1.01),
+        (ColumnFacts("v", c.VARCHAR_COMPRESSED, "utf8mb4"), b"\0ab", UNSURE),
         (ColumnFacts("v", c.YEAR), b"\x00", 0),
         (ColumnFacts("v", c.TIMESTAMP2), bytes(4), UNSURE),
         (ColumnFacts("v", c.TIMESTAMP2, size=2), b"\x00\x00\x00\x00\x32", UNSURE),
@@ -87,6 +91,29 @@ def test_a_map_with_metadata_speaks_for_itself() -> None:
     assert found[2].members == ("x",)
 
 
+def test_columns_that_nobody_sees_come_last_and_are_passed_over() -> None:
+    found = resolve(raw_map((*KINDS, c.TIMESTAMP2, c.TIMESTAMP2, c.LONGLONG), sizes=[0, 0, 0, 4, 6, 6, 0]), TABLE)
+    assert [one.name for one in found] == ["id", "code", "kind", "hash", "", "", ""]
+    with pytest.raises(MapMismatchError, match="have 5"):
+        resolve(raw_map((*KINDS, c.LONGLONG), is_mariadb=False), TABLE)
+
+
+def test_members_in_an_unknown_collation_come_from_the_table() -> None:
+    names = ["id", "code", "kind", "hash"]
+    found = resolve(raw_map(KINDS, sizes=[0, 0, 0, 4], names=names, enums=[["a", None]]), TABLE)
+    assert found[2].members == ("a", "it's")
+    fewer = resolve(raw_map(KINDS, sizes=[0, 0, 0, 4], names=names, enums=[[None]]), TABLE)
+    assert fewer[2].members == (None,)
+
+
+def test_members_and_decimals_are_read_as_information_schema_writes_them() -> None:
+    kind = Column("v", "enum", r"enum('a\\b','it''s','x,y','nl\n','r\r','z\0','\\n')", "latin1")
+    assert kind.members == [r"a\b", "it's", "x,y", "nl\n", "r\r", "z\0", r"\n"]
+    assert [Column("v", "float", text, None).decimals for text in ("float(10,2)", "float", "decimal(10,2)")] == [
+        2, None, None,
+    ]  # fmt: skip
+
+
 def test_a_map_without_metadata_is_completed_from_the_table() -> None:
     found = resolve(raw_map(KINDS, sizes=[0, 0, 0, 4]), TABLE)
     assert [(one.name, one.charset) for one in found] == [
@@ -101,7 +128,9 @@ def test_a_map_without_metadata_is_completed_from_the_table() -> None:
     [
         ((LONG, c.VARCHAR), "has 4 columns, its binlog events have 2"),
         ((LONG, LONG, c.ENUM, c.STRING), "column code is varchar"),
-        ((LONG, 140, c.ENUM, c.STRING), "unknown type 140"),
+        ((LONG, 141, c.ENUM, c.ENUM), "column hash is binary"),
+        ((LONG, 139, c.ENUM, c.STRING), "unknown type 139"),
+        ((*KINDS, c.LONG), "has 4 columns, its binlog events have 5"),
     ],
 )
 def test_a_map_that_does_not_fit_the_table_is_not_read(kinds: Sequence[int], problem: str) -> None:

@@ -53,6 +53,14 @@ def test_a_table_that_does_not_fit_is_named_with_its_fix(
     assert fix in found.fix
 
 
+def test_a_type_that_only_full_metadata_tells_is_named() -> None:
+    table = replace(SCHEMA, tables=(replace(TABLE, columns=(*TABLE.columns, ColumnFacts("doc", "xmltype"))),))
+    assert list(check_tables(PRIMARY, table, TABLES)) == []
+    (found,) = check_tables(with_variables(PRIMARY, binlog_row_metadata="NO_LOG"), table, TABLES)
+    assert (found.check, found.severity) == ("table_undecodable", ERROR)
+    assert "doc xmltype" in found.what
+
+
 def test_a_table_that_may_not_be_read_is_told_the_grant() -> None:
     blind = replace(PRIMARY, grants=GRANTS[:1])
     (found,) = check_tables(blind, SchemaFacts((TableFacts(ITEM),)), TABLES)

@@ -22,8 +22,8 @@ _FIXED: Final = {
 }  # fmt: skip
 _WITH_FRACTION: Final = {c.TIME2: 3, c.TIMESTAMP2: 4, c.DATETIME2: 5}
 _IN_BYTES: Final = frozenset({c.BIT, c.ENUM, c.SET})
-_CHARACTERS: Final = frozenset({c.VARCHAR, c.VAR_STRING, c.STRING})
-_LONG: Final = frozenset({c.BLOB, c.JSON, c.GEOMETRY})
+_CHARACTERS: Final = frozenset({c.VARCHAR, c.VARCHAR_COMPRESSED, c.VAR_STRING, c.STRING})
+_LONG: Final = frozenset({c.BLOB, c.BLOB_COMPRESSED, c.VECTOR, c.JSON, c.GEOMETRY})
 
 DIGIT_BYTES: Final = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 """A c.DECIMAL keeps nine digits in four bytes, and what is left over of them in as few as hold it."""

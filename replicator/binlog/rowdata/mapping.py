@@ -15,8 +15,14 @@ from replicator.tables import TableName
 CharsetName = Callable[[int], str | None]
 """From the number of a collation to MySQL's name of its character set."""
 
-_ONE_BYTE: Final = frozenset({c.FLOAT, c.DOUBLE, c.BLOB, c.GEOMETRY, c.JSON, c.TIMESTAMP2, c.DATETIME2, c.TIME2})
-_TWO_BYTES: Final = frozenset({c.VARCHAR, c.BIT, c.DECIMAL, c.STRING, c.VAR_STRING, c.ENUM, c.SET})
+_ONE_BYTE: Final = frozenset({
+    c.FLOAT, c.DOUBLE, c.BLOB, c.BLOB_COMPRESSED, c.VECTOR, c.GEOMETRY, c.JSON, c.TIMESTAMP2, c.DATETIME2, c.TIME2,
+})  # fmt: skip
+_TWO_BYTES: Final = frozenset(
+    {c.VARCHAR, c.VARCHAR_COMPRESSED, c.BIT, c.DECIMAL, c.STRING, c.VAR_STRING, c.ENUM, c.SET}
+)
+
+_UNCOUNTED: Final = frozenset({c.BLOB_COMPRESSED, c.VARCHAR_COMPRESSED, c.VECTOR})
 
 _SIGNS, _DEFAULT_CHARSET, _CHARSETS, _NAMES, _SET_MEMBERS, _ENUM_MEMBERS = 1, 2, 3, 4, 5, 6
 _MEMBERS_DEFAULT_CHARSET, _MEMBERS_CHARSETS = 10, 11
@@ -38,12 +44,14 @@ def read_columns(body: bytes, at: int, charset_name: CharsetName, *, is_mariadb:
     fields = dict(_fields(body, at + described_bytes + (count + 7) // 8))
     member_charsets = _member_charsets(kinds, fields, charset_name)
     characters = sum(is_character(kind, is_mariadb=is_mariadb) for kind in kinds)
+    # Versions differ in whether these count as characters, which would move the character sets of all behind them.
+    is_counted = _UNCOUNTED.isdisjoint(kinds)
     return RawMap(
         kinds,
         sizes,
         names=[name.decode() for name in _strings(fields.get(_NAMES, b""))],
         unsigned=_signs(kinds, fields[_SIGNS]) if _SIGNS in fields else [],
-        charsets=_charsets(fields, _DEFAULT_CHARSET, _CHARSETS, characters, charset_name),
+        charsets=_charsets(fields, _DEFAULT_CHARSET, _CHARSETS, characters, charset_name) if is_counted else [],
         enums=_members(fields.get(_ENUM_MEMBERS, b""), _only(c.ENUM, kinds, member_charsets)),
         sets=_members(fields.get(_SET_MEMBERS, b""), _only(c.SET, kinds, member_charsets)),
         is_mariadb=is_mariadb,

@@ -27,6 +27,12 @@ def double(raw: bytes) -> float:
     return found
 
 
+def rounded(raw: bytes, decimals: int) -> float:
+    """A FLOAT(m,d) or DOUBLE(m,d), as a SELECT shows it."""
+    found = _FLOAT.unpack(raw) if len(raw) == _FLOAT.size else _DOUBLE.unpack(raw)
+    return float(f"{found[0]:.{decimals}f}")
+
+
 def year(raw: bytes) -> int:
     return 1900 + raw[0] if raw[0] else 0
 

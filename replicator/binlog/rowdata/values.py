@@ -4,6 +4,7 @@ Law: a value that is not surely what SELECT would show is UNSURE, and then the r
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from replicator.binlog import columns as c
@@ -27,6 +28,8 @@ _BY_SIZE: Final[Mapping[int, Callable[[int], Decode]]] = {
 def decoder(facts: c.ColumnFacts) -> Decode:
     """A function from the bytes of a value, without a length in front, to SELECT's value or c.UNSURE."""
     kind = facts.kind
+    if facts.decimals is not None:
+        return partial(numbers.rounded, decimals=facts.decimals)
     if kind in _INTEGERS:
         return numbers.unsigned if facts.is_unsigned else numbers.signed
     if kind in c.TEXTUAL:
