@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 from app.events import events
 from app.fanout import QUEUE_EVENTS_MAX, Event
-from tests.app.worlds import CHANGE, World, code_of, service, until
+from tests.app.worlds import CHANGE, World, code_of, service
+from tests.eventually import until_async
 from versioning import stamp as stamps
 from versioning.backends.base import UnavailableError
 from versioning.entries import Change, Entry, Gap, Generation
@@ -64,7 +65,7 @@ async def test_a_broken_history_is_told_of_as_a_gap() -> None:
         client = Client(world)
         await client.next()
         world.stream.flush()
-        await until(lambda: world.knowledge.follower.stats.breaks > 0)
+        await until_async(lambda: world.knowledge.follower.stats.breaks > 0, "the follower sees the break")
         await world.append(CHANGE)
         assert [(await client.next()).name for _ in range(2)] == ["gap", "change"]
 
@@ -126,7 +127,7 @@ async def test_over_http_an_event_has_name_id_and_json() -> None:
     async with service() as world:
         seen = await world.beat()
         request = asyncio.create_task(world.client.get("/v1/stream"))
-        await until(lambda: len(world.knowledge.fanout) == 1)
+        await until_async(lambda: len(world.knowledge.fanout) == 1, "the client listens")
         [stamp] = await world.append(CHANGE)
         world.knowledge.fanout.close()
         answer = await request

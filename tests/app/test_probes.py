@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.app.worlds import CHANGE, DEADLINE_S, START_MS, code_of, service
+from tests.app.worlds import CHANGE, START_MS, code_of, service
+from tests.eventually import until_async
 
 
 async def test_a_service_is_alive_before_it_is_ready() -> None:
@@ -27,8 +28,7 @@ async def test_a_follower_that_hangs_ends_the_liveness_of_a_service_that_still_a
             await asyncio.Event().wait()
 
         monkeypatch.setattr(world.stream, "read_after", hang)
-        async with asyncio.timeout(DEADLINE_S):
-            await hanging.wait()
+        await until_async(hanging.wait, "the follower hangs")
         world.clock.ms += 31_000
         assert code_of(await world.client.get("/livez")) == (503, "not_alive")
 

@@ -6,7 +6,8 @@ from app.pages import STATIC
 from app.service import create_app
 from app.settings import ServeSection
 from app.site.history import SPAN_MS, STEP_MS, History, Sample
-from tests.app.worlds import CHANGE, START_MS, service, until
+from tests.app.worlds import CHANGE, START_MS, service
+from tests.eventually import until_async
 from versioning import stamp as stamps
 from versioning.backends.memory import MemoryStream
 from versioning.entries import Change
@@ -18,7 +19,8 @@ async def test_the_site_is_drawn_from_the_own_follower_and_what_the_others_say()
     async with service(ServeSection.model_validate({"component": [NOBODY]})) as world:
         await world.complete()
         await world.append(CHANGE)
-        await until(lambda: world.watch.board.sightings[0].reason == "nothing listens there")
+        board = world.watch.board
+        await until_async(lambda: board.sightings[0].reason == "nothing listens there", "the source is looked for")
         site = await world.get("/v1/site")
     assert (site["dc"], site["is_degraded"], site["flow"]["keys"]) == ("local", False, 2)
     assert site["service"]["processes"][0]["is_self"]

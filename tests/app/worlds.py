@@ -1,8 +1,7 @@
 """A version service over a stream in memory, with a clock that the test holds."""
 
-import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +12,7 @@ from app.knowledge import Knowledge
 from app.service import create_app
 from app.settings import ServeSection
 from app.site.watch import SiteWatch
+from tests.eventually import until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
@@ -21,7 +21,6 @@ from versioning.liveness import Now
 
 START_MS = 1_800_000_000_000
 TOKEN = "token-of-alice-0123456789"
-DEADLINE_S = 20.0
 
 
 class Clock:
@@ -30,12 +29,6 @@ class Clock:
 
     def __call__(self) -> Now:
         return Now(self.ms, self.ms - START_MS)
-
-
-async def until(claim: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not claim():
-            await asyncio.sleep(0.002)
 
 
 class World:
@@ -52,7 +45,7 @@ class World:
         """Append, and wait until the service has it."""
         entries = tuple(NewEntry(f"{next(self._nonces):016x}", body) for body in bodies)
         found = await self.stream.append(Append(entries, clock_ms=self.clock.ms))
-        await until(lambda: self.knowledge.index.watermark >= found[-1])
+        await until_async(lambda: self.knowledge.index.watermark >= found[-1], "the service has the entries")
         return found
 
     async def beat(self) -> int:

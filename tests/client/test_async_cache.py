@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.client.worlds import CountedValues, World, until
+from tests.client.worlds import CountedValues, World
+from tests.eventually import until_async
 from versioning import AsyncVersionedCache, CacheOptions, LoadFailedError, Tier, Verdict
 from versioning.backends.base import UnavailableError
 from versioning.keys import KeyFormatError
@@ -47,7 +48,7 @@ class Loader:
         return self.value
 
     async def was_called(self, times: int = 1) -> None:
-        await until(lambda: self.calls == times)
+        await until_async(lambda: self.calls == times, "the loader is called")
 
 
 def returning(value: Any) -> Callable[[], Any]:
@@ -68,7 +69,7 @@ async def test_a_loaded_value_is_served_from_the_process_until_its_key_changes(
     assert (first.value, first.tier, first.verdict) == ("old", Tier.LOADED, Verdict.FRESH)
     assert (await cache.read(KEY, never)).tier is Tier.LOCAL
     stamp = await world.change(KEY)
-    await until(lambda: cache.info().watermark > stamp)
+    await until_async(lambda: cache.info().watermark > stamp, "the change reaches the cache")
     changed = await cache.read(KEY, returning("new"))
     assert (changed.value, changed.tier) == ("new", Tier.LOADED)
 
@@ -91,7 +92,7 @@ async def test_peek_sees_only_what_is_here_and_fresh(cache: AsyncVersionedCache,
     await cache.get(KEY, returning(1))
     assert cache.peek(KEY) == 1
     await world.change(KEY)
-    await until(lambda: cache.peek(KEY) is None)
+    await until_async(lambda: cache.peek(KEY) is None, "the change reaches the cache")
 
 
 async def test_many_readers_of_one_key_cause_one_load(cache: AsyncVersionedCache) -> None:
@@ -118,7 +119,7 @@ async def test_a_cancelled_leader_takes_nobody_down_and_its_load_arrives(cache: 
     leader = asyncio.create_task(cache.get(KEY, loader))
     await loader.was_called()
     waiter = asyncio.create_task(cache.get(KEY, never))
-    await until(lambda: cache.info().coalesced == 1)
+    await until_async(lambda: cache.info().coalesced == 1, "the second reader waits for the load")
     leader.cancel()
     await asyncio.gather(leader, return_exceptions=True)
     loader.answer.set()
@@ -135,7 +136,7 @@ async def test_a_load_that_nobody_waits_for_any_more_may_fail_in_silence(cache: 
     leader.cancel()
     await asyncio.gather(leader, return_exceptions=True)
     loader.answer.set()
-    await until(lambda: all(task.get_name() != "stampline-refill" for task in asyncio.all_tasks()))
+    await until_async(lambda: "stampline-refill" not in {t.get_name() for t in asyncio.all_tasks()}, "the load ends")
     gc.collect()
     assert cache.info().load_errors == 1
     assert not complaints
@@ -148,9 +149,9 @@ async def test_a_reader_that_came_after_a_change_does_not_get_what_was_loaded_be
     leader = asyncio.create_task(cache.get(KEY, before))
     await before.was_called()
     stamp = await world.change(KEY)
-    await until(lambda: cache.info().watermark > stamp)
+    await until_async(lambda: cache.info().watermark > stamp, "the change reaches the cache")
     late = asyncio.create_task(cache.get(KEY, after))
-    await until(lambda: cache.info().coalesced == 1)
+    await until_async(lambda: cache.info().coalesced == 1, "the second reader waits for the load")
     before.answer.set()
     after.answer.set()
     assert await leader == "old"
@@ -170,7 +171,7 @@ async def test_the_superseded_value_is_served_to_all_while_it_is_refilled_once(w
     async with AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values), options=options) as cache:
         await cache.get(KEY, returning("old"))
         stamp = await world.change(KEY)
-        await until(lambda: cache.info().watermark > stamp)
+        await until_async(lambda: cache.info().watermark > stamp, "the change reaches the cache")
         loader = Loader("new")
         for _ in range(3):
             read = await cache.read(KEY, loader)
@@ -178,7 +179,7 @@ async def test_the_superseded_value_is_served_to_all_while_it_is_refilled_once(w
         assert await cache.get_many([KEY], lambda _: never()) == {KEY: "old"}
         await loader.was_called()
         loader.answer.set()
-        await until(lambda: cache.peek(KEY) == "new")
+        await until_async(lambda: cache.peek(KEY) == "new", "the value is refilled")
 
 
 async def test_a_reader_whose_look_failed_is_served_what_was_loaded_meanwhile(
@@ -261,7 +262,7 @@ async def test_without_redis_reads_are_answered(cache: AsyncVersionedCache, valu
 async def test_a_cache_that_was_not_started_follows_from_its_first_miss_on(world: World) -> None:
     cache = AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values))
     assert await cache.get(KEY, returning(1)) == 1
-    await until(lambda: not cache.info().is_lagging)
+    await until_async(lambda: not cache.info().is_lagging, "the cache follows")
     await cache.aclose()
 
 

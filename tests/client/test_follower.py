@@ -1,13 +1,13 @@
 """The follower's shell: it begins again after every kind of break, and never stops for an error."""
 
-import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.eventually import DEADLINE_S, now_ms, until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append, AuthenticationError, UnavailableError
 from versioning.backends.memory import MemoryStream
@@ -18,23 +18,11 @@ from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
 from versioning.index import Index
 from versioning.verdict import Verdict
 
-DEADLINE_S = 20.0
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
 
 async def append(stream: MemoryStream | RedisStream, *bodies: Body) -> list[int]:
     nonces = (f"{time.time_ns():x}-{number}" for number in range(len(bodies)))
     entries = tuple(NewEntry(nonce, body) for nonce, body in zip(nonces, bodies, strict=False))
     return await stream.append(Append(entries, now_ms()))
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not is_so():
-            await asyncio.sleep(0.005)
 
 
 @pytest.fixture
@@ -62,7 +50,7 @@ async def test_new_entries_are_taken_in_and_told_to_callbacks_in_order(stream, f
     await append(stream, Gap("start"))
     await follower.start()
     ids = await append(stream, Change(("t:1",)), Heartbeat(now_ms()))
-    await until(lambda: follower.index.watermark == ids[-1])
+    await until_async(lambda: follower.index.watermark == ids[-1], "the entries are taken in")
     assert told == ids
     assert follower.index.verdict("t:1", ids[0], system_clock()) is Verdict.FRESH
     assert follower.index.verdict("t:1", ids[0] - 1, system_clock()) is Verdict.STALE
@@ -93,15 +81,15 @@ async def test_a_lost_push_is_read_from_the_stream_when_the_next_one_comes() -> 
     await append(stream, Gap("start"))
     await follower.start()
     follower.on_entry.append(lambda entry: told.append(entry.stamp))
-    await until(lambda: follower.stats.is_connected)
+    await until_async(lambda: follower.stats.is_connected, "it is connected")
     ids = await append(stream, Change(("t:1",)))
-    await until(lambda: told == ids)
+    await until_async(lambda: told == ids, "the entry is told")
     stream.is_deaf = True
     ids += await append(stream, Change(("t:2",)), Change(("t:3",)))
-    await until(lambda: stream.lost == 2)
+    await until_async(lambda: stream.lost == 2, "two pushes are lost")
     stream.is_deaf = False
     ids += await append(stream, Change(("t:4",)))
-    await until(lambda: len(told) == len(ids))
+    await until_async(lambda: len(told) == len(ids), "every entry is told")
     assert told == ids
     assert (follower.stats.breaks, follower.stats.reconnects) == (0, 0)
     await follower.aclose()
@@ -114,10 +102,11 @@ async def test_pushes_that_do_not_come_are_noticed_and_cost_a_silence_at_most() 
     await append(stream, Gap("start"))
     await follower.start()
     [stamp] = await append(stream, Change(("t:1",)))
-    await until(lambda: follower.index.watermark == stamp)
+    await until_async(lambda: follower.index.watermark == stamp, "the entry is taken in")
     assert follower.stats.reconnects == 0, "a loop that was busy finds its pushes late"
     [stamp] = await append(stream, Change(("t:1",)))
-    await until(lambda: follower.index.watermark == stamp and follower.stats.reconnects > 0)
+    await until_async(lambda: follower.index.watermark == stamp, "the entry is taken in")
+    await until_async(lambda: follower.stats.reconnects > 0, "the silence is noticed")
     assert "nothing is pushed" in follower.stats.last_error
     await follower.aclose()
 
@@ -153,7 +142,7 @@ async def test_a_page_that_a_slow_link_does_not_carry_is_asked_for_by_smaller_on
 
     stream.carries, stream.is_deaf = 10, True
     ids = await append(stream, *(Change((f"u:{n}",)) for n in range(30)))
-    await until(lambda: follower.index.watermark == ids[-1])
+    await until_async(lambda: follower.index.watermark == ids[-1], "the entries are taken in")
     assert len(follower.index) == 330
     await follower.aclose()
 
@@ -183,7 +172,8 @@ async def test_a_failover_that_lost_entries_is_a_break_and_what_was_filled_stays
     await follower.start()
     stream.restore(replica)
     [_, after] = await append(stream, Change(("t:2",)), Heartbeat(now_ms()))
-    await until(lambda: follower.stats.breaks == 1 and follower.index.watermark == after)
+    await until_async(lambda: follower.stats.breaks == 1, "the break is noticed")
+    await until_async(lambda: follower.index.watermark == after, "it begins again")
     assert "continuity" in follower.stats.last_error
     assert follower.index.verdict("t:1", lost, system_clock()) is Verdict.UNKNOWN
     assert follower.index.verdict("t:1", after, system_clock()) is Verdict.FRESH
@@ -193,7 +183,7 @@ async def test_a_flushed_stream_is_noticed_even_if_nothing_new_comes(stream, fol
     [stamp] = await append(stream, Gap("start"))
     await follower.start()
     stream.flush()
-    await until(lambda: follower.stats.breaks == 1)
+    await until_async(lambda: follower.stats.breaks == 1, "the break is noticed")
     assert follower.index.verdict("t:1", stamp, system_clock()) is Verdict.UNKNOWN
 
 
@@ -204,11 +194,11 @@ async def test_an_unreachable_stream_is_reported_and_tried_again(stream, followe
     with monkeypatch.context() as broken:
         broken.setattr(stream, "read_before", refuse)
         await follower.start(wait_s=0.01)
-        await until(lambda: follower.stats.reconnects > 0)
+        await until_async(lambda: follower.stats.reconnects > 0, "the failure is counted")
         assert not follower.stats.is_connected
         assert follower.index.verdict("t:1", stamps.STAMP_MAX, system_clock()) is Verdict.UNKNOWN
     await append(stream, Gap("start"))
-    await until(lambda: follower.is_covered)
+    await until_async(lambda: follower.is_covered, "the window is covered")
 
 
 async def test_a_link_that_works_again_is_logged_once_and_leaves_no_error(
@@ -222,11 +212,11 @@ async def test_a_link_that_works_again_is_logged_once_and_leaves_no_error(
     with monkeypatch.context() as broken:
         broken.setattr(stream, "read_before", refuse)
         await follower.start(wait_s=0.01)
-        await until(lambda: follower.stats.reconnects > 1)
+        await until_async(lambda: follower.stats.reconnects > 1, "the failures are counted")
         assert follower.stats.last_error == "Redis is not there"
-    await until(lambda: follower.is_covered)
+    await until_async(lambda: follower.is_covered, "the window is covered")
     await append(stream, Gap("start"), Heartbeat(now_ms()))
-    await until(lambda: not follower.stats.last_error)
+    await until_async(lambda: not follower.stats.last_error, "the error is over")
     await append(stream, Heartbeat(now_ms()))
     assert follower.stats.is_connected
     events = [record.stampline["event"] for record in caplog.records]
@@ -243,11 +233,11 @@ async def test_on_a_real_redis_that_is_killed_and_comes_back_empty(new_redis) ->
     filled = follower.index.watermark
     assert follower.index.verdict("t:1", filled, system_clock()) is Verdict.FRESH
     server.kill()
-    await until(lambda: not follower.stats.is_connected)
+    await until_async(lambda: not follower.stats.is_connected, "the lost connection is noticed")
     server.start()
-    await until(lambda: follower.stats.breaks > 0)
+    await until_async(lambda: follower.stats.breaks > 0, "the break is noticed")
     await append(stream, Gap("recreated"), Heartbeat(now_ms()))
-    await until(lambda: follower.stats.is_connected and follower.index.watermark > filled)
+    await until_async(lambda: follower.stats.is_connected and follower.index.watermark > filled, "it follows again")
     assert follower.index.verdict("t:1", filled, system_clock()) is Verdict.UNKNOWN
     await follower.aclose()
     await stream.aclose()
@@ -259,7 +249,7 @@ async def test_latencies_are_measured_once_per_change_that_came(stream, follower
     committed = Change(("t:2",), gtid="0-1-2", committed_ms=now_ms() - 700)
     again = Change(("t:2",), gtid="0-1-2", committed_ms=now_ms() - 700, settled=True)
     await append(stream, committed, again, Change(("t:3",)), Heartbeat(now_ms()))
-    await until(lambda: follower.stats.entries == 4)
+    await until_async(lambda: follower.stats.entries == 4, "the entries are taken in")
     # Neither what was there before, nor what is said again, nor a bump, is a commit on its way.
     assert follower.stats.latencies.stream.count == 3
     assert follower.stats.latencies.commit.count == 1
@@ -272,5 +262,5 @@ async def test_a_refused_login_is_a_reason_of_its_own(stream, follower, monkeypa
 
     monkeypatch.setattr(stream, "read_before", refuse)
     await follower.start(wait_s=0.01)
-    await until(lambda: follower.stats.reconnects > 0)
+    await until_async(lambda: follower.stats.reconnects > 0, "the failure is counted")
     assert follower.stats.reconnects_by_reason == {"unavailable": 0, "access_denied": 1}

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.client.worlds import World, wait_until
+from tests.client.worlds import World
+from tests.eventually import until
 from versioning import ConfigError, LoadFailedError, Tier, VersionedCache
 
 KEY = "t:1"
@@ -61,14 +62,14 @@ def test_a_loaded_value_is_served_from_the_process_until_its_key_changes(cache: 
     assert cache.read(KEY, never).tier is Tier.LOCAL
     assert cache.peek(KEY) == "old"
     asyncio.run(world.change(KEY))
-    wait_until(lambda: cache.peek(KEY) is None)
+    until(lambda: cache.peek(KEY) is None, "the change reaches the cache")
     assert cache.get(KEY, lambda: "new") == "new"
 
 
 def test_many_threads_that_read_one_key_cause_one_load(cache: VersionedCache, pool: ThreadPoolExecutor) -> None:
     loader = Loader()
     reading = [pool.submit(cache.get, KEY, loader) for _ in range(16)]
-    wait_until(lambda: cache.info().coalesced == 15)
+    until(lambda: cache.info().coalesced == 15, "15 threads wait for the load")
     loader.answer.set()
     assert {future.result() for future in reading} == {"value"}
     assert loader.calls == 1
@@ -79,7 +80,7 @@ def test_the_loaders_exception_reaches_every_thread_that_waited(
 ) -> None:
     loader = Loader(LookupError("the database is away"))
     reading = [pool.submit(cache.get, KEY, loader) for _ in range(3)]
-    wait_until(lambda: cache.info().coalesced == 2)
+    until(lambda: cache.info().coalesced == 2, "2 threads wait for the load")
     loader.answer.set()
     assert {type(future.exception()) for future in reading} == {LookupError}
     assert cache.get(KEY, lambda: 1) == 1
@@ -88,9 +89,9 @@ def test_the_loaders_exception_reaches_every_thread_that_waited(
 def test_when_the_leader_is_interrupted_a_waiter_takes_over(cache: VersionedCache, pool: ThreadPoolExecutor) -> None:
     interrupted = Loader(KeyboardInterrupt())
     leader = pool.submit(cache.get, KEY, interrupted)
-    wait_until(lambda: interrupted.calls)
+    until(lambda: interrupted.calls, "the leader loads")
     waiter = pool.submit(cache.get, KEY, lambda: "loaded by the waiter")
-    wait_until(lambda: cache.info().coalesced == 1)
+    until(lambda: cache.info().coalesced == 1, "the waiter waits for the load")
     interrupted.answer.set()
     assert isinstance(leader.exception(), KeyboardInterrupt)
     assert waiter.result() == "loaded by the waiter"
@@ -106,7 +107,7 @@ def test_many_keys_are_loaded_together_and_join_what_is_under_way(
 ) -> None:
     loader = Loader("one")
     leader = pool.submit(cache.get, KEY, loader)
-    wait_until(lambda: loader.calls)
+    until(lambda: loader.calls, "the leader loads")
 
     def load(keys: tuple[str, ...]) -> dict[str, str]:
         loader.answer.set()
@@ -145,7 +146,7 @@ def test_not_found_is_cached(cache: VersionedCache) -> None:
 def test_a_cache_that_was_not_started_follows_from_its_first_miss_on(world: World) -> None:
     cache = VersionedCache(stream=world.stream, values=world.values)
     assert cache.get(KEY, lambda: 1) == 1
-    wait_until(lambda: not cache.info().is_lagging)
+    until(lambda: not cache.info().is_lagging, "the cache follows")
     cache.close()
     assert not follower_threads()
 
@@ -156,7 +157,7 @@ def test_a_cache_that_nobody_holds_any_more_ends_its_thread(world: World) -> Non
     assert follower_threads()
     del cache
     gc.collect()
-    wait_until(lambda: not follower_threads())
+    until(lambda: not follower_threads(), "the follower's thread ends")
 
 
 def test_a_closed_cache_says_so_and_can_be_started_again(world: World) -> None:

@@ -1,20 +1,13 @@
-"""One datacenter's stream and cached values in memory, real time, and a wait for a condition."""
+"""One datacenter's stream and cached values in memory, in real time."""
 
-import asyncio
 import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.eventually import now_ms
 from versioning.backends.base import Answer, Append, UnavailableError
 from versioning.backends.memory import AsyncMemoryValues, MemoryStream, MemoryValues
 from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry
-
-DEADLINE_S = 20
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def entry(body: Body) -> NewEntry:
@@ -65,16 +58,3 @@ class World:
 
     async def change(self, *keys: str) -> int:
         return (await self.append(Change(keys, gtid="0-1-1"), Heartbeat(now_ms())))[0]
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    ends = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < ends, "the condition did not come true in time"
-        time.sleep(0.002)

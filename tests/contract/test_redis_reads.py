@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from deploy.simulation.redis_server import RedisServer
-from tests.client.worlds import until
 from tests.contract.test_values import Values
+from tests.eventually import until_async
 from versioning.backends import redis_lanes, redis_pipeline
 from versioning.backends.base import BackendError, UnavailableError
 from versioning.backends.redis_values import AsyncRedisValues, RedisValues
@@ -71,7 +71,7 @@ def readers(server: RedisServer) -> int:
 async def test_a_connection_that_was_closed_while_idle_costs_no_error(values: Values, server: RedisServer) -> None:
     assert await values("get", key(1)) == text(1)
     kill_connections(server)
-    await until(lambda: readers(server) == 0)
+    await until_async(lambda: readers(server) == 0, "the connections are closed")
     await asyncio.sleep(0)  # a turn, in which the loop hears of it
     assert await values("get", key(2)) == text(2)
 
@@ -106,12 +106,7 @@ async def test_a_reply_that_came_too_late_is_nobodys(flavour: Any, server: Redis
 
 async def patiently(values: Values, name: str) -> Any:
     """Read until Redis has caught up."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                return await values("get", name)
-            except UnavailableError:
-                await asyncio.sleep(0.01)
+    return await until_async(lambda: values("get", name), "Redis answers", despite=(UnavailableError,))
 
 
 def test_threads_get_their_own_replies_and_leave_connections_for_the_writes(

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import json
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from deploy.simulation.redis_server import RedisServer
+from tests.eventually import now_ms
 from versioning import stamp as stamps
 from versioning.backends import redis_stream
 from versioning.backends.base import (
@@ -29,10 +29,6 @@ from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, 
 from versioning.generations import KEPT_MAX, Aging, Generations
 from versioning.limits import LOSS_LEAD_MS, REPLAY_SLACK_MS
 from versioning.pending import word_of
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])

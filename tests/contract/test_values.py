@@ -1,12 +1,12 @@
 """What every value backend promises: one body over the in-memory backends and real Redis, for threads and asyncio."""
 
 import inspect
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from tests.eventually import now_ms
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, Fill, UnavailableError
 from versioning.backends.memory import AsyncMemoryValues, MemoryValues
@@ -36,7 +36,7 @@ REAL = ("redis", "redis-async", "cluster", "cluster-async")
 
 @pytest.fixture(params=["memory", "memory-async", *map(real, REAL)])
 async def values(request: pytest.FixtureRequest) -> AsyncIterator[Values]:
-    memory = MemoryValues(lambda: time.time_ns() // 1_000_000)
+    memory = MemoryValues(now_ms)
     kind = request.param
     if kind.startswith("memory"):
         yield Values(AsyncMemoryValues(memory) if kind.endswith("async") else memory)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from deploy.simulation.ports import FIRST_PORT, LAST_PORT, free_port
 from deploy.simulation.processes import ManagedProcess, ProcessError, ProcessGroup, die_with
+from tests.eventually import until
 
 SOON_S = 20.0
 STUBBORN = (
@@ -40,13 +40,6 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + SOON_S
-    while not holds():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
 
 
 def test_a_process_runs_until_it_is_stopped(start: Start) -> None:
@@ -84,7 +77,7 @@ def test_its_children_end_with_it(start: Start) -> None:
     process = start("sh", "-c", "sleep 600 & echo $!; wait")
     process.wait_until(lambda: process.log_tail().isdigit(), SOON_S)
     process.kill()
-    wait_until(lambda: not is_alive(int(process.log_tail())))
+    until(lambda: not is_alive(int(process.log_tail())), "the child ends")
 
 
 def test_a_process_that_ends_too_soon_is_named_with_its_log(start: Start) -> None:
@@ -149,7 +142,7 @@ def test_children_end_when_their_owner_is_ended(number: signal.Signals, tmp_path
         assert is_alive(child)
         owner.send_signal(number)
         owner.wait(30)
-    wait_until(lambda: not is_alive(child))
+    until(lambda: not is_alive(child), "the child ends")
 
 
 def test_a_child_whose_owner_ended_before_it_asked_to_die_with_it_does_not_begin() -> None:

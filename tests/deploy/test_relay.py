@@ -14,6 +14,7 @@ import pytest
 from deploy.simulation.ports import free_port, is_listening
 from deploy.simulation.processes import ManagedProcess, ProcessGroup
 from deploy.simulation.relay import Relay, RelayControl, RelayError, parse_link
+from tests.eventually import until
 
 ONE_WAY_MS = 40
 SOON_S = 20.0
@@ -126,7 +127,7 @@ def test_a_finished_connection_is_forgotten(relay: Relay, dial: Dial) -> None:
     connection = dial()
     ask(connection)
     connection.close()
-    wait_until(lambda: relay.status()["links"][0]["connections"] == 0)
+    until(lambda: relay.status()["links"][0]["connections"] == 0, "the connection is forgotten")
 
 
 def test_a_reset_connection_is_lost_at_the_other_end_too(relay: Relay, dial: Dial) -> None:
@@ -134,7 +135,7 @@ def test_a_reset_connection_is_lost_at_the_other_end_too(relay: Relay, dial: Dia
     ask(connection)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     connection.close()
-    wait_until(lambda: relay.status()["links"][0]["connections"] == 0)
+    until(lambda: relay.status()["links"][0]["connections"] == 0, "the connection is forgotten")
 
 
 def test_a_cut_loses_connections_and_refuses_new_ones_until_healed(relay: Relay, dial: Dial) -> None:
@@ -237,10 +238,3 @@ def start_relay_process(group: ProcessGroup, control: RelayControl, folder: Path
 )
 def test_a_link_is_written_port_equals_target(text: str, link: object) -> None:
     assert parse_link(text) == link
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + SOON_S
-    while not holds():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)

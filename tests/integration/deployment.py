@@ -9,7 +9,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from deploy.simulation import oracle
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.staleness import Audit, History
-from tests.integration.roles import DEADLINE_S, Role, write_config
+from tests.eventually import until
+from tests.integration.roles import Role, write_config
 from versioning.keys import KeyTemplate
 
 ROWS = 8
 WRITE_PAUSE_S = 0.03
+POLL_S = 0.05
 STALE_MAX_S = 15.0
 """One of two is always there, so nothing but a slow machine stands behind this; I1 allows 300."""
 
@@ -112,7 +114,7 @@ class Deployment:
 
     def assert_nothing_is_lost(self, redis: RedisServer, *keys: str) -> None:
         """I3, a minute after the last write at the latest."""
-        until(lambda: not self.findings(redis, *keys).lost, "lost")
+        until(lambda: not self.findings(redis, *keys).lost, "nothing is lost", every_s=POLL_S)
         found = self.findings(redis, *keys)
         assert found.changes >= self.updates
         assert not found.foreign
@@ -121,10 +123,3 @@ class Deployment:
         with redis.client(decode_responses=True) as client:
             entries = client.xrange("{stampline}:stream")
         return [json.loads(fields["b"]) for _, fields in entries if fields["t"] == kind]
-
-
-def until(is_true: Callable[[], bool], what: str = "") -> None:
-    ends_at = time.monotonic() + DEADLINE_S
-    while not is_true():
-        assert time.monotonic() < ends_at, what
-        time.sleep(0.05)

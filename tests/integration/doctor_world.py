@@ -5,7 +5,6 @@ import contextlib
 import json
 import re
 import secrets
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
+from tests.eventually import now_ms
 from tests.integration.source_world import watch
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
@@ -80,7 +80,7 @@ class DoctorWorld:
             yield world
 
     def write_checkpoints(self, *, age_ms: int = 0) -> None:
-        read_ms = time.time_ns() // 1_000_000 - age_ms
+        read_ms = now_ms() - age_ms
         digest = watch(self.database, item=self.keys).digest()
         asyncio.run(_append(self.redis_a, "source:mysql-a", read_ms, digest))
         asyncio.run(_append(self.redis_b, "mirror:a", read_ms, ""))

@@ -3,19 +3,15 @@
 import asyncio
 import secrets
 import threading
-import time
 from typing import Self
 
+from tests.eventually import now_ms
 from versioning.backends.base import Append, UnavailableError
 from versioning.backends.redis_stream import RedisStream
 from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry
 
 BEAT_S = 0.2
 DEADLINE_S = 30
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Feed:

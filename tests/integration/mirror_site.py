@@ -14,18 +14,14 @@ from replicator.mirror.gate_mysql import MySqlGate
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.run import run_mirror
 from replicator.mysql import MySqlAddress
+from tests.eventually import now_ms, until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
 from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
 
-DEADLINE_S = 40.0
 OPTIONS = MirrorOptions(gate_limit_ms=20_000, heartbeat_ms=100, silence_ms=2_000, check_ms=300)
 IMPATIENT = MirrorOptions(gate_limit_ms=300, heartbeat_ms=100, silence_ms=2_000, check_ms=300)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def gate_on(
@@ -117,17 +113,23 @@ class Site:
     async def entries(self) -> list[Entry]:
         return await self.target.read_after(stamps.ZERO, count=100_000)
 
-    async def until(self, is_true: Callable[["Seen"], bool]) -> "Seen":
-        give_up_at = time.monotonic() + DEADLINE_S
-        while True:
+    async def until(self, claim: Callable[["Seen"], bool], what: str = "what is seen in B") -> "Seen":
+        """Return what is in stream B once it is as it should be."""
+        seen = Seen([])
+
+        async def is_so() -> bool:
+            nonlocal seen
             for mirror in self.mirrors:
                 if mirror.task.done() and not mirror.task.cancelled():
                     mirror.task.result()
             seen = Seen(await self.entries())
-            if is_true(seen):
-                return seen
-            assert time.monotonic() < give_up_at, f"{seen.entries[-10:]} {[m.stats for m in self.mirrors]}"
-            await asyncio.sleep(0.02)
+            return claim(seen)
+
+        def shown() -> object:
+            return seen.entries[-10:], [mirror.stats for mirror in self.mirrors]
+
+        await until_async(is_so, what, every_s=0.02, show=shown)
+        return seen
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from replicator.mirror.run import run_mirror
 from replicator.source.options import SourceOptions
 from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
+from tests.eventually import now_ms, until_async
 from tests.integration.mirror_site import gate_on
 from tests.integration.source_world import address, watch
 from versioning import AsyncVersionedCache
@@ -36,10 +37,6 @@ DEADLINE_S = 60.0
 """I3 and I5: a minute after the last fault and the last write, all is there."""
 
 MIRROR = MirrorOptions(heartbeat_ms=100, silence_ms=2_000, check_ms=300)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @dataclass
@@ -108,7 +105,7 @@ class Pipeline:
                 pipeline._start_mirror()
                 await pipeline._start_reader(stack)
             pipeline._writing = asyncio.create_task(asyncio.to_thread(pipeline._write))
-            await pipeline.until(lambda: all(not reader.info().is_lagging for reader in pipeline.readers))
+            await pipeline.until(lambda: not any(r.info().is_lagging for r in pipeline.readers), "the readers follow")
             await pipeline.read_all()
             yield pipeline
 
@@ -175,14 +172,14 @@ class Pipeline:
             await self.read_all()
             await asyncio.sleep(0.02)
 
-    async def until(self, is_true: Callable[[], object]) -> None:
-        ends_at = time.monotonic() + DEADLINE_S
-        while not is_true():
+    async def until(self, claim: Callable[[], object], what: str) -> None:
+        def is_so() -> object:
             for task in self._tasks:
                 if task.done():
                     task.result()
-            assert time.monotonic() < ends_at, (self.source_stats, self.mirror_stats)
-            await asyncio.sleep(0.02)
+            return claim()
+
+        await until_async(is_so, what, every_s=0.02, show=lambda: (self.source_stats, self.mirror_stats))
 
     async def assert_converges(self) -> None:
         """Load ends; then I3, I5 and I4 hold."""
@@ -191,10 +188,19 @@ class Pipeline:
             self.primary.query, "SELECT id, tenant_id FROM tracker_web", database=self.database
         )
         truth = {f"tracker_web:{row['id']}": row["tenant_id"] for row in rows}
-        ends_at = time.monotonic() + DEADLINE_S
-        while (missing := await self._uncovered()) or any(served != truth for served in await self.read_all()):
-            assert time.monotonic() < ends_at, (missing, truth, await self.read_all(), self.mirror_stats)
-            await asyncio.sleep(0.1)
+        missing: list[str] = []
+        served: list[dict[str, Any]] = []
+
+        async def has_converged() -> bool:
+            nonlocal missing, served
+            missing = await self._uncovered()
+            served = [] if missing else await self.read_all()
+            return not missing and all(values == truth for values in served)
+
+        def seen() -> object:
+            return missing, truth, served, self.mirror_stats
+
+        await until_async(has_converged, "all is stamped and served", DEADLINE_S, every_s=0.1, show=seen)
         self.log_a.assert_only_grown()
         self.log_b.assert_only_grown()
 

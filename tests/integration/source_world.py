@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,13 +14,11 @@ from replicator.source.options import SourceOptions
 from replicator.source.run import check_source, run_source
 from replicator.source.stats import SourceStats
 from replicator.tables import TableSpec, WatchedTables
+from tests.eventually import now_ms, until_async
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Change, Entry, Generation, Heartbeat
 from versioning.keys import KeyTemplate
-
-DEADLINE_S = 40.0
-
 
 ITEM = """
 CREATE TABLE item (id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, code VARCHAR(64) NOT NULL, shelf INT NULL,
@@ -87,7 +84,7 @@ class World:
         self.stats = SourceStats()
         task = asyncio.create_task(run_source(self.source_options(), stream, stop=stop, stats=self.stats))
         try:
-            await self.until(lambda: self.stats.is_connected or task.done())
+            await self.until(lambda: self.stats.is_connected or task.done(), "the source reads")
             if task.done():
                 await task
             yield self
@@ -138,20 +135,12 @@ class World:
 
     async def caught_up(self) -> None:
         """Everything committed until now is in the stream."""
-        now_ms = time.time_ns() // 1_000_000
+        asked_ms = now_ms()
 
         async def is_read() -> bool:
-            return any(isinstance(body, Heartbeat) and body.read_ms >= now_ms for body in await self.bodies())
+            return any(isinstance(body, Heartbeat) and body.read_ms >= asked_ms for body in await self.bodies())
 
-        await self.until_async(is_read)
+        await self.until(is_read, "all until now is read")
 
-    async def until(self, condition: Callable[[], Any]) -> None:
-        async def check() -> bool:
-            return bool(condition())
-
-        await self.until_async(check)
-
-    async def until_async(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            while not await condition():
-                await asyncio.sleep(0.02)
+    async def until(self, claim: Callable[[], Any], what: str) -> None:
+        await until_async(claim, what, every_s=0.02, show=lambda: self.stats)

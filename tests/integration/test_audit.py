@@ -9,7 +9,8 @@ import pytest
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
-from tests.integration.feed import Feed, now_ms
+from tests.eventually import now_ms
+from tests.integration.feed import Feed
 from tests.integration.roles import DEADLINE_S, Role, run, write_config
 from versioning import header
 from versioning import stamp as stamps

@@ -5,21 +5,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.simulation.redis_server import RedisServer
 from tests.integration.feed import Feed
 
+ROOT = Path(__file__).parents[2]
 HEAD = """
-import os, sys, threading, time
+import os, sys, threading
+from tests.eventually import until
 from versioning import VersionedCache, Verdict
-
-def wait_until(condition):
-    ends = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends, "the condition did not come true in time"
-        time.sleep(0.005)
 
 def never():
     raise AssertionError("this value is cached")
@@ -53,14 +50,14 @@ def child():
     assert cache.peek("t:1") is None
     read = cache.read("t:1", never)
     assert (read.value, read.tier) == ("parent", "redis"), read
-    wait_until(lambda: cache.read("t:1", never).verdict is Verdict.FRESH)
+    until(lambda: cache.read("t:1", never).verdict is Verdict.FRESH, "the child follows", 20)
     assert [thread.name for thread in threading.enumerate()].count("stampline-follower") == 1
     cache.close()
 
 for _ in range(2):
     join(in_child(child), in_child(child))
 before = cache.info().watermark
-wait_until(lambda: cache.info().watermark > before)
+until(lambda: cache.info().watermark > before, "the parent follows", 20)
 assert cache.info().reconnects == cache.info().breaks == 0, cache.info()
 assert cache.peek("t:1") == "parent"
 print("done")
@@ -69,7 +66,7 @@ print("done")
 PRELOADED = """
 def worker():
     assert cache.get("t:1", lambda: os.getpid())
-    wait_until(lambda: not cache.info().is_lagging and cache.info().watermark)
+    until(lambda: not cache.info().is_lagging and cache.info().watermark, "the worker follows", 20)
     cache.get("t:2", lambda: os.getpid())
     assert cache.peek("t:2")
     cache.close()
@@ -96,7 +93,7 @@ for thread in threads:
 def child():
     for number in range(50):
         assert cache.get(f"t:{number}", lambda: number) is not None
-    wait_until(lambda: cache.info().is_connected)
+    until(lambda: cache.info().is_connected, "the child follows", 20)
 
 for _ in range(10):
     join(in_child(child))
@@ -156,7 +153,7 @@ def test_a_forked_process_reads_and_ends_in_silence(script: str, url: str) -> No
     command = [sys.executable, "-W", "error", "-c", HEAD + script, url]
     pipe = subprocess.PIPE
     # A session of its own: a child of the child that hangs must end with the test.
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as ran:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, cwd=ROOT) as ran:
         try:
             printed, complained = ran.communicate(timeout=60)
         except subprocess.TimeoutExpired:

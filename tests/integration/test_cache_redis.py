@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.simulation.redis_server import RedisServer
-from tests.client.worlds import until, wait_until
+from tests.eventually import until, until_async
 from tests.integration.feed import Feed
 from versioning import AsyncVersionedCache, Tier, VersionedCache
 
@@ -82,7 +82,7 @@ async def test_a_change_is_seen_by_every_process_and_loaded_once(
         assert await asyncio.gather(*(cache.get(KEY, load) for cache in caches)) == [1] * 5
         for expected in (2, 3, 4):
             await asyncio.to_thread(feed.change, KEY)
-            await until(lambda: all(cache.peek(KEY) is None for cache in caches))
+            await until_async(lambda: all(cache.peek(KEY) is None for cache in caches), "the change reaches all")
             assert await asyncio.gather(*(cache.get(KEY, load) for cache in caches)) == [expected] * 5
         assert loads == 4
     finally:
@@ -94,12 +94,12 @@ def test_the_lease_holds_between_caches_of_threads(redis_a: RedisServer, redis_b
 
     def load() -> str:
         calls.append(KEY)
-        wait_until(lambda: second.info().lease_waits == 1)
+        until(lambda: second.info().lease_waits == 1, "the second cache waits for the lease")
         return "value"
 
     with cache_of(redis_a, redis_b) as first, cache_of(redis_a, redis_b) as second, ThreadPoolExecutor(1) as pool:
         leader = pool.submit(first.get, KEY, load)
-        wait_until(lambda: calls)
+        until(lambda: calls, "the first cache loads")
         assert second.read(KEY, never).tier is Tier.REDIS
         assert leader.result() == "value"
 
@@ -115,7 +115,7 @@ def test_reads_survive_redis_and_use_it_again_when_it_is_back(
         redis_b.start()
         cache.refresh(KEY, lambda: "refreshed")
         with cache_of(redis_a, redis_b) as other:
-            wait_until(lambda: other.get(KEY, lambda: "not filled yet") is not None)
+            until(lambda: other.get(KEY, lambda: "not filled yet") is not None, "the value is read")
             assert cache.read("tracker_web:2", lambda: 2).tier is Tier.LOADED
             assert other.read("tracker_web:2", never).tier is Tier.REDIS
 
@@ -138,7 +138,7 @@ def test_not_found_and_lists_are_cached_like_any_value(redis_a: RedisServer, red
         missing = reader.read("tracker_web:404", never)
         assert (missing.value, missing.tier) == (None, Tier.REDIS)
         feed.change("trackers_by_tenant:7", "tracker_web:404")
-        wait_until(lambda: reader.peek("trackers_by_tenant:7") is None)
+        until(lambda: reader.peek("trackers_by_tenant:7") is None, "the change reaches the reader")
         assert reader.get("trackers_by_tenant:7", lambda: rows[:1]) == rows[:1]
         assert reader.get("tracker_web:404", lambda: {"id": 404}) == {"id": 404}
 
@@ -160,7 +160,7 @@ def test_a_prefix_keeps_two_applications_apart(redis_a: RedisServer, redis_b: Re
         one.get(KEY, lambda: 1)
         assert two.get(KEY, lambda: 2) == 2
         feed.change(KEY)
-        wait_until(lambda: one.peek(KEY) is None and two.peek(KEY) is None)
+        until(lambda: one.peek(KEY) is None and two.peek(KEY) is None, "the change reaches both")
 
 
 def test_many_threads_share_a_small_local_cache_without_mixing_values_up(
@@ -187,5 +187,6 @@ async def test_sentinel_and_cluster_serve_both_caches(kind: str, request: pytest
                 reads = reader.read_many(many, lambda missing: never())
                 assert {read.tier for read in reads.values()} == {Tier.REDIS}
                 await asyncio.to_thread(feed.change, many[3])
-                await until(lambda: reader.peek(many[3]) is None and filler.peek(many[3]) is None)
+                await until_async(lambda: reader.peek(many[3]) is None, "the change reaches the reader")
+                await until_async(lambda: filler.peek(many[3]) is None, "the change reaches the filler")
                 assert reader.peek(many[4]) == "value"

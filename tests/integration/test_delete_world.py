@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-import time
+from functools import partial
 from pathlib import Path
 
 from loadtests.ask import RefusedError, ask
@@ -12,6 +12,7 @@ from loadtests.profile import QUICK
 from loadtests.reads import PLAN_ROW
 from loadtests.worlds import CONSUMER, DELETE, TOCS, LoadWorld
 from loadtests.writes import Writer
+from tests.eventually import until
 
 TINY = dataclasses.replace(QUICK, trackers=200)
 SEEN_S = 15.0
@@ -19,18 +20,15 @@ SEEN_S = 15.0
 
 def seen_everywhere(world: LoadWorld, path: str, version: int) -> None:
     """Return when every ToC has shown the version; each reads it from its own cache until it is evicted."""
-    give_up_at = time.monotonic() + SEEN_S
     for name in TOCS:
-        while version_at(world.http_ports[name], path) != version:
-            assert time.monotonic() < give_up_at, f"{name} does not show version {version} of {path}"
-            time.sleep(0.02)
+        shows = partial(is_shown, world.http_ports[name], path, version)
+        until(shows, f"{name} shows version {version} of {path}", SEEN_S, every_s=0.02)
 
 
-def version_at(port: int, path: str) -> int | None:
-    """None: no such row, as between a TRUNCATE and the refill."""
-    with contextlib.suppress(RefusedError):
-        return int(ask(port, "GET", path)["extra"]["version"])
-    return None
+def is_shown(port: int, path: str, version: int) -> bool:
+    with contextlib.suppress(RefusedError):  # No such row, as between a TRUNCATE and the refill.
+        return int(ask(port, "GET", path)["extra"]["version"]) == version
+    return False
 
 
 def test_changes_reach_every_process_and_a_killed_consumer_resumes(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from replicator.mirror.position import MirrorPosition
 from replicator.mirror.reader import OriginReader
 from replicator.mirror.resume import Resume
 from replicator.retry import Backoff
-from tests.client.worlds import until
-from tests.integration.pipeline import MIRROR, Pipeline, now_ms
+from tests.eventually import now_ms, until_async
+from tests.integration.pipeline import MIRROR, Pipeline
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
 from versioning.client import follower as followers
@@ -62,7 +62,7 @@ async def test_a_page_that_a_slow_wan_does_not_carry_in_time_is_asked_for_in_sma
     )
     reading = asyncio.create_task(reader.run())
     try:
-        await until(lambda: len(taken) == 80)
+        await until_async(lambda: len(taken) == 80, "all entries came")
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
@@ -138,10 +138,10 @@ async def test_an_expired_certificate_is_named_and_a_rotated_one_is_taken_up(
     await stream.append(Append((NewEntry("a" * 16, Heartbeat(now_ms())),), now_ms()))
     await follower.start()
     use_certificate(redis, expired)
-    await until(lambda: not follower.stats.is_connected)
-    await until(lambda: "certificate has expired" in follower.stats.last_error)
+    await until_async(lambda: not follower.stats.is_connected, "the lost connection is noticed")
+    await until_async(lambda: "certificate has expired" in follower.stats.last_error, "the certificate is refused")
     use_certificate(redis, rotated)
-    await until(lambda: follower.stats.is_connected)
+    await until_async(lambda: follower.stats.is_connected, "the new certificate is taken")
     assert follower.stats.breaks == 0
     await follower.aclose()
     await stream.aclose()

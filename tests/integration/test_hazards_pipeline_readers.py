@@ -10,7 +10,7 @@ import pytest
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
-from tests.client.worlds import wait_until
+from tests.eventually import until
 from tests.integration.feed import Feed
 from tests.integration.pipeline import Pipeline
 from tests.integration.toc_process import KEY, TocProcess
@@ -92,9 +92,10 @@ async def test_a_poisoned_entry_in_a_and_in_b_is_a_gap_named_once_and_no_crash_l
     async with Pipeline.open(mariadb_a, database, redis_a.url, redis_b.url) as pipeline:
         horizons = [reader.info().horizon for reader in pipeline.readers]
         poison(redis_a, kind)
-        await pipeline.until(lambda: all(stats.poisoned or stats.breaks > 1 for stats in pipeline.mirror_stats))
+        mirrors, readers = pipeline.mirror_stats, pipeline.readers
+        await pipeline.until(lambda: all(m.poisoned or m.breaks > 1 for m in mirrors), "the mirrors name it")
         poison(redis_b, kind)
-        await pipeline.until(lambda: all(reader.info().poisoned or reader.info().breaks for reader in pipeline.readers))
+        await pipeline.until(lambda: all(r.info().poisoned or r.info().breaks for r in readers), "the readers name it")
         await pipeline.run_for(0.5)
         await pipeline.assert_converges()
         assert all(reader.info().horizon > before for reader, before in zip(pipeline.readers, horizons, strict=True))
@@ -141,7 +142,7 @@ def test_a_slow_filler_does_not_overwrite_a_newer_value_and_what_it_loaded_is_su
         filling.start()
         assert loading.wait(30)
         stamp = feed.change(KEY)
-        wait_until(lambda: quick.info().watermark >= stamp)
+        until(lambda: quick.info().watermark >= stamp, "the change is followed")
         assert quick.get(KEY, lambda: "new") == "new"
         may_end.set()
         filling.join(30)

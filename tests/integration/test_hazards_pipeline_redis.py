@@ -12,8 +12,8 @@ from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.ports import LOOPBACK, free_port
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.redis_sets import RedisCluster, RedisSentinel
-from tests.client.worlds import wait_until
-from tests.integration.pipeline import Pipeline, now_ms
+from tests.eventually import now_ms, until
+from tests.integration.pipeline import Pipeline
 from versioning import stamp as stamps
 from versioning.backends.base import Append, NotReplicatedError
 from versioning.backends.redis_stream import RedisStream
@@ -39,7 +39,7 @@ async def test_a_redis_flushed_under_load(
                 await asyncio.to_thread(server.flush)
         await pipeline.run_for(LOADED_S)
         if flushed != "a":
-            await pipeline.until(lambda: breaks(pipeline) >= 2)
+            await pipeline.until(lambda: breaks(pipeline) >= 2, "both readers see the break")
         await pipeline.assert_converges()
 
 
@@ -83,7 +83,7 @@ async def test_a_redis_failed_over_with_lost_writes(
         lost = log.appends[-1][2][-1]
         sentinel.source.kill()
         await asyncio.to_thread(sentinel.wait_for_source, sentinel.replica)
-        await pipeline.until(lambda: log.appends[-1][2][-1] > lost)
+        await pipeline.until(lambda: log.appends[-1][2][-1] > lost, "a stamp above what was lost")
         with sentinel.replica.client() as client:
             assert not client.xrange("{stampline}:stream", stamps.text(lost), stamps.text(lost))
         await pipeline.run_for(LOADED_S)
@@ -160,7 +160,7 @@ def pair(new_redis: Callable[..., RedisServer]) -> tuple[RedisServer, RedisServe
     """A Redis and its replica."""
     source = new_redis(repl_diskless_sync_delay=0)
     replica = new_redis(replicaof=f"{LOOPBACK} {source.port}")
-    wait_until(lambda: is_linked(replica))
+    until(lambda: is_linked(replica), "the replica follows")
     return source, replica
 
 
@@ -191,7 +191,8 @@ async def test_a_stalled_replica_that_is_waited_for_delays_changes_and_loses_non
     async with Pipeline.open(mariadb_a, database, source.url, redis_a.url, wait_replicas=1) as pipeline:
         await pipeline.run_for(LOADED_S)
         replica.pause()
-        await pipeline.until(lambda: any("only 0 of 1 replicas" in stats.last_error for stats in pipeline.source_stats))
+        sources = pipeline.source_stats
+        await pipeline.until(lambda: any("only 0 of 1 replicas" in stats.last_error for stats in sources), "one waits")
         replica.resume()
         await pipeline.run_for(LOADED_S)
         await pipeline.assert_converges()

@@ -8,7 +8,8 @@ import pytest
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
-from tests.integration.mirror_site import IMPATIENT, OPTIONS, Site, gate_on, now_ms
+from tests.eventually import now_ms, until_async
+from tests.integration.mirror_site import IMPATIENT, OPTIONS, Site, gate_on
 from versioning import AsyncVersionedCache, header
 from versioning.backends.memory import AsyncMemoryValues, MemoryValues
 from versioning.backends.redis_stream import RedisStream
@@ -51,22 +52,16 @@ async def test_what_is_read_from_a_stopped_replica_is_kept_for_the_provisional_t
         gtid = site.primary.gtid_position()
         await site.append(Change((KEY,), gtid, now_ms()))
         await site.until(lambda seen: seen.changes[-1] == Change((KEY,), gtid, seen.changes[-1].committed_ms, True))
-        await reached(reader, lambda: reader.info().pending == 1)
+        await until_async(lambda: reader.info().pending == 1, "the reader knows that the key is pending")
         assert await reader.get(KEY, load) == 1
         stored = values.get(KEY)
         assert stored is not None
         assert header.unpack(stored)[0].is_provisional
         replica_b.start_replication()
         await site.until(lambda seen: seen.changes[-1].settled)
-        await reached(reader, lambda: reader.info().pending == 0)
+        await until_async(lambda: reader.info().pending == 0, "the reader knows that the key is settled")
         assert await reader.get(KEY, load) == 2
     await stream.aclose()
-
-
-async def reached(reader: AsyncVersionedCache, condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_promoted_replica_opens_the_gate_for_what_it_commits_itself(site: Site, replica: MariaDb) -> None:

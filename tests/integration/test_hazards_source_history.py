@@ -33,7 +33,7 @@ async def replayed_since_the_last_gap(world: World) -> None:
         marks = [type(body) for body in await world.bodies() if isinstance(body, Gap | Replayed)]
         return marks[-1] is Replayed
 
-    await world.until_async(is_replayed)
+    await world.until(is_replayed, "the window is replayed")
 
 
 def next_second() -> None:
@@ -265,7 +265,7 @@ async def test_an_idle_server_whose_binlogs_are_purged_is_followed_on(
         world.run(f"PURGE BINARY LOGS TO '{newest}'")
         return len(world.server.query("SHOW BINARY LOGS")) == 1
 
-    await world.until_async(is_purged)
+    await world.until(is_purged, "the old binlogs are gone")
     async with world.source():
         later = insert(world, 3, 4)
         await world.caught_up()

@@ -36,7 +36,7 @@ async def test_duplicate_server_id_of_two_sources_loses_nothing(mariadb_a: Maria
     two = World(mariadb_a, redis_a, one.tables, one.options)
     async with one.source(), two.source():
         keys = insert(one, 1, 2, 3)
-        await one.until(lambda: one.stats.connections + two.stats.connections > 4)
+        await one.until(lambda: one.stats.connections + two.stats.connections > 4, "they take turns")
         keys |= insert(one, 4, 5, 6)
         await one.caught_up()
     found = await item_keys(one)
@@ -56,7 +56,7 @@ async def test_half_open_link_is_noticed_and_claims_nothing_meanwhile(
         relay.black_hole("mysql")
         beats = await heartbeats(world)
         keys |= insert(world, 3, 4)
-        await world.until(lambda: "silent for 1.5 s" in world.stats.last_error)
+        await world.until(lambda: "silent for 1.5 s" in world.stats.last_error, "the silence is noticed")
         # One that was on its way may still come; then none.
         assert await heartbeats(world) - beats <= 2
         relay.heal("mysql")
@@ -81,9 +81,9 @@ async def test_a_link_that_is_cut_inside_a_transaction_resumes_at_its_begin(
         rows = world.stats.rows
         relay.slow(200_000, link="mysql")
         world.run("INSERT INTO item (code, name) SELECT CONCAT('c', seq), REPEAT('x', 60) FROM seq_1_to_20000")
-        await world.until(lambda: world.stats.rows > rows)
+        await world.until(lambda: world.stats.rows > rows, "part of the transaction came")
         relay.cut("mysql")
-        await world.until(lambda: not world.stats.is_connected)
+        await world.until(lambda: not world.stats.is_connected, "the cut is noticed")
         assert await item_keys(world) == []
         relay.heal("mysql")
         await world.caught_up()

@@ -102,5 +102,5 @@ async def test_tagged_gtid_is_loudly_refused(
     world.run("INSERT INTO item (id, code) VALUES (1, 'a')")
     with pytest.raises(UnsupportedEventError, match="type 42 is not supported"):
         async with world.source():
-            await world.until(lambda: "type 42" in world.stats.last_error)
+            await world.until(lambda: "type 42" in world.stats.last_error, "the event is refused")
     assert (await world.checkpoint()).position == stored.position

@@ -336,7 +336,7 @@ async def test_an_event_type_the_reader_does_not_know_stops_it_by_name(
             await world.forget()
             monkeypatch.setattr(wire, "DECODED", kinds.DECODED - {kinds.XID})
             world.run("INSERT INTO item (id, code) VALUES (1, 'a')")
-            await world.until(lambda: "type 16" in world.stats.last_error)
+            await world.until(lambda: "type 16" in world.stats.last_error, "the event is refused")
 
     with pytest.raises(UnsupportedEventError, match=r"type 16 is not supported \(update stampline"):
         await read_it()

@@ -9,6 +9,7 @@ import pytest
 from deploy.simulation import oracle
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
+from tests.eventually import until_async
 from tests.integration.random_workload import RandomWorkload
 from tests.integration.source_world import World
 
@@ -29,9 +30,7 @@ def kill_binlog_links(server: MariaDb) -> None:
 
 async def progress(workload: RandomWorkload, transactions: int) -> None:
     wanted = workload.transactions + transactions
-    async with asyncio.timeout(60):
-        while workload.transactions < wanted:
-            await asyncio.sleep(0.02)
+    await until_async(lambda: workload.transactions >= wanted, f"{transactions} transactions more")
 
 
 @pytest.mark.timeout(240)

@@ -12,7 +12,8 @@ import pytest
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
-from tests.integration.deployment import KEYS, Deployment, until
+from tests.eventually import until
+from tests.integration.deployment import KEYS, Deployment
 from tests.integration.roles import DEADLINE_S, Role
 
 NEW_KEYS = (*KEYS, "by_tracker:{tracker_id}")
@@ -52,7 +53,7 @@ def test_two_sources_change_their_templates_one_after_the_other(site: Deployment
         reload(one)
         until(lambda: bool(markers(site)), "the marker")
         until(lambda: "key templates differ" in two.request("GET", "/readyz")[1], "the odd one does not write")
-        until(lambda: one.is_answering("/readyz"))
+        until(lambda: one.is_answering("/readyz"), "it is ready again")
         assert two.is_answering("/livez")
         site.source_config("source-2", *NEW_KEYS)
         until(lambda: two.is_answering("/readyz"), "it goes on by itself when its settings say the same")

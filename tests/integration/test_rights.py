@@ -1,6 +1,5 @@
 """The accounts of deploy/redis: each role can do its work with its own, and nothing else."""
 
-import asyncio
 import socket
 import subprocess
 import textwrap
@@ -17,6 +16,7 @@ from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.redis_users import VALUES_PREFIX, RedisUsers
 from tests.docs.pages import ROOT
+from tests.eventually import until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append, AuthenticationError, Fill
 from versioning.backends.redis_connect import RedisAddress
@@ -71,9 +71,7 @@ async def append(stream: RedisStream, writer: str | None) -> list[int]:
 async def follow(stream: RedisStream) -> None:
     follower = Follower(stream, Index())
     await follower.start(wait_s=0)
-    async with asyncio.timeout(20):
-        while not (follower.stats.is_connected or follower.stats.last_error):
-            await asyncio.sleep(0.01)
+    await until_async(lambda: follower.stats.is_connected or follower.stats.last_error, "it follows, or says why not")
     await follower.aclose()
     assert not follower.stats.last_error
     last = (await stream.read_before(None, count=1))[0]

@@ -9,7 +9,8 @@ import pytest
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.ports import LOOPBACK
 from deploy.simulation.redis_server import RedisServer
-from tests.integration.deployment import ROWS, Deployment, until
+from tests.eventually import until
+from tests.integration.deployment import POLL_S, ROWS, Deployment
 from tests.integration.roles import DEADLINE_S, Role, run
 
 
@@ -48,7 +49,11 @@ def test_every_role_is_restarted_under_load(
         site.assert_nothing_is_lost(redis_b)
         rows = site.mysql.query("SELECT id, tenant_id FROM tracker_web", database="shop")
         truth = {row["id"]: row["tenant_id"] for row in rows}
-        until(lambda: all(toc.get(f"/trackers/{number}")["tenant_id"] == truth[number] for number in truth))
+
+        def shows_all() -> bool:
+            return all(toc.get(f"/trackers/{number}")["tenant_id"] == truth[number] for number in truth)
+
+        until(shows_all, "the ToC shows every row as it is", every_s=POLL_S)
         # One load per change, and one per row besides, however many processes came and went.
         assert loads(toc) - began <= site.updates + ROWS
         assert len(site.bodies(redis_b, "gap")) == gaps

@@ -15,6 +15,7 @@ from deploy.simulation.certificates import DAYS, Authority, Certificate
 from deploy.simulation.configs import TOKEN
 from deploy.simulation.http import Answer, Client
 from deploy.simulation.world import World
+from tests.eventually import until
 from tests.integration.roles import Finished
 from versioning.backends import tls_dates
 from versioning.backends.base import LoginRefusedError
@@ -27,7 +28,6 @@ FOR_SPEED = {"sync_binlog", "innodb_flush_log_at_trx_commit", "persistence"}
 """What the simulation's servers leave off, since nothing here outlives a run."""
 
 OF_THE_TABLE = {"collation_padding", "collation_accents"}
-DEADLINE_S = 20.0
 LOGINS_MAX = 6
 """Of one start: two of counting, one or two at each server, and what the processes at work may open meanwhile."""
 
@@ -63,20 +63,13 @@ def ask(world: World, name: str, method: str, path: str, body: Any = None) -> An
 def test_a_row_written_in_a_is_served_in_b_and_superseded_there(world: World) -> None:
     row = {"tracker_id": "T1", "status": "active", "tenant_id": 1, "extra": {}}
     assert ask(world, "tob", "POST", "/trackers", row | {"name": "old"}).status == 201
-    until(lambda: served(world) == "old")
+    until(lambda: served(world) == "old", "the row is served in B")
     assert ask(world, "tob", "PATCH", "/trackers/1", {"name": "new"}).status == 200
-    until(lambda: served(world) == "new")
+    until(lambda: served(world) == "new", "the new value is served in B")
 
 
 def served(world: World) -> object:
     return json.loads(ask(world, "toc-1", "GET", "/trackers/1").body).get("name")
-
-
-def until(claim: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + DEADLINE_S
-    while not claim():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
 
 
 def test_the_doctor_finds_nothing_wrong_with_its_security(world: World, run: Callable[..., Finished]) -> None:

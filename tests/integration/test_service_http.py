@@ -2,8 +2,7 @@
 
 import http.client
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from deploy.simulation.ports import LOOPBACK
 from deploy.simulation.redis_server import RedisServer
+from tests.eventually import until
 from tests.integration.feed import Feed
 from tests.integration.roles import DEADLINE_S, Role, run, write_config
 from versioning import stamp as stamps
@@ -32,13 +32,6 @@ def config(tmp_path: Path, redis_b: RedisServer) -> Path:
 def service(config: Path) -> Iterator[Role]:
     with Role(["serve", "--port", "PORT"], config) as role:
         yield role
-
-
-def until(claim: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + DEADLINE_S
-    while not claim():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
 
 
 class Listener:
@@ -71,7 +64,7 @@ class Listener:
 def test_a_change_is_told_with_its_origin_and_vouched_for(service: Role, redis_b: RedisServer) -> None:
     with Feed(redis_b.url) as feed:
         stamp = stamps.text(feed.change("tracker_web:1"))
-        until(lambda: service.get("/v1/versions/tracker_web:1")["stamp"] == stamp)
+        until(lambda: service.get("/v1/versions/tracker_web:1")["stamp"] == stamp, "the change is told")
         found = service.get("/v1/versions/tracker_web:1")
     assert (found["origin_gtid"], found["vouches"]) == ("0-1-1", True)
 
@@ -115,9 +108,9 @@ def test_events_resume_after_the_last_id(service: Role, redis_b: RedisServer) ->
 def test_with_redis_down_it_answers_and_does_not_vouch_until_it_is_back(service: Role, redis_b: RedisServer) -> None:
     with Feed(redis_b.url) as feed:
         feed.change("tracker_web:1")
-        until(lambda: service.get("/v1/versions/tracker_web:1")["vouches"])
+        until(lambda: service.get("/v1/versions/tracker_web:1")["vouches"], "the service vouches")
     redis_b.stop()
-    until(lambda: not service.get("/v1/versions/tracker_web:1")["vouches"])
+    until(lambda: not service.get("/v1/versions/tracker_web:1")["vouches"], "the service stops vouching")
     found = service.get("/v1/versions/tracker_web:1")
     assert found["stamp"] is not None
     assert found["reason"].startswith(f"unreachable: Redis {redis_b.address}")
@@ -130,8 +123,8 @@ def test_with_redis_down_it_answers_and_does_not_vouch_until_it_is_back(service:
     redis_b.start()
     with Feed(redis_b.url) as feed:
         stamp = stamps.text(feed.change("tracker_web:1"))
-        until(lambda: service.get("/v1/versions/tracker_web:1")["stamp"] == stamp)
-        until(lambda: service.is_answering("/readyz"))
+        until(lambda: service.get("/v1/versions/tracker_web:1")["stamp"] == stamp, "the change is told")
+        until(lambda: service.is_answering("/readyz"), "the service is ready")
 
 
 def test_a_service_that_starts_without_redis_says_so_and_heals(config: Path, redis_b: RedisServer) -> None:
@@ -142,7 +135,7 @@ def test_a_service_that_starts_without_redis_says_so_and_heals(config: Path, red
         assert found["reason"].startswith("unreachable: Redis")
         redis_b.start()
         with Feed(redis_b.url):
-            until(lambda: service.is_answering("/readyz?max_lag=10"))
+            until(lambda: service.is_answering("/readyz?max_lag=10"), "the service is ready")
 
 
 def test_sigterm_ends_it_with_0_although_a_client_listens(service: Role) -> None:

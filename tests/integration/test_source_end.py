@@ -10,7 +10,8 @@ from deploy.simulation.redis_server import RedisServer
 from replicator.source import run as source_run
 from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
-from tests.integration.source_world import DEADLINE_S, World
+from tests.eventually import DEADLINE_S
+from tests.integration.source_world import World
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
 from versioning.client.pulse import Pulse
@@ -50,14 +51,14 @@ class Ending:
         self.task = asyncio.create_task(run_source(options, self.stream, stop=self.stop, stats=stats, pulse=self.pulse))
 
     async def hold_rows(self) -> None:
-        await self.world.until(lambda: self.world.stats.is_connected)
+        await self.world.until(lambda: self.world.stats.is_connected, "the source reads")
         self.stream.is_open.clear()
         self.stream.is_asked.clear()
         await asyncio.wait_for(self.stream.is_asked.wait(), DEADLINE_S)
         rows = self.world.stats.rows + 3
         for number in range(3):
             self.world.run(f"INSERT INTO item (code, shelf) VALUES ('c{number}', 1)")
-        await self.world.until(lambda: self.world.stats.rows >= rows)
+        await self.world.until(lambda: self.world.stats.rows >= rows, "the rows are read")
 
     async def end(self) -> None:
         self.stop.set()
@@ -81,9 +82,9 @@ async def test_a_stream_that_does_not_answer_holds_up_the_end_for_a_time_and_sho
     monkeypatch.setattr(source_run, "FLUSH_MAX_S", 0.1)
     world = World.with_items(mariadb_a, redis_a)
     ending = Ending(world)
-    await world.until(lambda: world.stats.is_connected)
+    await world.until(lambda: world.stats.is_connected, "the source reads")
     ending.clock.ahead_s = 3_600  # Its reader waits for nothing to come: that is not held against it.
-    await world.until(lambda: ending.pulse.complaint() is None)
+    await world.until(lambda: ending.pulse.complaint() is None, "nothing is held against it")
     await ending.hold_rows()
     ending.clock.ahead_s = 7_200
     assert ending.pulse.is_overdue

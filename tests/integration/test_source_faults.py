@@ -36,7 +36,7 @@ async def replayed(world: World) -> None:
     async def is_over() -> bool:
         return Replayed in kinds(await world.bodies())
 
-    await world.until_async(is_over)
+    await world.until(is_over, "the window is replayed")
 
 
 async def test_the_first_start_says_gap_and_stamps_again_what_the_binlog_has(
@@ -151,7 +151,7 @@ async def test_a_silent_mysql_is_noticed_and_followed_again(
         await world.caught_up()  # The binlog is being read: a server that stops before answers no login.
         world.server.pause()
         try:
-            await world.until(lambda: "silent for 1 s" in world.stats.last_error)
+            await world.until(lambda: "silent for 1 s" in world.stats.last_error, "the silence is noticed")
         finally:
             world.server.resume()
         keys = insert(world, range(1, 3))
@@ -185,7 +185,7 @@ async def test_a_stopped_redis_delays_changes_and_loses_none(
         await world.caught_up()
         await asyncio.to_thread(redis.kill)
         second = insert(world, range(3, 6))
-        await world.until(lambda: world.stats.appends_failed > 0)
+        await world.until(lambda: world.stats.appends_failed > 0, "an append fails")
         await asyncio.to_thread(redis.restart)
         await world.caught_up()
     assert first | second <= set(await item_keys(world))
@@ -216,7 +216,7 @@ async def purge(world: World, file: str) -> None:
         world.run(f"PURGE BINARY LOGS TO '{file}'")
         return str(world.server.query("SHOW BINARY LOGS")[0]["Log_name"]) == file
 
-    await world.until_async(is_purged)
+    await world.until(is_purged, "the old binlogs are gone")
 
 
 async def test_a_rebuilt_server_without_our_position_gives_a_gap(
@@ -244,7 +244,8 @@ async def test_a_source_of_another_mysql_writes_nothing_to_a_stream_in_use(
         stream, stop = other.stream(), asyncio.Event()
         task = asyncio.create_task(run_source(other.source_options(), stream, stop=stop, stats=other.stats))
         try:
-            await world.until(lambda: "source:a writes to this stream" in other.stats.last_error or task.done())
+            refused = "source:a writes to this stream"
+            await world.until(lambda: refused in other.stats.last_error or task.done(), "the other source is refused")
             assert set((await stream.state()).checkpoints) == {"source:a"}
         finally:
             stop.set()
@@ -260,7 +261,7 @@ async def test_other_key_templates_are_refused_by_name(mariadb_a: MariaDb, redis
     other = World(mariadb_a, redis_a, watch(world.database, item=["item:{id}"]))
     with pytest.raises(DigestRefusedError, match="key templates differ"):
         async with other.source():
-            await other.until(lambda: "key templates differ" in other.stats.last_error)
+            await other.until(lambda: "key templates differ" in other.stats.last_error, "the templates are refused")
 
 
 @pytest.mark.parametrize(

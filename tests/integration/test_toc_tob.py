@@ -1,8 +1,6 @@
 """The reference services over real MariaDB and Redis: ToB writes rows, ToC reads them through the cache and says so."""
 
-import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -17,16 +15,13 @@ from app.mysql_pool import MySqlPool
 from app.settings import TocSection
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
+from tests.eventually import now_ms, until_async
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
 from versioning.cli.sections import MySqlSection, StreamSection, ValuesSection
 from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry, Replayed
 
 TRACKER = {"tracker_id": "T-1", "name": "one", "tenant_id": 7, "extra": {"colour": "red"}}
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class World:
@@ -158,9 +153,11 @@ async def test_a_stamped_change_is_read_anew_and_an_unstamped_one_is_not(world: 
     await writer.patch("/trackers/1", json={"name": "two"})
     assert (await tracker(reader))["name"] == "one"
     await world.append(Change(("tracker_web:1",)), Heartbeat(now_ms(), now_ms()))
-    async with asyncio.timeout(20):
-        while (await tracker(reader))["name"] != "two":
-            await asyncio.sleep(0.01)
+
+    async def is_two() -> bool:
+        return bool((await tracker(reader))["name"] == "two")
+
+    await until_async(is_two, "the change is read", every_s=0.01)
 
 
 async def test_the_list_of_a_tenant_has_a_key_of_its_own(world: World) -> None:

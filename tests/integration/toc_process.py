@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import Any, Self
+
+from tests.eventually import until
 
 KEY = "tracker_web:1"
 DEADLINE_S = 30.0
@@ -59,13 +60,15 @@ class TocProcess:
         return self.answer()
 
     def read_until(self, row: str, **wanted: Any) -> dict[str, Any]:
-        ends_at = time.monotonic() + DEADLINE_S
-        while True:
-            answer = self.read(row)
-            if answer.items() >= wanted.items():
-                return answer
-            assert time.monotonic() < ends_at, answer
-            time.sleep(0.01)
+        answer: dict[str, Any] = {}
+
+        def is_so() -> bool:
+            answer.clear()
+            answer.update(self.read(row))
+            return answer.items() >= wanted.items()
+
+        until(is_so, f"row {row} with {wanted}", show=lambda: answer, every_s=0.01)
+        return answer
 
     def pause(self) -> None:
         """Returns when the kernel has stopped it."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -11,6 +10,7 @@ from replicator.mirror.gate import GateError
 from replicator.mirror.gtids import answer_includes
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.run import run_mirror
+from tests.eventually import now_ms, until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend, UnavailableError
 from versioning.backends.memory import MemorySnapshot, MemoryStream
@@ -26,10 +26,6 @@ FAST = MirrorOptions(
 PATIENT = MirrorOptions(
     gate_limit_ms=60_000, heartbeat_ms=20, settle_delays_ms=(50, 150), silence_ms=1_000, check_ms=50, window_ms=600_000
 )
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class ScriptedGate:
@@ -176,16 +172,21 @@ class MirrorWorld:
     async def checkpoint(self) -> Checkpoint | None:
         return await self.target.checkpoint(FAST.writer)
 
-    async def until(self, is_true: Callable[["MirrorView"], bool], what: str = "") -> "MirrorView":
+    async def until(self, claim: Callable[["MirrorView"], bool], what: str = "the target's state") -> "MirrorView":
         """Wait until the target looks as it should; fail with what is there."""
-        give_up_at = time.monotonic() + DEADLINE_S
-        while True:
+        view = MirrorView([], None)
+
+        async def is_so() -> bool:
+            nonlocal view
             self._raise_failures()
             view = MirrorView(await self.entries(), await self.checkpoint())
-            if is_true(view):
-                return view
-            assert time.monotonic() < give_up_at, f"{what}: {view.entries[-20:]} {[m.stats for m in self.mirrors]}"
-            await asyncio.sleep(0.005)
+            return claim(view)
+
+        def shown() -> object:
+            return view.entries[-20:], [mirror.stats for mirror in self.mirrors]
+
+        await until_async(is_so, what, DEADLINE_S, show=shown)
+        return view
 
     def _raise_failures(self) -> None:
         for mirror in self.mirrors:

@@ -1,8 +1,7 @@
 """The mirror between two streams in memory: order, gate, pending, breaks, and any number of mirrors at once."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,7 @@ from replicator.mirror import run as mirror_run
 from replicator.mirror.gate import WAIT_MS
 from replicator.mirror.reasons import UNREADABLE, is_said_again, said_again
 from replicator.mirror.words import is_unapplied
+from tests.eventually import now_ms, until_async
 from tests.replicator.mirror_world import (
     DEADLINE_S,
     FAST,
@@ -19,7 +19,6 @@ from tests.replicator.mirror_world import (
     MirrorWorld,
     ScriptedGate,
     Unreachable,
-    now_ms,
 )
 from versioning import stamp as stamps
 from versioning.backends.base import Append, LoginRefusedError
@@ -54,13 +53,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-async def wait_until(is_true: Callable[[], bool]) -> None:
-    ends_at = time.monotonic() + DEADLINE_S
-    while not is_true():
-        assert time.monotonic() < ends_at
-        await asyncio.sleep(0.005)
 
 
 def assert_joined(view: MirrorView) -> None:
@@ -769,7 +761,7 @@ async def test_at_its_end_a_mirror_writes_what_has_passed_the_gate_and_leaves_th
     await world.until(lambda v: v.keys == ["t:1"])
     await world.change(2)
     await world.change(3)
-    await wait_until(lambda: mirror.stats.held == 2)
+    await until_async(lambda: mirror.stats.held == 2, "two are held back")
     slow = Slow(world.target)
     mirror.link.append = slow.append  # type: ignore[method-assign]
     gate.apply("0-1-2")
@@ -808,4 +800,4 @@ async def test_a_mirror_that_waits_for_a_dead_target_ages(world: MirrorWorld) ->
     clock.now_s += 60
     assert mirror.pulse.complaint() == "the working loop has not turned for 60 s"
     slow.may_end.set()
-    await wait_until(lambda: mirror.pulse.complaint() is None)
+    await until_async(lambda: mirror.pulse.complaint() is None, "its loop turns again")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from dataclasses import asdict
 
 import pytest
@@ -12,6 +11,7 @@ from replicator.commands import readiness
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.probes import Probes
 from replicator.source.stats import SourceStats
+from tests.eventually import now_ms
 from versioning.errors import ConfigError
 
 STATS = MirrorStats(held=3, gates={"mysql-b": GateStats(is_up=1, applied="0-1-15")})
@@ -47,11 +47,11 @@ def test_a_role_whose_loop_does_not_turn_is_not_alive_though_its_server_answers(
 
 @pytest.mark.parametrize("kind", [SourceStats, MirrorStats])
 def test_ready_is_who_is_connected_and_has_caught_up(kind: type[SourceStats] | type[MirrorStats]) -> None:
-    now_ms = time.time_ns() // 1_000_000
+    read_ms = now_ms()
     assert readiness(kind()) == "starting: not connected yet"
     assert readiness(kind(last_error="Redis a:1 is not available")) == "Redis a:1 is not available"
-    assert (readiness(kind(is_connected=1, read_ms=now_ms - 60_000)) or "").startswith("behind: ")
-    assert readiness(kind(is_connected=1, read_ms=now_ms)) is None
+    assert (readiness(kind(is_connected=1, read_ms=read_ms - 60_000)) or "").startswith("behind: ")
+    assert readiness(kind(is_connected=1, read_ms=read_ms)) is None
 
 
 def test_the_status_is_all_that_is_counted_gates_included_and_why_it_is_not_ready() -> None:

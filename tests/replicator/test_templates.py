@@ -9,6 +9,7 @@ import structlog
 from replicator.source import templates as module
 from replicator.source.templates import Templates
 from replicator.tables import TableSpec, WatchedTables
+from tests.eventually import until_async
 from versioning.errors import ConfigError
 from versioning.keys import KeyTemplate
 
@@ -56,8 +57,7 @@ async def test_what_is_bad_or_unchanged_leaves_the_old_ones_in_force(found: Watc
     templates.ask()
     asked = asyncio.create_task(templates.asked_for())
     with structlog.testing.capture_logs() as logs:
-        while not logs:
-            await asyncio.sleep(0.001)
+        await until_async(lambda: logs, "the refusal is logged")
     assert len(logs) == 1
     assert (templates.current.tables, templates.current.may_adopt, asked.done()) == (OLD, False, False)
     settings.found = NEW
