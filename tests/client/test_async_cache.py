@@ -70,8 +70,9 @@ async def test_a_loaded_value_is_served_from_the_process_until_its_key_changes(
     assert (await cache.read(KEY, never)).tier is Tier.LOCAL
     stamp = await world.change(KEY)
     await until_async(lambda: cache.info().watermark > stamp, "the change reaches the cache")
+    assert cache.index.fill_stamp(KEY) > stamp
     changed = await cache.read(KEY, returning("new"))
-    assert (changed.value, changed.tier) == ("new", Tier.LOADED)
+    assert (changed.value, changed.tier, changed.stamp) == ("new", Tier.LOADED, cache.index.fill_stamp(KEY))
 
 
 async def test_a_hit_sends_nothing_and_a_read_of_redis_one_command(

@@ -61,8 +61,9 @@ def test_a_loaded_value_is_served_from_the_process_until_its_key_changes(cache: 
     assert cache.read(KEY, lambda: "old").tier is Tier.LOADED
     assert cache.read(KEY, never).tier is Tier.LOCAL
     assert cache.peek(KEY) == "old"
-    asyncio.run(world.change(KEY))
+    stamp = asyncio.run(world.change(KEY))
     until(lambda: cache.peek(KEY) is None, "the change reaches the cache")
+    assert cache.index.fill_stamp(KEY) >= stamp
     assert cache.get(KEY, lambda: "new") == "new"
 
 

@@ -14,10 +14,10 @@ from replicator.source.progress import Progress, Replay
 from replicator.source.stats import SourceStats
 from replicator.source.transaction import Transaction
 from versioning import stamp as stamps
-from versioning.backends.base import DigestRefusedError
+from versioning.backends.base import Append, DigestRefusedError
 from versioning.backends.memory import MemoryStream
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Change, Gap, Generation, Heartbeat, Replayed
+from versioning.entries import Change, Gap, Generation, Heartbeat, NewEntry, Replayed
 
 NOW_MS = 1_700_000_000_000
 RULES = Rules(heartbeat_ms=500, keys_per_entry=2, generation_spread_ms=30_000, window_ms=60_000)
@@ -263,8 +263,10 @@ async def test_two_sources_that_change_at_once_say_so_once(world: World) -> None
 
 async def test_a_checkpoint_of_another_notation_is_another_history(world: World) -> None:
     source = await world.source()
+    stored = await world.stream.checkpoint("source:a")
     foreign = Checkpoint("1:b.000001/4", NOW_MS, "0" * 16)
-    world.stream._state.checkpoints["source:a"] = foreign
+    beat = NewEntry("0" * 16, Heartbeat(NOW_MS))
+    await world.stream.append(Append((beat,), NOW_MS, "source:a", stored, foreign))
     with pytest.raises(RewoundError):
         await source.append([changed(2)])
 

@@ -24,7 +24,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import Append, LoginRefusedError
 from versioning.backends.memory import MemoryStream
 from versioning.client.pulse import Pulse
-from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 from versioning.limits import CLOCK_ERROR_MS, SPREAD_LATE_MS
 
 
@@ -53,6 +53,10 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
+
+
+def is_of(entry: Entry, gtid: str) -> bool:
+    return isinstance(entry.body, Change) and entry.body.gtid == gtid
 
 
 def assert_joined(view: MirrorView) -> None:
@@ -244,7 +248,7 @@ async def test_a_gap_is_said_again_also_when_the_checkpoint_was_deleted(world: M
     await world.beat("0-1-1")
     await world.until(lambda v: len(v.gaps) == 2 and is_unapplied(v.gaps[-1]) and bool(v.heartbeats))
     await mirror.kill()
-    world.target._state.checkpoints.clear()
+    world.target.forget_checkpoints()
     gate.apply("0-1-1")
     mirror = world.start(gate)
     await world.until(lambda v: mirror.stats.breaks == 1)
@@ -481,7 +485,7 @@ async def test_entries_missing_in_the_middle_are_a_gap(world: MirrorWorld) -> No
     await world.change(2)
     await world.change(3)
     await world.beat("0-1-3")
-    world.origin._entries = [e for e in world.origin._entries if getattr(e.body, "gtid", "") != "0-1-2"]
+    world.origin.drop(lambda entry: is_of(entry, "0-1-2"))
     world.start(gate)
     view = await world.until(lambda v: v.keys == ["t:1", "t:3"])
     assert view.gaps[-1].gtid == "0-1-3"
@@ -496,7 +500,7 @@ async def test_a_mirror_claims_no_replay_of_which_another_one_has_left_out_a_par
     await world.change(1)
     await world.change(2)
     await world.until(lambda v: slow.stats.held == 2)
-    world.origin._entries = [e for e in world.origin._entries if getattr(e.body, "gtid", "") != "0-1-1"]
+    world.origin.drop(lambda entry: is_of(entry, "0-1-1"))
     other = world.start(early)
     await world.beat("0-1-2")
     await world.until(lambda v: v.keys == ["t:2"])
@@ -508,19 +512,12 @@ async def test_a_mirror_claims_no_replay_of_which_another_one_has_left_out_a_par
     assert "0-1-2" not in [body.gtid for body in view.replays]
 
 
-async def poison(stream: MemoryStream) -> None:
-    last = (await stream.read_before(None, count=1))[0]
-    broken = Entry(last.stamp + 1, "", "", Poisoned("not JSON"))
-    stream._entries.append(broken)
-    stream._state.last, stream._state.nonce = broken.stamp, ""
-
-
 async def test_an_unreadable_entry_becomes_a_gap_that_no_replay_undoes(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-99")
     mirror = world.start(gate)
     await world.write(Gap("first", "0-1-0"))
     await world.change(1)
-    await poison(world.origin)
+    world.origin.poison("not JSON")
     await world.change(3)
     await world.write(Replayed(7, "0-1-3"))
     await world.beat("0-1-3")

@@ -87,7 +87,8 @@ class Failing(Stream):
         if self.is_loss:
             self.restore(self.kept)
         else:
-            self._state.nonce = "of a deleted entry"
+            deleted = await self.write(pending("t:deleted"))
+            self.drop(lambda entry: entry.stamp == deleted)
         await self.write(pending("t:new"))
 
     async def fill(self) -> None:

@@ -83,7 +83,7 @@ async def test_no_replay_is_owed_any_more_when_entries_of_it_are_gone() -> None:
     first, second, third = await write(origin, Heartbeat(1), Heartbeat(2), Heartbeat(3))
     owing = MirrorPosition(first.stamp, first.nonce, ReplayClaim(0, third.stamp))
     assert (await resume(origin, target, checkpoint(owing), last=0)).position == owing
-    origin._entries.remove(second)
+    origin.drop(lambda entry: entry == second)
     found = await resume(origin, target, checkpoint(owing), last=0)
     assert (found.position, found.break_name) == (owing.without_claim(), "origin_torn")
 

@@ -143,7 +143,7 @@ class Reader:
             await asyncio.sleep(rng.random() * 2 * READ_EVERY_S)
 
     async def read(self, key: str) -> None:
-        asked_s, watermark = self.world.loop.time(), self.cache._core.index.watermark
+        asked_s, watermark = self.world.loop.time(), self.cache.index.watermark
         try:
             read = await self.cache.read(key, lambda: self._load(key, watermark))
         except LoadError:
@@ -158,11 +158,11 @@ class Reader:
     async def _load(self, key: str, asked_watermark: int) -> int:
         world = self.world
         name, now_s = self.process.name, world.loop.time()
-        core = self.cache._core
-        watermark = core.index.watermark
+        index = self.cache.index
+        watermark = index.watermark
         has_forgotten = not watermark or watermark < asked_watermark
-        is_cold = core.reading.is_cold(key, self.process.now())
-        fill_stamp = core.index.fill_stamp(key)
+        is_cold = self.cache._core.reading.is_cold(key, self.process.now())
+        fill_stamp = index.fill_stamp(key)
         begun = LoadBegun(name, self.incarnation, key, now_s, watermark, fill_stamp, has_forgotten, is_cold)
         world.load(begun)
         await self._dawdle()

@@ -73,8 +73,9 @@ def _values_outage(world: World, op: Op) -> None:
 
 
 def _values_failover(world: World, op: Op) -> None:
-    copy = world.values.copy()
-    world.later(0.9 * op.size, lambda: world.values.fail_over(copy))
+    store = world.values.store
+    snapshot = store.snapshot()
+    world.later(0.9 * op.size, lambda: store.restore(snapshot))
 
 
 def _wan_cut(world: World, op: Op) -> None:
@@ -203,7 +204,7 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "redis_b_trim": lambda world, op: _trim(world.stream_b, op),
     "redis_b_clock_back": lambda world, op: _clock_back(world, world.stream_b, op),
     "values_outage": _values_outage,
-    "values_flush": lambda world, op: world.values.flush(),
+    "values_flush": lambda world, op: world.values.store.flush(),
     "values_failover": _values_failover,
     "wan_cut": _wan_cut,
     "wan_slow": _wan_slow,

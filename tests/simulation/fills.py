@@ -85,6 +85,6 @@ def judges(world: "World") -> Iterator[tuple[str, Index, Now]]:
     """Yield whoever may judge a value now, with its index and its clocks: the readers, and one that just starts."""
     for name, reader in world.readers.items():
         if not reader.process.is_halted:
-            yield name, reader.cache._core.index, reader.process.now()
+            yield name, reader.cache.index, reader.process.now()
     if not world.stream_b.is_down:
         yield "a newcomer", *world.fills.newcomer()

@@ -11,8 +11,6 @@ from versioning.backends.memory import MemoryValues
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-Stored = dict[str, tuple[bytes, int]]
-
 
 class ValueServer(Server):
     def __init__(self, world: "World") -> None:
@@ -21,21 +19,6 @@ class ValueServer(Server):
 
     def now_ms(self) -> int:
         return BASE_MS + int(self.loop.time() * 1000)
-
-    def held(self) -> Stored:
-        """Return the values that are alive."""
-        now_ms = self.now_ms()
-        return {key: value for key, value in self.store._values.items() if now_ms < value[1]}
-
-    def flush(self) -> None:
-        self.store._values.clear()
-        self.store._leases.clear()
-
-    def copy(self) -> tuple[Stored, dict[str, tuple[str, int]]]:
-        return dict(self.store._values), dict(self.store._leases)
-
-    def fail_over(self, copy: tuple[Stored, dict[str, tuple[str, int]]]) -> None:
-        self.store._values, self.store._leases = copy
 
 
 class ValueClient:

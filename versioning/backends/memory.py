@@ -13,7 +13,7 @@ from versioning import header
 from versioning import stamp as stamps
 from versioning.backends.base import Answer, Append, CheckpointRefusedError, DigestRefusedError, Fill, StreamState
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Entry, Gap, NewEntry, Replayed
+from versioning.entries import Entry, Gap, NewEntry, Poisoned, Replayed
 from versioning.errors import HeaderFormatError
 from versioning.limits import CLOCK_LEAD_MAX_MS, LOSS_LEAD_MS, OVERTAKEN_MAX_MS, REPLAY_SLACK_MS
 
@@ -34,8 +34,19 @@ class MemorySnapshot:
     state: _State
 
 
+@dataclass(frozen=True)
+class ValuesSnapshot:
+    values: Mapping[str, tuple[bytes, int]]
+    """Key to value and Unix time of its end, ms."""
+    leases: Mapping[str, tuple[str, int]]
+    """The same with the token of who holds it."""
+
+
 class MemoryStream:
-    """A ``StreamBackend``. ``clock`` returns the server's Unix time in ms."""
+    """A ``StreamBackend``. ``clock`` returns the server's Unix time in ms.
+
+    Below ``aclose`` is what can befall a server: trimmed, torn, flushed, failed over.
+    """
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
@@ -149,6 +160,23 @@ class MemoryStream:
         with self._lock:
             self._entries = [entry for entry in self._entries if entry.stamp >= below]
 
+    def drop(self, matches: Callable[[Entry], bool]) -> None:
+        """Delete entries wherever they are, as XDEL would: those that are left are linked as before."""
+        with self._lock:
+            self._entries = [entry for entry in self._entries if not matches(entry)]
+
+    def poison(self, reason: str = "not an entry of ours") -> None:
+        """Add what nobody can read, as XADD by hand would: what is appended next is linked to nothing before it."""
+        with self._lock:
+            stamp = self._state.last + 1
+            self._entries.append(Entry(stamp, "", "", Poisoned(reason)))
+            self._state.last, self._state.nonce, self._state.since = stamp, "", None
+
+    def forget_checkpoints(self) -> None:
+        """Lose how far each writer is, and nothing else, as HDEL would."""
+        with self._lock:
+            self._state.checkpoints = {}
+
     def flush(self) -> None:
         """Lose everything, as FLUSHALL would."""
         with self._lock:
@@ -234,6 +262,26 @@ class MemoryValues:
 
     def close(self) -> None:
         """Nothing to close: the values stay for the next one who looks."""
+
+    def stored(self) -> dict[str, bytes]:
+        """Return every value that is alive, by key."""
+        with self._lock:
+            now_ms = self._clock()
+            return {key: data for key, (data, ends_ms) in self._values.items() if now_ms < ends_ms}
+
+    def flush(self) -> None:
+        """Lose everything, as FLUSHALL would."""
+        self.restore(ValuesSnapshot({}, {}))
+
+    def snapshot(self) -> ValuesSnapshot:
+        """Return all that is there, leases too: what a failover falls back to."""
+        with self._lock:
+            return ValuesSnapshot(dict(self._values), dict(self._leases))
+
+    def restore(self, snapshot: ValuesSnapshot) -> None:
+        """Fail over: what the snapshot does not have is lost."""
+        with self._lock:
+            self._values, self._leases = dict(snapshot.values), dict(snapshot.leases)
 
 
 def _fill_stamp(data: bytes) -> int:

@@ -34,6 +34,7 @@ from versioning.effects import (
     Wait,
 )
 from versioning.errors import LoadFailedError
+from versioning.index import Index
 from versioning.keys import check_key
 from versioning.liveness import Now
 from versioning.options import CacheOptions
@@ -187,6 +188,11 @@ class VersionedCache:
             return wrapper
 
         return decorate
+
+    @property
+    def index(self) -> Index:
+        """What this process knows of the stream: the last stamps of keys and namespaces. To look at, not to change."""
+        return self._core.index
 
     def info(self) -> CacheInfo:
         return self._core.info(self._follower.stats if self._follower else FollowerStats())

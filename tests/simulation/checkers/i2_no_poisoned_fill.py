@@ -132,7 +132,7 @@ class NoPoisonedFill(Checker):
 
     def _kept(self) -> Iterator[Kept]:
         world = self.world
-        for key, (data, _) in world.values.held().items():
+        for key, data in world.values.store.stored().items():
             head, payload = header.unpack(data)
             yield Kept("Redis", key, orjson.loads(payload), head.fill_stamp, world.values.now_ms() - head.fill_ms)
         for name, reader in world.readers.items():

@@ -28,7 +28,7 @@ class BoundedMemory(Checker):
 
     def scan(self) -> None:
         for name, reader in self.world.readers.items():
-            index = reader.cache._core.index
+            index = reader.cache.index
             oldest = index.watermark - stamps.make(limits.WINDOW_MS + SWEEP_MS)
             changed = sum(stamp >= oldest for stamp in self._last.values())
             if len(index) > changed:

@@ -1,0 +1,138 @@
+"""What can befall the backends in memory leaves them as the same accident leaves a real Redis."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.eventually import now_ms
+from versioning import stamp as stamps
+from versioning.backends.base import Append, Fill, StreamBackend
+from versioning.backends.memory import MemoryStream, MemoryValues
+from versioning.backends.redis_stream import RedisStream
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Change, NewEntry, Poisoned
+from versioning.header import ValueHeader, pack
+
+STREAM, STATE = "{stampline}:stream", "{stampline}:state"
+READ_UP_TO = Checkpoint("0-1-1", 1, "first")
+
+
+@dataclass(frozen=True)
+class World:
+    backend: StreamBackend
+    drop: Callable[[int], Any]
+    poison: Callable[[], Any]
+    forget_checkpoints: Callable[[], Any]
+
+    async def append(self, *numbers: int, **options: Any) -> list[int]:
+        new = tuple(NewEntry(f"{number:016x}", Change((f"t:{number}",))) for number in numbers)
+        return await self.backend.append(Append(new, now_ms(), **options))
+
+    async def links(self) -> list[tuple[str, str]]:
+        """Return nonce and previous nonce of every entry, oldest first."""
+        return [(entry.nonce[-1:], entry.previous[-1:]) for entry in await self.backend.read_after(0, count=100)]
+
+
+def in_memory() -> World:
+    stream = MemoryStream(now_ms)
+    return World(
+        stream, lambda stamp: stream.drop(lambda e: e.stamp == stamp), stream.poison, stream.forget_checkpoints
+    )
+
+
+def in_redis(client: Any, stream: RedisStream) -> World:
+    return World(
+        stream,
+        lambda stamp: client.xdel(STREAM, stamps.text(stamp)),
+        lambda: client.xadd(STREAM, {"written by": "someone else"}),
+        lambda: client.hdel(STATE, "cp:w"),
+    )
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.integration)])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    if request.param == "memory":
+        yield in_memory()
+        return
+    server = request.getfixturevalue("redis_a")
+    stream = RedisStream.from_url(server.url)
+    with server.client() as client:
+        yield in_redis(client, stream)
+    await stream.aclose()
+
+
+async def test_entries_deleted_in_the_middle_leave_the_links_of_the_others(world: World) -> None:
+    _, middle, _ = await world.append(1, 2, 3)
+    world.drop(middle)
+    await world.append(4)
+    assert await world.links() == [("1", ""), ("3", "2"), ("4", "3")]
+    assert await world.backend.read_one(middle) is None
+
+
+async def test_of_a_stream_whose_end_was_deleted_the_next_entry_shows_it(world: World) -> None:
+    *_, last = await world.append(1, 2)
+    world.drop(last)
+    [after] = await world.append(3)
+    assert after > last
+    assert await world.links() == [("1", ""), ("3", "2")]
+
+
+async def test_after_an_entry_of_someone_else_a_new_history_begins(world: World) -> None:
+    [first] = await world.append(1)
+    world.poison()
+    [after] = await world.append(2)
+    entries = await world.backend.read_after(0, count=100)
+    assert [type(entry.body) for entry in entries] == [Change, Poisoned, Change]
+    assert first < entries[1].stamp < after
+    assert await world.links() == [("1", ""), ("", ""), ("2", "")]
+    assert (await world.backend.state()).since == after
+
+
+async def test_a_forgotten_checkpoint_costs_no_entry(world: World) -> None:
+    await world.append(1, writer="w", checkpoint=READ_UP_TO)
+    world.forget_checkpoints()
+    assert await world.backend.checkpoint("w") is None
+    await world.append(2, writer="w", checkpoint=READ_UP_TO)
+    assert await world.links() == [("1", ""), ("2", "1")]
+
+
+def value(ms: int) -> bytes:
+    return pack(ValueHeader(stamps.make(ms), ms), b"1")
+
+
+def test_values_fail_over_to_what_was_there_leases_too() -> None:
+    clock_ms = 1_000
+    values = MemoryValues(lambda: clock_ms)
+    values.fill([Fill("kept", value(1), 60_000)])
+    assert values.try_lease({"k": b""}, "token", 60_000) == [True]
+    snapshot = values.snapshot()
+    values.release(["k"], "token")
+    values.fill([Fill("kept", value(2), 60_000), Fill("lost", value(2), 60_000)])
+    values.restore(snapshot)
+    assert values.stored() == {"kept": value(1)}
+    assert values.try_lease({"k": b""}, "other", 60_000) == [False]
+    clock_ms += 60_000
+    assert values.stored() == {}
+    values.restore(snapshot)
+    assert values.get("kept") is None
+
+
+def test_a_snapshot_of_values_does_not_move_with_them() -> None:
+    values = MemoryValues(now_ms)
+    values.fill([Fill("kept", value(1), 60_000)])
+    snapshot = values.snapshot()
+    values.restore(snapshot)
+    values.fill([Fill("later", value(1), 60_000)])
+    values.restore(snapshot)
+    assert list(values.stored()) == ["kept"]
+
+
+def test_flushed_values_are_gone_and_their_leases_free() -> None:
+    values = MemoryValues(now_ms)
+    values.fill([Fill("k", value(1), 60_000)])
+    values.try_lease({"j": b""}, "token", 60_000)
+    values.flush()
+    assert values.stored() == {}
+    assert values.try_lease({"j": b""}, "other", 60_000) == [True]
