@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,7 +76,7 @@ async def no_wait() -> None:
     """There is always room."""
 
 
-def denied_logins(redis: RedisServer) -> int:
+def count_denied_logins(redis: RedisServer) -> int:
     with redis.client() as client:
         return sum(int(found["count"]) for found in client.acl_log(count=1_000) if found["reason"] == "auth")
 
@@ -90,15 +91,20 @@ async def test_a_password_that_was_changed_makes_no_storm_of_logins(
     monkeypatch: pytest.MonkeyPatch,
     denied: str,
 ) -> None:
-    monkeypatch.setattr(retry, "DENIED_S", DENIED_S)
-    monkeypatch.setattr(followers, "BACKOFF_DENIED_S", DENIED_S)
+    denied_s = 3.0
+    monkeypatch.setattr(retry, "DENIED_S", denied_s)
+    monkeypatch.setattr(followers, "BACKOFF_DENIED_S", denied_s)
     locked = new_redis(requirepass="before")
     urls = (locked.url, redis_b.url) if denied == "a" else (redis_a.url, locked.url)
     async with Pipeline.open(mariadb_a, database, *urls) as pipeline:
+        began_s = time.monotonic()
         change_password(locked, "after")
-        await pipeline.run_for(2 * DENIED_S)
-        # Two sources or two readers and two mirrors, each three times at most; a mirror's reader has two connections.
-        assert 4 <= denied_logins(locked) <= 3 * (2 + 2 * 2)
+        await pipeline.run_for(2.0)
+        denied_logins = count_denied_logins(locked)
+        # Nobody waits for less than half of it, and a busy machine makes the run longer.
+        tries_max = 1 + (time.monotonic() - began_s) / (denied_s / 2)
+        # Two sources or two readers and two mirrors; a mirror's reader has two connections.
+        assert 4 <= denied_logins <= tries_max * (2 + 2 * 2)
         change_password(locked, "before")
         await pipeline.assert_converges()
 
