@@ -143,18 +143,6 @@ def test_not_found_and_lists_are_cached_like_any_value(redis_a: RedisServer, red
         assert reader.get("tracker_web:404", lambda: {"id": 404}) == {"id": 404}
 
 
-def test_a_foreign_value_under_our_key_is_a_miss_and_is_overwritten(
-    redis_a: RedisServer, redis_b: RedisServer, feed: Feed
-) -> None:
-    with redis_b.client() as client:
-        client.set(KEY, b'{"written by": "someone else"}')
-    with cache_of(redis_a, redis_b) as cache:
-        assert cache.get(KEY, lambda: "ours") == "ours"
-        assert cache.info().foreign_headers == 1
-    with cache_of(redis_a, redis_b) as other:
-        assert other.get(KEY, never) == "ours"
-
-
 def test_a_prefix_keeps_two_applications_apart(redis_a: RedisServer, redis_b: RedisServer, feed: Feed) -> None:
     with cache_of(redis_a, redis_b, prefix="one:") as one, cache_of(redis_a, redis_b, prefix="two:") as two:
         one.get(KEY, lambda: 1)
