@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 
 from replicator.errors import MySqlUnavailableError, UnreachedError
-from replicator.retry import Backoff
 from versioning.backends.base import UnavailableError
+from versioning.backoff import Backoff
 from versioning.client.pulse import Pulse
 from versioning.errors import StamplineError
 

@@ -19,7 +19,7 @@ from replicator.mirror.gtids import lacks, position_of
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.mirror.view import View
 from replicator.position import Position
-from replicator.retry import Backoff
+from versioning.backoff import Backoff
 from versioning.errors import FormatError
 from versioning.limits import CLOCK_ERROR_MS
 

@@ -15,10 +15,10 @@ import structlog
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.queue import BrokenOriginError
 from replicator.mirror.resume import Resume
-from replicator.retry import Backoff
 from replicator.tasks import first_of
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend, UnavailableError
+from versioning.backoff import Backoff
 from versioning.entries import Entry
 from versioning.paging import PageSize
 

@@ -23,9 +23,9 @@ from replicator.mirror.reader import OriginReader
 from replicator.mirror.resume import Resume, find_resume
 from replicator.mirror.target import MirrorTarget
 from replicator.mirror.writer import MirrorWriter, RacedError, TargetLostError
-from replicator.retry import Backoff
 from replicator.tasks import first_of
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
+from versioning.backoff import Backoff
 from versioning.client.clock import system_clock
 from versioning.client.pulse import Pulse
 from versioning.entries import Entry
@@ -135,7 +135,7 @@ class Mirror:
 
     async def _pause(self, event: str, error: BackendError) -> None:
         denied = isinstance(error, AuthenticationError)
-        pause_s = self._backoff.denied_s() if denied else self._backoff.next_s()
+        pause_s = self._backoff.pause_s(is_denied=denied)
         self._stats.last_error = str(error)
         self._stats.count_reconnect(DENIED[event] if denied else event)
         log.warning(event, error=str(error), retry_s=round(pause_s, 2))

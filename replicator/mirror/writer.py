@@ -24,9 +24,10 @@ from replicator.mirror.rewind import gap_of_replicas, unapplied_again
 from replicator.mirror.settle import Again, due, due_by_time
 from replicator.mirror.target import MirrorTarget
 from replicator.mirror.words import is_unapplied, spreads_late_until
-from replicator.retry import STAND_BACK_S, Backoff
+from replicator.retry import STAND_BACK_S
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, CheckpointRefusedError
+from versioning.backoff import Backoff
 from versioning.checkpoint import Checkpoint
 from versioning.client.pulse import Pulse
 from versioning.entries import Change, Gap, Generation, Heartbeat, Origin
@@ -255,7 +256,7 @@ class MirrorWriter:
 
     async def _pause(self, error: BackendError) -> None:
         denied = isinstance(error, AuthenticationError)
-        pause_s = self._backoff.denied_s() if denied else self._backoff.next_s()
+        pause_s = self._backoff.pause_s(is_denied=denied)
         self._stats.appends_failed += 1
         self._stats.count_reconnect("target_denied" if denied else "target_lost")
         self._stats.last_error = str(error)

@@ -35,7 +35,6 @@ from replicator.errors import (
 )
 from replicator.mysql import MySqlClient, ServerFacts, server_facts
 from replicator.position import MariaDbPosition, PositionFormatError
-from replicator.retry import Backoff
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
 from replicator.source.handover import Item, ReadUpTo
@@ -51,6 +50,7 @@ from replicator.start import reach
 from replicator.tables import WatchedTables
 from replicator.tasks import first_of
 from versioning.backends.base import AuthenticationError, BackendError, DigestRefusedError, StreamBackend
+from versioning.backoff import Backoff
 from versioning.checkpoint import Checkpoint
 from versioning.client.pulse import Pulse
 from versioning.errors import StamplineError
@@ -265,12 +265,10 @@ class _Source:
         while True:
             try:
                 await self._appender.append(items)
-            except AuthenticationError as error:
-                self._note("redis_login_refused", error)
-                await self._rest(self._backoff.denied_s())
             except BackendError as error:
-                self._note("append_failed", error)
-                await self._rest(self._backoff.next_s())
+                is_denied = isinstance(error, AuthenticationError)
+                self._note("redis_login_refused" if is_denied else "append_failed", error)
+                await self._rest(self._backoff.pause_s(is_denied=is_denied))
             else:
                 self._backoff.reset()
                 return

@@ -14,17 +14,16 @@ from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.ports import free_port
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.relay import Relay
-from replicator import retry
 from replicator.mirror.options import MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.reader import OriginReader
 from replicator.mirror.resume import Resume
-from replicator.retry import Backoff
 from tests.eventually import now_ms, until_async
 from tests.integration.pipeline import MIRROR, Pipeline
+from versioning import backoff
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
-from versioning.client import follower as followers
+from versioning.backoff import Backoff
 from versioning.client.follower import Follower
 from versioning.entries import Change, Entry, Heartbeat, NewEntry
 from versioning.index import Index
@@ -92,8 +91,7 @@ async def test_a_password_that_was_changed_makes_no_storm_of_logins(
     denied: str,
 ) -> None:
     denied_s = 3.0
-    monkeypatch.setattr(retry, "DENIED_S", denied_s)
-    monkeypatch.setattr(followers, "BACKOFF_DENIED_S", denied_s)
+    monkeypatch.setattr(backoff, "DENIED_S", denied_s)
     locked = new_redis(requirepass="before")
     urls = (locked.url, redis_b.url) if denied == "a" else (redis_a.url, locked.url)
     async with Pipeline.open(mariadb_a, database, *urls) as pipeline:
@@ -128,7 +126,7 @@ def use_certificate(redis: RedisServer, issued: Certificate) -> None:
 async def test_an_expired_certificate_is_named_and_a_rotated_one_is_taken_up(
     new_redis: Callable[..., RedisServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(followers, "BACKOFF_DENIED_S", DENIED_S)
+    monkeypatch.setattr(backoff, "DENIED_S", DENIED_S)
     authority = Authority(tmp_path)
     good, expired, rotated = (authority.issue(name, days) for name, days in (("good", 2), ("expired", -1), ("new", 2)))
     port = free_port()

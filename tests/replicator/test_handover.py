@@ -1,4 +1,4 @@
-"""The bounded queue between the reader thread and the loop, and the backoff."""
+"""The bounded queue between the reader thread and the loop."""
 
 import asyncio
 import threading
@@ -7,7 +7,6 @@ import pytest
 
 from replicator.errors import MySqlUnavailableError
 from replicator.position import Flavor, parse
-from replicator.retry import DENIED_S, FIRST_S, LONGEST_S, Backoff
 from replicator.source.handover import Handover, Item, ReadUpTo
 from replicator.source.transaction import Transaction
 
@@ -55,14 +54,3 @@ async def test_a_closed_queue_keeps_no_reader_waiting() -> None:
     handover.close()
     reader.join(DEADLINE_S)
     assert not reader.is_alive()
-
-
-def test_waits_double_up_to_a_limit_and_begin_again_after_success() -> None:
-    backoff = Backoff(lambda: 1.0)
-    waits = [backoff.next_s() for _ in range(10)]
-    assert waits[:3] == [FIRST_S, FIRST_S * 2, FIRST_S * 4]
-    assert waits[-1] == LONGEST_S
-    backoff.reset()
-    assert backoff.next_s() == FIRST_S
-    assert Backoff(lambda: 0.0).next_s() == FIRST_S / 2
-    assert backoff.denied_s() > DENIED_S

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from replicator import retry
 from replicator.mirror import board, fold, gtids, lags, reader, resume, rewind, target, words, writer
 from replicator.mirror import run as mirror_run
 from replicator.source import appender as source_appender
 from replicator.source import batch
 from replicator.source import run as source_run
 from tests.simulation import binlog, limits
-from versioning import index
+from versioning import backoff, index
 from versioning.backends import memory
 from versioning.client import core, follower
 
@@ -67,8 +66,7 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
         yield mock.patch.object(module, "REPLAY_SLACK_MS", limits.REPLAY_SLACK_MS)
     yield mock.patch.object(words, "SPREAD_LATE_MS", limits.SPREAD_LATE_MS)
     yield mock.patch.object(batch, "HEADER_LAG_MS", limits.HEADER_LAG_MS)
-    yield mock.patch.object(follower, "BACKOFF_S", (0.05, limits.BACKOFF_MAX_S))
-    yield mock.patch.object(retry, "LONGEST_S", limits.BACKOFF_MAX_S)
+    yield mock.patch.object(backoff, "LONGEST_S", limits.BACKOFF_MAX_S)
     for module in (follower, fold, target, resume, reader, rewind):
         yield mock.patch.object(module, "PAGE_ENTRIES", page_entries)
     yield mock.patch.object(follower, "OLDER_ENTRIES", page_entries)

@@ -17,6 +17,7 @@ from typing import Final
 
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend, UnavailableError
+from versioning.backoff import Backoff
 from versioning.client.clock import system_clock
 from versioning.client.named import named
 from versioning.client.pulse import Pulse
@@ -38,10 +39,7 @@ FORWARD_MS: Final = 250
 """While the window is covered, new entries are read this often: well within the time after which an index lags."""
 
 START_MAX_S: Final = 5.0
-BACKOFF_S: Final = (0.05, 5.0)
 CANCEL_AGAIN_S: Final = 0.1
-BACKOFF_DENIED_S: Final = 30.0
-"""A wrong password does not mend itself: no storm of logins."""
 
 _log = logging.getLogger("stampline.follower")
 
@@ -76,7 +74,7 @@ class Follower:
         self._follow = Follow(index)
         self._page = PageSize(PAGE_ENTRIES)
         self._has_begun = False
-        self._failures = 0
+        self._backoff = Backoff(random.random)
         self._is_well = False
         self._covered = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -120,8 +118,7 @@ class Follower:
                 self._report(error)
                 self.stats.reconnects += 1
                 self.stats.is_connected = False
-                self._failures += 1
-                pause_s = _backoff_s(self._failures, error)
+                pause_s = self._backoff.pause_s(is_denied=isinstance(error, AuthenticationError))
                 self.pulse.beat(pause_s)
                 await asyncio.sleep(pause_s)
 
@@ -178,7 +175,8 @@ class Follower:
             count = self._page.entries
             page = await self._in_time(self.stream.read_after(self.index.watermark, count=count), count)
             self._take(page)
-        self._failures, self.stats.is_connected = 0, True
+        self._backoff.reset()
+        self.stats.is_connected = True
         return was_behind
 
     async def _in_time(self, reading: Awaitable[list[Entry]], count: int) -> list[Entry]:
@@ -231,9 +229,3 @@ def _check_pushes(unpushed: int) -> None:
     """Once may be a loop that was busy for a while, and whose pushes wait in the socket."""
     if unpushed > 1:
         raise UnavailableError("the stream goes on, but nothing is pushed", hint="may the user read the channel?")
-
-
-def _backoff_s(failures: int, error: BackendError) -> float:
-    least, most = BACKOFF_S
-    limit = BACKOFF_DENIED_S if isinstance(error, AuthenticationError) else min(most, least * 2.0 ** min(failures, 10))
-    return limit * random.uniform(0.5, 1.0)
