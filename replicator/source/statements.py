@@ -38,11 +38,15 @@ class Statement:
         return self.effect in {Effect.TABLES, Effect.DATABASES, Effect.EVERYTHING}
 
 
-# Comments before the first word; those with a version (/*!50003 ...) are code, so only their opening goes.
-_LEADING = re.compile(r"(?:\s+|/\*M?!\d*|/\*(?!M?!).*?\*/|--[ \t][^\n]*(?:\n|\Z)|#[^\n]*(?:\n|\Z)|\()+", re.DOTALL)
+_STRING = r"'(?:[^'\\]|\\.|'')*'"
+_QUOTED = rf"{_STRING}|\"(?:[^\"\\]|\\.|\"\")*\"|`(?:[^`]|``)*`"
+# Comments with a version (/*!50003 ...*/) are code, so only their two ends go.
+_COMMENT = r"/\*(?!M?!).*?\*/|/\*M?!\d*|\*/|--(?=\s|\Z)[^\n]*|\#[^\n]*"
+_LEXEME = re.compile(rf"(?P<quoted>{_QUOTED})|(?P<comment>{_COMMENT})|(?P<stray>['\"`]|/\*)", re.DOTALL)
+_LEADING = re.compile(r"[\s(]+")
 _SET_STATEMENT = re.compile(r"SET\s+STATEMENT\s.*?\sFOR\s+(?=[A-Z])", re.DOTALL | re.IGNORECASE)
-_IDENTIFIER = re.compile(r"`((?:[^`]|``)+)`|\"((?:[^\"]|\"\")+)\"|([\w$]+)")
-_WORD = re.compile(r"`[^`]*`|'[^']*'|\"[^\"]*\"|([A-Za-z_]+)")
+_IDENTIFIER = re.compile(rf"{_STRING}|`((?:[^`]|``)+)`|\"((?:[^\"]|\"\")+)\"|([\w$]+)", re.DOTALL)
+_WORD = re.compile(rf"{_QUOTED}|([A-Za-z_]+)", re.DOTALL)
 _XID = re.compile(r"XA\s+\w+\s+X'([0-9a-f]*)'\s*,\s*X'([0-9a-f]*)'\s*,\s*(\d+)", re.IGNORECASE)
 _HEAD_WORDS_MAX = 16
 # What a byte that is no UTF-8 is read as: a session with another character set wrote names that we cannot compare.
@@ -75,7 +79,10 @@ _KEYLESS_OBJECTS = frozenset({
 
 def classify(sql: str) -> Statement:
     """Never raises; a statement it does not know has effect EVERYTHING."""
-    text = _without_lead(sql)
+    plain = _uncommented(sql)
+    if plain is None:
+        return Statement(Effect.EVERYTHING)
+    text = _without_lead(plain)
     words = _first_words(text)
     if not words:  # only a comment: a dummy event
         return Statement(Effect.NOTHING if not text else Effect.EVERYTHING)
@@ -83,8 +90,15 @@ def classify(sql: str) -> Statement:
     if effect in {Effect.XA_COMMIT, Effect.XA_ROLLBACK}:
         return _xa_end(effect, text)
     if effect in {Effect.TABLES, Effect.DATABASES}:
-        return Statement(Effect.EVERYTHING) if _UNDECODED.search(text) else Statement(effect, _identifiers(text))
+        return Statement(Effect.EVERYTHING) if _UNDECODED.search(sql) else Statement(effect, _identifiers(text))
     return Statement(effect)
+
+
+def _uncommented(sql: str) -> str | None:
+    """Return it without comments, which stand anywhere; None where a quote or a comment has no end."""
+    if any(lexeme.lastgroup == "stray" for lexeme in _LEXEME.finditer(sql)):
+        return None
+    return _LEXEME.sub(lambda lexeme: lexeme["quoted"] or " ", sql)
 
 
 def _without_lead(sql: str) -> str:
@@ -157,7 +171,7 @@ def _xa_end(effect: Effect, text: str) -> Statement:
 
 
 def _identifiers(text: str) -> frozenset[str]:
-    found = _IDENTIFIER.finditer(text)
+    found = (match for match in _IDENTIFIER.finditer(text) if match.lastindex)
     return frozenset(_unquoted(match).lower() for match in found)
 
 
