@@ -146,8 +146,8 @@ class MirrorTarget:
             checkpoint=checkpoint,
             above=self._above,
         )
-        self._stats.appends += 1
         appended = await self.stream.append(batch)
+        self._stats.appends += 1
         for stamp, new in zip(appended, entries, strict=True):
             self.state.take(Entry(stamp, new.nonce, self.state.nonce, new.body, new.origin), now_ms)
         self.stored = checkpoint

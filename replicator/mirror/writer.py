@@ -227,6 +227,7 @@ class MirrorWriter:
             if not self.is_finishing:
                 await asyncio.sleep(STAND_BACK_S)
         except BackendError as error:
+            self._stats.appends_failed += 1
             await self._pause(error)
             await self._retrying(self._look_again)
         else:
@@ -257,7 +258,6 @@ class MirrorWriter:
     async def _pause(self, error: BackendError) -> None:
         denied = isinstance(error, AuthenticationError)
         pause_s = self._backoff.pause_s(is_denied=denied)
-        self._stats.appends_failed += 1
         self._stats.count_reconnect("target_denied" if denied else "target_lost")
         self._stats.last_error = str(error)
         log.warning("target_lost", error=str(error), retry_s=round(pause_s, 2))
