@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.replicator.mirror_world import Link, MirrorWorld, now_ms
+from tests.eventually import now_ms
+from tests.replicator.mirror_world import Link, MirrorWorld
 from versioning.backends.base import Append, UnavailableError
 from versioning.backends.memory import MemoryStream
 from versioning.checkpoint import Checkpoint
