@@ -15,7 +15,10 @@ class RowKind(Enum):
 
 
 class RowImage(NamedTuple):
-    """One row; a column that the binlog left out, or that cannot be decoded for sure, is not in the mapping."""
+    """One row. A column that the binlog left out is not in the mapping; one that cannot be decoded for sure is UNSURE.
+
+    Not the same: what an update left out it did not change, but what is UNSURE may have changed to anything.
+    """
 
     before: Mapping[str, object] | None
     after: Mapping[str, object] | None

@@ -66,6 +66,29 @@ async def test_minimal_and_noblob_row_images(
         assert {key.partition(":")[0] for key in absent} <= found_aged <= aged
 
 
+@pytest.mark.parametrize("image", ["FULL", "NOBLOB", "MINIMAL"])
+async def test_an_update_to_a_value_without_a_word_ages_out_its_namespace(
+    server: SqlServer, redis_a: RedisServer, image: str
+) -> None:
+    """A zero date is in the row, and no key can be made of it: it must not pass for a column that did not change."""
+    world = World.with_items(server, redis_a)
+    world.run(
+        "CREATE TABLE visit (id INT PRIMARY KEY, day DATE NOT NULL, UNIQUE KEY (day), body TEXT)",
+        "CREATE TABLE guest (id INT PRIMARY KEY, day DATE NOT NULL,"
+        " FOREIGN KEY (day) REFERENCES visit (day) ON UPDATE CASCADE)",
+        "INSERT INTO visit VALUES (1, '2024-01-02', 'b')", "INSERT INTO guest VALUES (1, '2024-01-02')",
+    )  # fmt: skip
+    world.tables = watch(world.database, visit=["visit:{id}", "by_day:{day}"], guest=["guest:{id}"])
+    async with world.source():
+        for day in ("0000-00-00", "2024-05-06"):
+            await world.forget()
+            world.run(f"SET SESSION binlog_row_image = {image}, sql_mode = ''", f"UPDATE visit SET day = '{day}'")
+            keys, aged = await stamped(world)
+            known = {"by_day:2024-01-02"} if day == "0000-00-00" else {"by_day:2024-05-06"}
+            assert aged == {"by_day", "guest"}
+            assert keys == {"visit:1"} | (known if image != "MINIMAL" or day != "0000-00-00" else set())
+
+
 async def test_without_metadata_rows_before_an_alter_are_aged_out_by_it(
     new_mariadb: NewMariaDb, redis_a: RedisServer
 ) -> None:
