@@ -22,13 +22,13 @@ KEY_TYPES: Final = frozenset({
 # Those whose values are bytes.
 BYTE_TYPES: Final = frozenset({"bit", "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 
-# MySQL's name of a character set: Python's. None: binary, the value is bytes.
+# MySQL's name of a character set: Python's of the nearest one (see `rowdata.charsets`). None: binary, it is bytes.
 CHARSETS: Final[Mapping[str, str | None]] = {
     "binary": None, "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "ascii": "ascii", "latin1": "cp1252",
     "latin2": "iso8859_2", "latin5": "iso8859_9", "latin7": "iso8859_13", "greek": "iso8859_7", "hebrew": "iso8859_8",
     "cp1250": "cp1250", "cp1251": "cp1251", "cp1256": "cp1256", "cp1257": "cp1257", "koi8r": "koi8_r",
     "koi8u": "koi8_u", "ucs2": "utf-16-be", "utf16": "utf-16-be", "utf16le": "utf-16-le", "utf32": "utf-32-be",
-    "gbk": "gbk", "gb18030": "gb18030", "big5": "big5", "euckr": "euc_kr", "ujis": "euc_jp", "sjis": "shift_jis",
+    "gbk": "gbk", "gb18030": "gb18030", "big5": "big5", "euckr": "cp949", "ujis": "euc_jp", "sjis": "shift_jis",
     "cp932": "cp932", "tis620": "tis_620",
 }  # fmt: skip
 

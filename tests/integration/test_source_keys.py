@@ -31,7 +31,8 @@ COLUMNS = [
     ("YEAR", ["1901", "2155", "0"]),
     ("CHAR(10)", ["'ab  '", "''", "'%N'"]),
     ("VARCHAR(300)", ["'a:b{c}d%e f'", "'ÄÖß €'", "'trailing  '", "REPEAT('x', 299)"]),
-    ("VARCHAR(20) CHARACTER SET latin1", ["'Äß€'"]),
+    ("VARCHAR(20) CHARACTER SET latin1", ["'Äß€'", "x'c381e28dbdc390'", "x'818d8f909d'"]),
+    ("VARCHAR(20) CHARACTER SET euckr", ["'갂똠가'", "x'a4d4a4a1a4bfa4a4'"]),
     ("VARCHAR(20) CHARACTER SET utf16", ["'Ä😀'"]),
     ("TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", ["'text 😀'"]),
     ("BINARY(4)", ["x'0100'", "x'00000000'", "'ab'"]),
@@ -49,6 +50,7 @@ COLUMNS = [
     ("TIME(2)", ["'01:02:03.45'", "'-00:00:01.50'", "'-838:59:58.99'"]),
     ("TIME(6)", ["'-00:00:00.000001'", "'838:59:58.999999'"]),
     ("ENUM('ü','ß') CHARACTER SET latin1", ["'ü'", "'ß'"]),
+    ("ENUM('갂','가') CHARACTER SET euckr", ["'갂'", "'가'"]),
     ("SET('ü','ß') CHARACTER SET latin1", ["'ß,ü'"]),
 ]
 
@@ -137,6 +139,8 @@ async def test_tables_as_only_mariadb_has_them_are_read_to_their_last_column(
         ("DATE", "'0000-00-00'"),
         ("DATETIME", "'2024-00-00 00:00:00'"),
         ("TIMESTAMP NULL", "0"),
+        ("VARCHAR(9) CHARACTER SET greek", "x'e1a1'"),
+        ("VARCHAR(9) CHARACTER SET sjis", "x'815f'"),
     ],
 )
 async def test_a_value_the_binlog_does_not_tell_for_sure_ages_out_the_namespace(

@@ -9,6 +9,7 @@ from typing import Final
 
 from replicator.binlog import columns as c
 from replicator.binlog.packed import length
+from replicator.binlog.rowdata.charsets import reader
 from replicator.binlog.tablemap import RawMap, is_character
 from replicator.tables import TableName
 
@@ -129,17 +130,9 @@ def _members(field: bytes, charsets: Iterator[str | None]) -> list[list[str | No
             size, at = length(field, at)
             texts.append(field[at : at + size])
             at += size
-        charset = next(charsets, None)
-        found.append([_text(text, charset) for text in texts])
+        read = reader(next(charsets, None) or "")
+        found.append([text if isinstance(text, str) else None for text in map(read, texts)])
     return found
-
-
-def _text(raw: bytes, charset: str | None) -> str | None:
-    encoding = c.CHARSETS.get(charset or "")
-    try:
-        return raw.decode(encoding) if encoding is not None else None
-    except UnicodeDecodeError:
-        return None
 
 
 def _strings(field: bytes) -> Iterator[bytes]:

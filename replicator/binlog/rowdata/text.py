@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from replicator.binlog.columns import CHARSETS, UNSURE
+from replicator.binlog.columns import UNSURE
+from replicator.binlog.rowdata import charsets
 
 Members = Sequence[str | None]
 """In the order of the column's definition; None: its text is not known for sure."""
@@ -10,19 +11,11 @@ Members = Sequence[str | None]
 
 def string(charset: str | None, padded_bytes: int = 0) -> Callable[[bytes], object]:
     """``charset``: MySQL's name, None for an unknown one. ``padded_bytes``: the length of a BINARY(n)."""
-    if charset is None or charset not in CHARSETS:
+    if charset is None:
         return lambda _: UNSURE
-    encoding = CHARSETS[charset]
-    if encoding is None:
+    if charset == "binary":
         return lambda raw: raw.ljust(padded_bytes, b"\0")  # the binlog leaves the padding out, SELECT shows it
-    return lambda raw: decoded(raw, encoding)
-
-
-def decoded(raw: bytes, encoding: str) -> object:
-    try:
-        return raw.decode(encoding)
-    except UnicodeDecodeError:
-        return UNSURE
+    return charsets.reader(charset)
 
 
 def bits(raw: bytes) -> bytes:
