@@ -1,13 +1,17 @@
 """What a statement in the binlog means for keys. Total and suspicious: what is not surely harmless ages out something.
 
-Only the head of a statement is understood. Which tables a DDL concerns is not parsed at all: every watched table whose
-name occurs in it as an identifier is taken (RENAME, LIKE, EXCHANGE PARTITION, several tables: all alike). Too many is
-an extra miss, too few would be a stale value. Statement DML fires triggers that leave no trace: it concerns everything.
+Only the head of a statement is understood, without its comments. Which tables a DDL concerns is not parsed at all:
+every watched table whose name occurs in it as an identifier is taken (RENAME, LIKE, EXCHANGE PARTITION, several tables:
+all alike). Too many is an extra miss, too few would be a stale value. Statement DML fires triggers that leave no trace:
+it concerns everything.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice
+from typing import NamedTuple
 
 
 class Effect(Enum):
@@ -38,17 +42,37 @@ class Statement:
         return self.effect in {Effect.TABLES, Effect.DATABASES, Effect.EVERYTHING}
 
 
-_STRING = r"'(?:[^'\\]|\\.|'')*'"
-_QUOTED = rf"{_STRING}|\"(?:[^\"\\]|\\.|\"\")*\"|`(?:[^`]|``)*`"
-# Comments with a version (/*!50003 ...*/) are code, so only their two ends go.
-_COMMENT = r"/\*(?!M?!).*?\*/|/\*M?!\d*|\*/|--(?=\s|\Z)[^\n]*|\#[^\n]*"
-_LEXEME = re.compile(rf"(?P<quoted>{_QUOTED})|(?P<comment>{_COMMENT})|(?P<stray>['\"`]|/\*)", re.DOTALL)
-_LEADING = re.compile(r"[\s(]+")
-_SET_STATEMENT = re.compile(r"SET\s+STATEMENT\s.*?\sFOR\s+(?=[A-Z])", re.DOTALL | re.IGNORECASE)
-_IDENTIFIER = re.compile(rf"{_STRING}|`((?:[^`]|``)+)`|\"((?:[^\"]|\"\")+)\"|([\w$]+)", re.DOTALL)
-_WORD = re.compile(rf"{_QUOTED}|([A-Za-z_]+)", re.DOTALL)
+_LETTERS = r"[0-9A-Za-z_$\x80-\U0010ffff]+"
+
+
+def _pieces(code_opening: str, plain_opening: str) -> re.Pattern[str]:
+    """A statement is nothing but these, whatever it is; each piece is found in one pass.
+
+    In doubt: what has no end, a comment in a comment, and a backslash in quotes, which some sql_modes take as it is.
+    """
+    return re.compile(
+        rf"""(?P<blank>[ \t-\r(]+)
+        |(?P<comment>{plain_opening}(?:(?!/\*).)*?\*/|--(?=[\x00-\x20\x7f]|\Z)[^\n]*|\#[^\n]*)
+        |(?P<opened>{code_opening}(?:\d{{5,6}})?)
+        |(?P<closed>\*/)
+        |(?P<quoted>'[^'\\]*'|"[^"\\]*"|`[^`]*`)
+        |(?P<doubt>/\*|['"`])
+        |(?P<word>{_LETTERS})
+        |(?P<other>.)""",
+        re.DOTALL | re.VERBOSE,
+    )
+
+
+# Comments with a version are code: servers make plain ones of those that they do not run, before they log them. But the
+# code of MariaDB's own is a comment to MySQL.
+_FOR_MARIADB = _pieces(r"/\*M?!", r"/\*(?!M?!)")
+_FOR_MYSQL = _pieces(r"/\*!", r"/\*(?!!)")
+_VERSION = re.compile(r"/\*M?!\d*")
+# Every stretch that can be a name, wherever quotes truly begin: 64 characters are the most that servers allow.
+_NAMES = re.compile(rf"(?=`((?:[^`]|``){{1,64}})`)|(?=\"((?:[^\"]|\"\"){{1,64}})\")|({_LETTERS})")
 _XID = re.compile(r"XA\s+\w+\s+X'([0-9a-f]*)'\s*,\s*X'([0-9a-f]*)'\s*,\s*(\d+)", re.IGNORECASE)
-_HEAD_WORDS_MAX = 16
+_HEAD_WORDS_MAX = 100
+_DOUBT = ""
 # What a byte that is no UTF-8 is read as: a session with another character set wrote names that we cannot compare.
 _UNDECODED = re.compile(r"\\x[89a-f][0-9a-f]")
 
@@ -77,53 +101,67 @@ _KEYLESS_OBJECTS = frozenset({
 })  # fmt: skip
 
 
+class _Word(NamedTuple):
+    """Upper case; also a sign or something in quotes."""
+
+    text: str
+    at: int
+
+
 def classify(sql: str) -> Statement:
     """Never raises; a statement it does not know has effect EVERYTHING."""
-    plain = _uncommented(sql)
-    if plain is None:
-        return Statement(Effect.EVERYTHING)
-    text = _without_lead(plain)
-    words = _first_words(text)
+    found = _classify(sql, _FOR_MARIADB)
+    return _safer(found, _classify(sql, _FOR_MYSQL)) if "/*M!" in sql else found
+
+
+def _safer(one: Statement, other: Statement) -> Statement:
+    if one.effect is other.effect or other.effect is Effect.NOTHING:
+        return one
+    return other if one.effect is Effect.NOTHING else Statement(Effect.EVERYTHING)
+
+
+def _classify(sql: str, pieces: re.Pattern[str]) -> Statement:
+    words = list(islice(_words(sql, pieces), _HEAD_WORDS_MAX))
     if not words:  # only a comment: a dummy event
-        return Statement(Effect.NOTHING if not text else Effect.EVERYTHING)
-    effect = _effect(words)
+        return Statement(Effect.NOTHING)
+    effect = _effect(_behind_settings([word.text for word in words]))
+    text = sql[words[0].at :]
     if effect in {Effect.XA_COMMIT, Effect.XA_ROLLBACK}:
         return _xa_end(effect, text)
     if effect in {Effect.TABLES, Effect.DATABASES}:
-        return Statement(Effect.EVERYTHING) if _UNDECODED.search(sql) else Statement(effect, _identifiers(text))
+        return Statement(Effect.EVERYTHING) if _UNDECODED.search(text) else Statement(effect, _identifiers(text))
     return Statement(effect)
 
 
-def _uncommented(sql: str) -> str | None:
-    """Return it without comments, which stand anywhere; None where a quote or a comment has no end."""
-    if any(lexeme.lastgroup == "stray" for lexeme in _LEXEME.finditer(sql)):
-        return None
-    return _LEXEME.sub(lambda lexeme: lexeme["quoted"] or " ", sql)
+def _words(sql: str, pieces: re.Pattern[str]) -> Iterator[_Word]:
+    """Without comments; ends with _DOUBT where what follows cannot be told for sure."""
+    depth = 0
+    for found in pieces.finditer(sql):
+        match found.lastgroup:
+            case "blank" | "comment":
+                continue
+            case "opened":
+                depth += 1
+            case "closed" if depth:
+                depth -= 1
+            case "closed" | "doubt":
+                yield _Word(_DOUBT, found.start())
+                return
+            case _:
+                yield _Word(found[0].upper(), found.start())
 
 
-def _without_lead(sql: str) -> str:
-    text = _strip(sql)
-    found = _SET_STATEMENT.match(text)
-    return _strip(text[found.end() :]) if found else text
-
-
-def _strip(sql: str) -> str:
-    found = _LEADING.match(sql)
-    return sql[found.end() :] if found else sql
-
-
-def _first_words(text: str) -> list[str]:
-    words: list[str] = []
-    for found in _WORD.finditer(text[:2000]):
-        if found[1]:
-            words.append(found[1].upper())
-        if len(words) == _HEAD_WORDS_MAX:
-            break
-    return words
+def _behind_settings(words: list[str]) -> list[str]:
+    """Without MariaDB's SET STATEMENT ... FOR."""
+    if words[:2] != ["SET", "STATEMENT"] or "FOR" not in words:
+        return words
+    return words[words.index("FOR") + 1 :]
 
 
 def _effect(words: list[str]) -> Effect:
-    head, second = words[0], words[1] if len(words) > 1 else ""
+    head, second = (*words, "", "")[:2]
+    if _DOUBT in words[:2]:
+        return Effect.EVERYTHING
     if head in _TWO_WORDS:
         return _TWO_WORDS[head].get(second, _TWO_WORDS[head][""])
     if head in {"CREATE", "ALTER", "DROP", "RENAME"}:
@@ -156,6 +194,8 @@ _TWO_WORDS = {
 
 def _object_effect(words: list[str]) -> Effect:
     for place, word in enumerate(words):
+        if word == _DOUBT:
+            return Effect.EVERYTHING
         if word in _OBJECTS:
             return Effect.NOTHING if "TEMPORARY" in words[:place] else _OBJECTS[word]
         if word in _KEYLESS_OBJECTS:
@@ -171,11 +211,9 @@ def _xa_end(effect: Effect, text: str) -> Statement:
 
 
 def _identifiers(text: str) -> frozenset[str]:
-    found = (match for match in _IDENTIFIER.finditer(text) if match.lastindex)
-    return frozenset(_unquoted(match).lower() for match in found)
-
-
-def _unquoted(match: re.Match[str]) -> str:
-    if match[1] is not None:
-        return match[1].replace("``", "`")
-    return match[2].replace('""', '"') if match[2] is not None else match[3]
+    """Comments and strings included: where these end may depend on the sql_mode, and a name must not be missed."""
+    names = _NAMES.findall(_VERSION.sub(" ", text))
+    return frozenset(
+        (in_ticks.replace("``", "`") or in_quotes.replace('""', '"') or bare).lower()
+        for in_ticks, in_quotes, bare in names
+    )

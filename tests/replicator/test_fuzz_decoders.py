@@ -94,6 +94,11 @@ def test_packets_of_the_binlog_are_events_or_a_named_error(packets: list[bytes])
 @example("`" * 20_001)
 @example("SET STATEMENT " + "a " * 20_000)
 @example("(" * 20_000 + "CREATE TABLE t")
+@example("ALTER /* " + "x" * 100_000)
+@example("ALTER " + "/* x */" * 20_000 + "TABLE t")
+@example("DROP TABLE " + "`" * 50_001)
+@example("DROP TABLE " + "'" * 50_001)
+@example("/*M!" * 20_000)
 def test_a_statement_is_always_classified_and_in_linear_time(sql: str) -> None:
     assert isinstance(classify(sql).effect, Effect)
 
