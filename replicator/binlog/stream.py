@@ -34,6 +34,10 @@ logging.getLogger("pymysqlreplication").setLevel(logging.ERROR)  # it warns abou
 FIRST_EVENT_OFFSET: Final = 4
 """In a binlog file: behind its magic number."""
 
+_UCA1400_CHARSETS: Final = ("utf8mb3", "utf8mb4", "ucs2", "utf16", "utf32")
+_UCA1400: Final = range(2048, 2048 + len(_UCA1400_CHARSETS) * 256)
+"""Numbers of MariaDB's uca1400 collations, which the library does not know: 256 for each set of characters."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkOptions:
@@ -103,10 +107,12 @@ class Binlog:
 
 
 def charset_names(*, is_mariadb: bool) -> Callable[[int], str | None]:
-    """From the number of a collation to MySQL's name of its character set, as far as the library knows it."""
+    """From the number of a collation to MySQL's name of its character set, as far as it is known."""
     dbms = "mariadb" if is_mariadb else "mysql"
 
     def name(number: int) -> str | None:
+        if is_mariadb and number in _UCA1400:
+            return _UCA1400_CHARSETS[number - _UCA1400.start >> 8]
         collation = CHARSET.charset_by_id(number, dbms)
         return collation.name if collation else None
 

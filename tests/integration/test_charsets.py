@@ -7,6 +7,7 @@ import pytest
 from deploy.simulation.sql_server import SqlServer
 from replicator.binlog.columns import CHARSETS, UNSURE
 from replicator.binlog.rowdata.charsets import reader
+from replicator.binlog.stream import charset_names
 
 AT_ONCE = 4_000
 ONE_BYTE = ["ascii", "latin1", "latin2", "latin5", "latin7", "greek", "hebrew", "cp1250", "cp1251", "cp1256", "cp1257",
@@ -78,6 +79,17 @@ def test_half_a_pair_of_surrogates_is_unsure(server: SqlServer, charset: str, en
     halves = ["\ud83d", "\ude00", "\ud83d\ude00"] if charset == "ucs2" else ["\ud83d", "\ude00"]
     found = list(shown(server, charset, [half.encode(encoding, "surrogatepass") for half in halves]))
     assert [reader(charset)(raw) for raw, _ in found] == [UNSURE] * len(halves)
+
+
+@pytest.mark.parametrize("is_mariadb", [True, False])
+def test_every_collation_of_a_map_has_its_character_set(request: pytest.FixtureRequest, *, is_mariadb: bool) -> None:
+    server: SqlServer = request.getfixturevalue("mariadb_a" if is_mariadb else "mysql56")
+    table = "COLLATION_CHARACTER_SET_APPLICABILITY" if is_mariadb else "COLLATIONS"
+    found = server.query(f"SELECT id AS id, character_set_name AS name FROM information_schema.{table}")
+    name_of = charset_names(is_mariadb=is_mariadb)
+    expected = {row["id"]: row["name"].replace("utf8mb3", "utf8") for row in found}
+    assert len(expected) > 150
+    assert {number: (name_of(number) or "").replace("utf8mb3", "utf8") for number in expected} == expected
 
 
 def test_all_sets_are_asked_for() -> None:

@@ -133,6 +133,21 @@ async def test_tables_as_only_mariadb_has_them_are_read_to_their_last_column(
         assert set(await world.keys()) == {f"{name}:1:%C3%A4:%C3%B6:y" for name in names}
 
 
+@pytest.mark.parametrize("charset", ["utf8mb4", "ucs2"])
+async def test_members_under_a_collation_of_uca_14_have_keys(
+    mariadb_a: MariaDb, redis_a: RedisServer, charset: str
+) -> None:
+    """The default of MariaDB 11; the map says which characters they are by the collation's number alone."""
+    world = World.with_items(mariadb_a, redis_a)
+    world.run(f"CREATE TABLE e (v ENUM('ä','b') CHARACTER SET {charset} COLLATE uca1400_german2_ai_ci PRIMARY KEY)")
+    world.tables = watch(world.database, e=["e:{v}"])
+    async with world.source():
+        await world.forget()
+        world.run("INSERT INTO e VALUES ('ä')")
+        await world.caught_up()
+        assert (await world.keys(), await world.generations()) == (["e:%C3%A4"], [])
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [

@@ -4,6 +4,7 @@ import pytest
 
 from replicator.binlog.columns import CHARSETS, UNSURE
 from replicator.binlog.rowdata.charsets import reader
+from replicator.binlog.stream import charset_names
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,19 @@ def test_bytes_of_two_characters_are_not_taken_for_one_that_is_read_otherwise() 
     raw = b"\xa4\xa2\xcc\x51"
     assert b"\xa2\xcc" in raw
     assert reader("big5")(raw) == raw.decode("big5")
+
+
+@pytest.mark.parametrize(
+    ("number", "charset"),
+    [(45, "utf8mb4"), (8, "latin1"), (2048, "utf8mb3"), (2304, "utf8mb4"), (2503, "utf8mb4"), (3271, "utf32"),
+     (3328, None), (2047, None)],
+)  # fmt: skip
+def test_a_collation_of_mariadb_has_its_character_set(number: int, charset: str | None) -> None:
+    assert charset_names(is_mariadb=True)(number) == charset
+
+
+def test_mysql_has_no_collations_of_mariadb() -> None:
+    assert charset_names(is_mariadb=False)(2304) is None
 
 
 def test_every_set_of_characters_has_plain_letters() -> None:
