@@ -170,15 +170,3 @@ async def test_a_value_the_binlog_does_not_tell_for_sure_ages_out_the_namespace(
         await world.caught_up()
         assert await world.keys() == []
         assert [body.namespaces for body in await world.generations()] == [("odd",)]
-
-
-async def test_an_update_to_such_a_value_ages_out_the_namespace_too(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
-    world = World.with_items(mariadb_a, redis_a)
-    world.run("CREATE TABLE odd (id INT PRIMARY KEY, v DATE)", "INSERT INTO odd VALUES (1, '2024-01-02')")
-    world.tables = watch(world.database, odd=["odd:{v}"])
-    async with world.source():
-        await world.forget()
-        world.run("SET sql_mode = ''", "UPDATE odd SET v = '0000-00-00'")
-        await world.caught_up()
-        assert await world.keys() == ["odd:2024-01-02"]
-        assert [body.namespaces for body in await world.generations()] == [("odd",)]
