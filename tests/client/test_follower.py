@@ -56,6 +56,24 @@ async def test_new_entries_are_taken_in_and_told_to_callbacks_in_order(stream, f
     assert follower.index.verdict("t:1", ids[0] - 1, system_clock()) is Verdict.STALE
 
 
+async def test_a_bug_ends_no_follower(stream, follower, caplog: pytest.LogCaptureFixture) -> None:
+    """It begins anew, for the index may be half-way; what was filled before is vouched for no more."""
+    bugs = [RuntimeError("boom")]
+    follower.on_entry.append(lambda entry: _raise(bugs.pop()) if bugs else None)
+    await append(stream, Gap("start"))
+    await follower.start()
+    [lost] = await append(stream, Change(("t:1",)))
+    await until_async(lambda: follower.stats.breaks == 1 and follower.is_covered, "the follower has begun anew")
+    assert "RuntimeError: boom" in caplog.text
+    assert follower.index.verdict("t:1", lost, system_clock()) is Verdict.UNKNOWN
+    [found] = await append(stream, Change(("t:1",)))
+    await until_async(lambda: follower.index.watermark == found, "it follows")
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
 class Deaf(MemoryStream):
     """Its pushes are lost while ``is_deaf``; reads go on."""
 

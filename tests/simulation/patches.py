@@ -7,6 +7,7 @@ import contextlib
 import gc
 import random
 import secrets
+import sys
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -17,6 +18,7 @@ from replicator.source import appender as source_appender
 from replicator.source import batch
 from replicator.source import run as source_run
 from tests.simulation import binlog, limits
+from tests.simulation.process import current
 from versioning import backoff, index
 from versioning.backends import memory
 from versioning.client import core, follower
@@ -38,6 +40,11 @@ class _Silent:
 
     def bind(self, **_: Any) -> "_Silent":
         return self
+
+    @staticmethod
+    def exception(what: str, **_: Any) -> None:
+        """A bug that a role survives."""
+        current().world.violate("roles go on", f"{what}: {sys.exception()!r}")
 
     def __getattr__(self, name: str) -> Any:
         return _nothing

@@ -71,7 +71,7 @@ def _take_without_proof() -> Sequence[Any]:
 
     def blind(self: Any, entries: Any, now: Any) -> None:
         for entry in entries:
-            take(self, [replace(entry, previous=self._nonce)], now)
+            take(self, [replace(entry, previous=self._history.nonce)], now)
 
     return [_of(Follow, "take", blind), _of(Follow, "joins", _yes), _of(Follow, "check_tail", _nothing)]
 

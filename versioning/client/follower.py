@@ -3,8 +3,8 @@
 Pushes bring entries sooner and cheaper, no more: Redis writes each entry once, where a blocking read must be asked for
 again every time. What they do not bring is read from the stream.
 
-The follower never raises out of its task: a Redis that is down, a broken history or a poisoned entry leave the index
-saying UNKNOWN (by lag or by horizon) and are counted and kept as ``last_error`` for status pages and metrics.
+The follower never raises out of its task: a Redis that is down, a broken history, a poisoned entry or a bug leave the
+index saying UNKNOWN (by lag or by horizon) and are counted and kept as ``last_error`` for status pages and metrics.
 """
 
 import asyncio
@@ -110,10 +110,7 @@ class Follower:
                 await self._follow_on()
             except ContinuityError as error:
                 self._report(error)
-                self.stats.breaks += 1
-                self._follow.lose()
-                self._has_begun = False
-                self._covered.clear()
+                self._begin_anew()
             except BackendError as error:
                 self._report(error)
                 self.stats.reconnects += 1
@@ -121,6 +118,20 @@ class Follower:
                 pause_s = self._backoff.pause_s(is_denied=isinstance(error, AuthenticationError))
                 self.pulse.beat(pause_s)
                 await asyncio.sleep(pause_s)
+            except Exception as error:  # noqa: BLE001  a bug, of ours or of a callback: nobody else would tell
+                # The index may be half-way.
+                self.stats.last_error = f"{type(error).__name__}: {error}"
+                _log.exception("the follower failed", extra=named("follower_failed", error=self.stats.last_error))
+                self._begin_anew()
+                pause_s = self._backoff.next_s()
+                self.pulse.beat(pause_s)
+                await asyncio.sleep(pause_s)
+
+    def _begin_anew(self) -> None:
+        self.stats.breaks += 1
+        self._follow.lose()
+        self._has_begun = False
+        self._covered.clear()
 
     async def _begin(self) -> None:
         if not self._has_begun:
