@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -205,12 +205,18 @@ async def test_a_flushed_stream_is_noticed_even_if_nothing_new_comes(stream, fol
     assert follower.index.verdict("t:1", stamp, system_clock()) is Verdict.UNKNOWN
 
 
-async def test_an_unreachable_stream_is_reported_and_tried_again(stream, follower, monkeypatch) -> None:
+@contextlib.contextmanager
+def unreachable(stream: MemoryStream, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     async def refuse(*_: object, **__: object) -> None:
         raise UnavailableError("Redis is not there")
 
     with monkeypatch.context() as broken:
         broken.setattr(stream, "read_before", refuse)
+        yield
+
+
+async def test_an_unreachable_stream_is_reported_and_tried_again(stream, follower, monkeypatch) -> None:
+    with unreachable(stream, monkeypatch):
         await follower.start(wait_s=0.01)
         await until_async(lambda: follower.stats.reconnects > 0, "the failure is counted")
         assert not follower.stats.is_connected
@@ -224,11 +230,7 @@ async def test_a_link_that_works_again_is_logged_once_and_leaves_no_error(
 ) -> None:
     caplog.set_level(logging.INFO, "stampline.follower")
 
-    async def refuse(*_: object, **__: object) -> None:
-        raise UnavailableError("Redis is not there")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(stream, "read_before", refuse)
+    with unreachable(stream, monkeypatch):
         await follower.start(wait_s=0.01)
         await until_async(lambda: follower.stats.reconnects > 1, "the failures are counted")
         assert follower.stats.last_error == "Redis is not there"

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,22 @@ def next_second() -> None:
         time.sleep(0.05)
 
 
+def copied(server: MariaDb | MySql56) -> Path:
+    """Return a copy of its data as of now; the server goes on."""
+    copy = server.folder / "copy"
+    server.stop()
+    shutil.copytree(server.data_folder, copy)
+    server.start()
+    return copy
+
+
+def set_back(server: MariaDb | MySql56, copy: Path) -> None:
+    """End it, and leave it with the copy's data."""
+    server.kill()
+    shutil.rmtree(server.data_folder)
+    copy.rename(server.data_folder)
+
+
 @pytest.fixture(params=["mariadb", "mysql", "mysql without gtids"])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mysql56: MySql56
@@ -65,16 +82,11 @@ async def test_rewound_server_that_reused_the_sequence_past_our_position(
     """A restored copy, or a crash with sync_binlog=0: the numbers are the same, the transactions are others."""
     world = World.with_items(server, redis_a)
     insert(world, 1, 2)
-    copy = server.folder / "copy"
-    server.stop()
-    shutil.copytree(server.data_folder, copy)
-    server.start()
+    copy = copied(server)
     async with world.source():
         insert(world, 3, 6)
         await world.caught_up()
-    server.kill()
-    shutil.rmtree(server.data_folder)
-    copy.rename(server.data_folder)
+    set_back(server, copy)
     next_second()
     server.start()
     rewritten = insert(world, 101, 130)
@@ -212,16 +224,11 @@ async def test_an_idle_server_that_lost_the_last_commit_is_a_gap(
     """Nothing comes in its place that could tell."""
     world = World.with_items(server, redis_a)
     insert(world, 1, 2)
-    copy = server.folder / "copy"
-    server.stop()
-    shutil.copytree(server.data_folder, copy)
-    server.start()
+    copy = copied(server)
     async with world.source():
         insert(world, 3, 3)
         await world.caught_up()
-    server.kill()
-    shutil.rmtree(server.data_folder)
-    copy.rename(server.data_folder)
+    set_back(server, copy)
     server.start()
     async with world.source():
         await world.caught_up()

@@ -67,7 +67,10 @@ def _careful(encoding: str, otherwise: list[tuple[bytes, str]]) -> Read:
     return read
 
 
+_utf16: Final = _plain("utf-16-be")
+
+
 def _ucs2(raw: bytes) -> object:
     """Without pairs of surrogates: to the server each half of one is a character."""
-    text = _plain("utf-16-be")(raw)
+    text = _utf16(raw)
     return UNSURE if isinstance(text, str) and len(text) * 2 != len(raw) else text
