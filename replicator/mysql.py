@@ -1,5 +1,6 @@
 """Connections to MySQL and MariaDB for questions, and the border where their errors become ours."""
 
+import contextlib
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -235,22 +236,25 @@ def _end_of_binlog(client: MySqlClient, flavor: Flavor, server_id: int, variable
 
 def replica_status(client: MySqlClient) -> list[dict[str, Any]] | None:
     """One row for each server it follows; None where we may not ask."""
-    return first_known(client, "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
-
-
-def first_known(client: MySqlClient, *statements: str) -> list[dict[str, Any]] | None:
-    """Return the rows of the first statement this server knows; None where we may not ask it."""
-    for statement in statements[:-1]:
-        try:
-            return client.query_dicts(statement)
-        except MySqlAuthenticationError:
-            return None
-        except SourceError:  # other words in this version; a lost connection fails at the next one too
-            continue
     try:
-        return client.query_dicts(statements[-1])
+        return _first_known(client, "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
     except MySqlAuthenticationError:
         return None
+
+
+def binlog_filters(client: MySqlClient) -> list[str]:
+    """What leaves databases out of the binlog, as ``variable=value``. Raises SourceError."""
+    rows = _first_known(client, "SHOW MASTER STATUS", "SHOW BINARY LOG STATUS")
+    names = {"Binlog_Do_DB": "binlog_do_db", "Binlog_Ignore_DB": "binlog_ignore_db"}
+    return [f"{names[name]}={row[name]}" for row in rows for name in names if row.get(name)]
+
+
+def _first_known(client: MySqlClient, *statements: str) -> list[dict[str, Any]]:
+    """Return the rows of the first statement that this server's version knows."""
+    for statement in statements[:-1]:
+        with contextlib.suppress(StatementUnknownError):
+            return client.query_dicts(statement)
+    return client.query_dicts(statements[-1])
 
 
 def is_on(value: str) -> bool:

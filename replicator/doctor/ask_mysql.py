@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from replicator.binlog.schema import Column, Schema
 from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
-from replicator.mysql import MySqlAddress, MySqlClient, first_known, replica_status
+from replicator.errors import MySqlAuthenticationError
+from replicator.mysql import MySqlAddress, MySqlClient, binlog_filters, replica_status
 from replicator.tables import TableSpec, WatchedTables
 from versioning.backends.tls_dates import CertificateDates, dates_between
 
@@ -85,11 +86,10 @@ def _certificate(client: MySqlClient) -> CertificateDates | None:
 
 
 def _binlog_filters(client: MySqlClient) -> tuple[str, ...] | None:
-    rows = first_known(client, "SHOW MASTER STATUS", "SHOW BINARY LOG STATUS")
-    if rows is None:
+    try:
+        return tuple(binlog_filters(client))
+    except MySqlAuthenticationError:
         return None
-    names = {"Binlog_Do_DB": "binlog_do_db", "Binlog_Ignore_DB": "binlog_ignore_db"}
-    return tuple(f"{names[name]}={row[name]}" for row in rows for name in names if row.get(name))
 
 
 def _replication(client: MySqlClient) -> tuple[dict[str, Any], ...] | None:

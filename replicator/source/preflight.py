@@ -4,8 +4,16 @@ from collections.abc import Container, Mapping
 
 from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
-from replicator.errors import OtherWriterError, PreflightError, StatementUnknownError
-from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, hides_applied_changes, replica_status, server_facts
+from replicator.errors import OtherWriterError, PreflightError
+from replicator.mysql import (
+    MySqlAddress,
+    MySqlClient,
+    ServerFacts,
+    binlog_filters,
+    hides_applied_changes,
+    replica_status,
+    server_facts,
+)
 from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.checkpoint import Checkpoint
 from versioning.keys import KeyTemplate
@@ -83,21 +91,8 @@ def other_writers(checkpoints: Mapping[str, Checkpoint], ours: Container[str], n
 
 
 def _check_filters(client: MySqlClient, where: str) -> None:
-    try:
-        rows = client.query("SHOW MASTER STATUS")
-    except StatementUnknownError:  # MySQL 8.4 has only the new words
-        rows = client.query("SHOW BINARY LOG STATUS")
-    filters = (
-        [
-            f"{name}={value}"
-            for name, value in zip(("binlog_do_db", "binlog_ignore_db"), rows[0][2:4], strict=False)
-            if value
-        ]
-        if rows
-        else []
-    )
-    if filters:
-        raise PreflightError(f"{where} leaves databases out of its binlog: {filters[0]}", hint="remove it from my.cnf")
+    for found in binlog_filters(client):
+        raise PreflightError(f"{where} leaves databases out of its binlog: {found}", hint="remove it from my.cnf")
 
 
 def _check_spelling(schema: Schema, spec: TableSpec) -> None:

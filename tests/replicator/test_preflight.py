@@ -25,12 +25,12 @@ class Client:
         self.error = error
         self.asked: list[str] = []
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
+    def query_dicts(self, sql: str) -> list[dict[str, Any]]:
         self.asked.append(sql)
         if sql == "SHOW MASTER STATUS":
             with translated(self.address):
                 raise self.error
-        return [("binlog.000001", 4, "shop", "", "")]
+        return [{"File": "binlog.000001", "Position": 4, "Binlog_Do_DB": "shop", "Binlog_Ignore_DB": ""}]
 
     def check(self) -> None:
         check_server(cast("MySqlClient", self), FACTS)
