@@ -115,17 +115,17 @@ class Follower:
                 self._report(error)
                 self.stats.reconnects += 1
                 self.stats.is_connected = False
-                pause_s = self._backoff.pause_s(is_denied=isinstance(error, AuthenticationError))
-                self.pulse.beat(pause_s)
-                await asyncio.sleep(pause_s)
+                await self._rest(self._backoff.pause_s(is_denied=isinstance(error, AuthenticationError)))
             except Exception as error:  # noqa: BLE001  a bug, of ours or of a callback: nobody else would tell
                 # The index may be half-way.
                 self.stats.last_error = f"{type(error).__name__}: {error}"
                 _log.exception("the follower failed", extra=named("follower_failed", error=self.stats.last_error))
                 self._begin_anew()
-                pause_s = self._backoff.next_s()
-                self.pulse.beat(pause_s)
-                await asyncio.sleep(pause_s)
+                await self._rest(self._backoff.next_s())
+
+    async def _rest(self, pause_s: float) -> None:
+        self.pulse.beat(pause_s)
+        await asyncio.sleep(pause_s)
 
     def _begin_anew(self) -> None:
         self.stats.breaks += 1
