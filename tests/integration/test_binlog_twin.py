@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pymysqlreplication.row_event import TableMapEvent
 
+from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.sql_server import SqlServer
 from replicator.binlog.decoder import EventDecoder
 from replicator.binlog.events import RowsChanged
@@ -97,16 +99,15 @@ def without_negative_zero(value: object) -> object:
 
 @pytest.mark.parametrize("flavor", ["mariadb_a", "mysql56"])
 def test_rows_are_what_the_library_reads_from_the_same_bytes(request: pytest.FixtureRequest, flavor: str) -> None:
-    server: SqlServer = request.getfixturevalue(flavor)
+    server: MariaDb | MySql56 = request.getfixturevalue(flavor)
     is_mariadb = flavor == "mariadb_a"
     database = f"shop_twin_{flavor}"
     server.execute(f"CREATE DATABASE {database}")
-    position = str(server.scalar("SELECT @@gtid_binlog_pos" if is_mariadb else "SELECT @@gtid_executed"))
+    start = server.gtid_position()
     assert (len(COLUMNS) + 1) % 8 == 0
     rng = random.Random(SEED)
     written(server, database, rng)
     twin = _Twin(server, TableName(database, "every"), rng, is_mariadb=is_mariadb)
-    start = position.replace("\n", "")
     for packet, event in library_twin.read(address(server), start, twin.columns, is_mariadb=is_mariadb):
         twin.take(packet, event)
     assert twin.rows > 4 * ROWS
