@@ -5,7 +5,7 @@ from typing import Final
 
 from app.site.findings_common import NOBODY_NOTICES, first_error, reasons, some_down, staleness
 from app.site.models import Finding, SourceFigures, State
-from app.site.reports import ACCESS_DENIED
+from app.site.reports import ACCESS_DENIED, TARGET_DENIED, TARGET_LOST
 from app.site.view import ALIVE_MS, View
 from app.site.words import ended, names
 from versioning.cli.words import spoken
@@ -48,7 +48,13 @@ def _unheard(view: View) -> Finding:
     since, words = spoken(view.heard_age_ms), ended(told.last_error) if told else ""
     said = f" The mirror says: {words}" if words else ""
     heard = f"the mirror has heard nothing from stream A for {since}."
-    if told and told.last_reason == ACCESS_DENIED:
+    if told and told.last_reason in {TARGET_DENIED, TARGET_LOST}:
+        # It does not even ask stream A before it has agreed with stream B.
+        code, part = "target_lost", "mirror"
+        does = "refuses the mirror's login" if told.last_reason == TARGET_DENIED else "does not answer the mirror"
+        text = f"Redis B {does}: nothing has entered stream B for {since}."
+        action = f"Check [stream] url, its password and certificates, and the ACL of Redis B.{said}"
+    elif told and told.last_reason == ACCESS_DENIED:
         code, part = "origin_refused", "wan"
         text = f"Redis A refuses the mirror's login: {heard}"
         action = f"Check [mirror] origin_url, its password and certificates, and the ACL of Redis A.{said}"

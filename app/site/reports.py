@@ -31,6 +31,12 @@ class GateReport(BaseModel):
 ACCESS_DENIED: Final = "access_denied"
 """A mirror's ``last_reason`` where Redis A refuses it, its certificate or its login."""
 
+TARGET_DENIED: Final = "target_denied"
+"""The same where Redis B does."""
+
+TARGET_LOST: Final = "target_lost"
+"""The same where Redis B does not answer."""
+
 
 class MirrorReport(Report):
     is_connected: bool = False

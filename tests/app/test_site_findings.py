@@ -58,9 +58,16 @@ def test_a_refused_login_or_certificate_is_not_taken_for_a_cut_link(error: str) 
     assert error in finding.action
 
 
-def test_a_mirror_that_redis_b_refuses_says_nothing_of_redis_a() -> None:
-    refused = cut_mirrors(last_error="Redis b:6379 refused us: WRONGPASS", last_reason="target_denied")
-    assert Site(mirrors=refused, lag_ms=12_000).codes() == ["wan_cut"]
+@pytest.mark.parametrize(
+    ("reason", "does"), [("target_denied", "refuses the mirror's login"), ("target_lost", "does not answer the mirror")]
+)
+def test_a_mirror_that_does_not_get_into_redis_b_is_not_taken_for_a_cut_link(reason: str, does: str) -> None:
+    shut_out = cut_mirrors(last_error="Redis b:6379 says no", last_reason=reason)
+    site = Site(mirrors=shut_out, lag_ms=12_000).draw()
+    [finding] = site.findings
+    assert (finding.code, site.mirror.state, site.wan.state) == ("target_lost", State.CRITICAL, State.UNKNOWN)
+    assert site.headline == f"Redis B {does}: nothing has entered stream B for 12 s."
+    assert "Redis b:6379 says no" in finding.action
 
 
 def test_with_stalled_sources_too_it_is_redis_a() -> None:
