@@ -1,6 +1,7 @@
 """The audit log of bumps: one JSON line each, on disk before the answer leaves."""
 
 import asyncio
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +38,8 @@ class AuditLog:
 
     def _write(self, line: bytes) -> None:
         # One write call: lines of several processes on one file do not mix.
-        os.write(self._descriptor, line)
+        if os.write(self._descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(self._descriptor)
 
     def close(self) -> None:

@@ -52,6 +52,7 @@ class ComponentSection(Section):
     @classmethod
     def _is_a_base(cls, url: str) -> str:
         parts = urlsplit(url)
+        _ = parts.port  # Raises ValueError for what is no port.
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("is not http://host:port")
         if "@" in parts.netloc or parts.query or parts.fragment:

@@ -68,7 +68,7 @@ class Harvest:
     def _miss(self, event: RowsChanged, key: Underivable | TooLong) -> None:
         if isinstance(key, Underivable):
             self.stats.keys_underivable += 1
-            self.age_out(frozenset({key.namespace}), f"row image of {event.table} lacks a key column")
+            self.age_out(frozenset({key.namespace}), f"row of {event.table} does not tell a key column")
         else:
             self.stats.keys_too_long += 1
 

@@ -1,6 +1,7 @@
 """Bumps over HTTP: only with a token, only what makes sense, audited before the answer."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -236,15 +237,21 @@ async def test_a_bump_that_failed_is_audited_too(tmp_path: Path, monkeypatch: py
         assert json.loads(file.read_text())["error"]
 
 
-async def test_a_bump_that_cannot_be_audited_is_not_answered_as_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
+def _full(*_: object) -> int:
+    raise OSError(28, "No space left on device")
 
+
+def _nearly_full(*_: object) -> int:
+    return 10
+
+
+@pytest.mark.parametrize("write", [_full, _nearly_full])
+async def test_a_bump_that_cannot_be_audited_is_not_answered_as_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[..., int]
+) -> None:
     section = ServeSection.model_validate({"token": TOKEN, "audit_log": tmp_path / "audit.jsonl"})
     async with service(section) as world:
-        monkeypatch.setattr("app.audit.os.write", full)
+        monkeypatch.setattr("app.audit.os.write", write)
         answer = await world.bump(keys=["a:1"], reason="why")
         monkeypatch.undo()
         assert code_of(answer) == (500, "audit_failed")

@@ -110,6 +110,7 @@ async def test_a_gates_position_is_known_to_stand_still() -> None:
         {"url": "redis://10.0.0.1"},
         {"url": "http://user:secret@host:1"},
         {"url": "http://host:1/?a=b"},
+        {"url": "http://host:70000"},
         {"role": "tob"},
         {"name": "a b"},
     ],
