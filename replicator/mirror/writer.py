@@ -184,10 +184,11 @@ class MirrorWriter:
     async def _look_for_trimming(self, now: Now) -> None:
         if not self._board or not self._target.state.pending_count or now.monotonic_ms < self._next_look_ms:
             return
-        self._next_look_ms = now.monotonic_ms + self._options.check_ms
-        # Where Redis does not answer, the next append says so.
-        with contextlib.suppress(BackendError):
+        try:
             self._oldest = await self._target.oldest()
+        except BackendError:
+            return  # The next append says that Redis does not answer; then look at once.
+        self._next_look_ms = now.monotonic_ms + self._options.check_ms
 
     def _due(self, now: Now) -> list[Again]:
         state = self._target.state

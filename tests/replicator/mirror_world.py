@@ -61,9 +61,16 @@ class Link:
     def __init__(self, stream: MemoryStream) -> None:
         self._stream = stream
         self.is_broken = False
+        self.is_blind = False
+        """Nothing is read over it."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+    async def read_after(self, after: int, *, count: int) -> list[Entry]:
+        if self.is_blind:
+            raise UnavailableError("the connection was lost")
+        return await self._stream.read_after(after, count=count)
 
     async def append(self, batch: Append) -> list[int]:
         if self.is_broken:

@@ -658,6 +658,21 @@ async def test_a_pending_entry_trimmed_too_soon_is_said_again(world: MirrorWorld
     await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
 
 
+async def test_a_stream_that_could_not_be_looked_at_is_looked_at_as_soon_as_it_answers(world: MirrorWorld) -> None:
+    """It may have been trimmed just then."""
+    mirror = world.start(ScriptedGate(applied="0-1-1"), options=replace(FAST, check_ms=600_000))
+    await world.beat("0-1-1")
+    await world.until(lambda v: bool(v.heartbeats))
+    mirror.link.is_blind = True
+    await world.change(2)
+    await world.until(lambda v: any(body.pending for body in v.changes))
+    await world.beat("0-1-2")
+    view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
+    world.target.trim(view.entries[-1].stamp)
+    mirror.link.is_blind = False
+    await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
+
+
 async def test_a_replay_behind_a_gap_said_again_is_claimed_from_there_on_only(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-1")
     world.start(gate)
