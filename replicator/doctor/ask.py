@@ -156,11 +156,11 @@ def ask(settings: Settings, *, outage_s: int) -> Site:
     """Raises ConfigError; every other trouble is in the site's ``unreached``."""
     sections, asker = _Sections(settings), _Asker(settings.values)
     plan = sections.plan(outage_s)
-    source, schema = _ask_source(asker, sections)
     gates = [
         asker.server(f"gate {gate.name}", f"[[mirror.gate]] {gate.name}", gate, f"mirror.gate.{gate.name}")
         for gate in sections.gates
     ]
+    source, schema = _ask_source(asker, sections)  # After the gates: by now it has all that they have.
     streams, values = asyncio.run(_ask_redis(asker, sections))
     certificates = own_certificates(settings.values, [at.tls for at in sections.redis_addresses()])
     return Site(plan, source, schema, _known(gates), _known(streams), values, certificates, tuple(asker.unreached))

@@ -17,9 +17,10 @@ VARIABLES: Final = (
     "version", "server_id", "server_uuid", "server_uid", "log_bin", "binlog_format", "binlog_row_image",
     "binlog_row_metadata", "binlog_checksum", "log_bin_compress", "binlog_transaction_compression",
     "binlog_row_value_options", "expire_logs_days", "binlog_expire_logs_seconds", "binlog_expire_logs_auto_purge",
-    "max_binlog_total_size", "gtid_mode", "gtid_strict_mode", "mysql56_temporal_format", "sync_binlog",
-    "innodb_flush_log_at_trx_commit", "read_only", "log_slave_updates", "log_replica_updates", "wsrep_on",
-    "time_zone", "system_time_zone", "rpl_semi_sync_master_enabled", "rpl_semi_sync_master_wait_point",
+    "max_binlog_total_size", "gtid_mode", "gtid_strict_mode", "gtid_binlog_pos", "gtid_slave_pos", "gtid_executed",
+    "mysql56_temporal_format", "sync_binlog", "innodb_flush_log_at_trx_commit", "read_only", "log_slave_updates",
+    "log_replica_updates", "wsrep_on", "time_zone", "system_time_zone", "rpl_semi_sync_master_enabled",
+    "rpl_semi_sync_master_wait_point",
 )  # fmt: skip
 
 # One schema and no join, as in ``Schema``.

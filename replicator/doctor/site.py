@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from replicator.doctor.binlog_checks import Retention, check_binlog
 from replicator.doctor.findings import Finding, Findings, Severity, Subject
 from replicator.doctor.grant_checks import gate_may_ask, source_may_read
+from replicator.doctor.histories import check_histories
 from replicator.doctor.mysql_facts import MySqlFacts, SchemaFacts
 from replicator.doctor.own_certificates import OwnCertificate
 from replicator.doctor.redis_checks import StreamFacts, check_server, check_stream
@@ -102,6 +103,8 @@ def _of_access(site: Site) -> Findings:
 
 def _of_all(site: Site) -> Findings:
     yield from server_ids(site)
+    if site.source is not None:
+        yield from check_histories(site.source, site.gates)
     yield from clocks(site)
     yield from window(site.plan)
     yield from bound(site.plan)

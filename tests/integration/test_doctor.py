@@ -14,6 +14,7 @@ from deploy.simulation.redis_sets import RedisCluster, RedisSentinel
 from deploy.simulation.sql_server import PASSWORD
 from replicator.doctor.ask_mysql import ask_server
 from replicator.doctor.binlog_checks import Retention, check_binlog
+from replicator.doctor.histories import check_histories
 from tests.integration.doctor_world import DoctorWorld
 from tests.integration.roles import Role, write_config
 from tests.integration.source_world import address
@@ -334,6 +335,18 @@ def test_text_is_one_aligned_line_a_finding_and_errors_come_first(world: DoctorW
     assert first.index("maxmemory-policy is") == second.index("sync_binlog is")
     assert last.startswith("1 errors, 1 warnings: checked ")
     assert done.code == 1
+
+
+def test_a_source_left_at_another_server_than_the_replicas_follow_is_noticed(
+    world: DoctorWorld, new_mariadb: Callable[..., MariaDb]
+) -> None:
+    world.b.wait_applied(world.a.gtid_position())
+    demoted = new_mariadb()
+    demoted.create_database("left_behind")
+    replica = ask_server("gate b1", address(world.b, user=world.gate_user))
+    assert list(check_histories(ask_server("source", address(world.a)), [replica])) == []
+    (finding,) = check_histories(ask_server("source", address(demoted)), [replica])
+    assert f"it has {replica.variable('gtid_slave_pos')}, and {demoted.address} has not" in finding.what
 
 
 async def test_every_primary_of_a_cluster_is_asked(redis_cluster: RedisCluster) -> None:
