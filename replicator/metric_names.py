@@ -80,6 +80,7 @@ BY_REASON: Final = {
 
 GATE: Final = {
     "is_up": ("up", "1: the replica answers"),
+    "is_ahead": ("ahead", "1: the replica has what the source does not read, and follows another primary"),
     "waits": ("waits", "Blocking waits asked of the replica"),
     "errors": ("errors", "Questions to the replica that failed"),
     "rewinds": ("rewinds", "Times the replica had less than before: restored from an older copy"),

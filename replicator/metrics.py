@@ -55,7 +55,7 @@ class StatsCollector(Collector):
 
     def _gates(self, gates: Mapping[str, GateStats]) -> Iterator[Metric]:
         for field, (shown, text) in GATE.items() if gates else ():
-            make = GaugeMetricFamily if field == "is_up" else CounterMetricFamily
+            make = GaugeMetricFamily if field.startswith("is_") else CounterMetricFamily
             family = make(f"{self._prefix}_gate_{shown}", text, labels=[*self._labels, "gate"])
             for name, stats in gates.items():
                 family.add_metric([*self._labels.values(), name], getattr(stats, field))

@@ -83,6 +83,7 @@ def _gate(name: str, mirrors: Sequence[Sighting], now: Now) -> GatePart:
         text="",
         name=name,
         is_up=any(report.gates[name].is_up for _, report in live) if live else None,
+        is_ahead=any(report.gates[name].is_ahead for _, report in live),
         applied=gate.applied,
         still_ms=max(now.monotonic_ms - sighting.moved_ms.get(name, now.monotonic_ms), 0),
         held=max((report.held for _, report in live), default=0),

@@ -119,7 +119,8 @@ def mirrors(view: View) -> Iterator[Finding]:
         yield from some_down(view.mirrors, "mirror")
     elif view.mirrors:
         yield _no_mirror(view)
-    if view.is_wan_up and view.is_source_alive and (view.heard_age_ms or 0) > ALIVE_MS:
+    is_left_behind = any(gate.is_ahead for gate in view.gates)
+    if view.is_wan_up and view.is_source_alive and (view.heard_age_ms or 0) > ALIVE_MS and not is_left_behind:
         words = first_error([mirror.last_error for mirror in live])
         yield Finding(
             code="mirrors_stalled",

@@ -91,6 +91,7 @@ class GatePart(Part):
 
     name: str
     is_up: bool | None = Field(description="The replica answers the gate; null: no mirror tells.")
+    is_ahead: bool = Field(description="It has what the source does not read: it follows another primary.")
     applied: str = Field(description="Position the replica has applied, as it names it.")
     still_ms: int | None = Field(description="How long that position has not moved.")
     held: int = Field(description="Entries that wait for the replicas.")

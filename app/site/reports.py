@@ -22,6 +22,7 @@ class SourceReport(Report):
 
 class GateReport(BaseModel):
     is_up: bool = False
+    is_ahead: bool = False
     applied: str = ""
     errors: int = 0
     rewinds: int = 0

@@ -20,6 +20,7 @@ from replicator.mirror.options import GateStats, MirrorStats
 from replicator.mirror.view import View
 from replicator.position import Position
 from versioning.backoff import Backoff
+from versioning.entries import Heartbeat
 from versioning.errors import FormatError
 from versioning.limits import CLOCK_ERROR_MS
 
@@ -69,6 +70,24 @@ class GateBoard:
         """Whether each database without ``gtid`` never had it, and was asked lately, after that time, and answered."""
         asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
         return all(view.has(gtid) or (view.asked_ms >= asked_ms and not view.has_lost(gtid)) for view in self._views)
+
+    def contradicts(self, beat: Heartbeat, now_ms: int, late_ms: int) -> bool:
+        """Whether any database shows that a heartbeat of the origin vouches for what it cannot know."""
+        found = [self._contradicts(view, beat, now_ms, late_ms) for view in self._views]
+        return any(found)
+
+    def _contradicts(self, view: View, beat: Heartbeat, now_ms: int, late_ms: int) -> bool:
+        was_ahead = view.stats.is_ahead
+        contradicts = view.contradicts(beat, now_ms, late_ms)
+        if view.stats.is_ahead and not was_ahead:
+            log.error(
+                "replica_ahead",
+                gate=view.gate.name,
+                has=str(view.position),
+                source_has=beat.gtid,
+                hint="was there a failover? the source reads another primary than this replica follows",
+            )
+        return contradicts
 
     def doubt(self, gtid: str) -> None:
         """Take note that another mirror says a database lacks this: who has it must say so once more.

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import structlog
 
-from replicator.position import FilePosition, Flavor, Position, parse
+from replicator.position import FilePosition, Flavor, MariaDbPosition, Position, parse
 from versioning.errors import FormatError
 
 log = structlog.get_logger()
@@ -51,6 +51,19 @@ def lacks(position: Position, gtid: str) -> bool:
     wanted = position_at(gtid)
     is_comparable = wanted is None or not str(position) or type(wanted) is type(position)
     return is_comparable and not includes(position, gtid)
+
+
+def is_beyond(position: Position, read: str) -> bool:
+    """Whether a replica surely has what a position of the origin's source lacks.
+
+    Told of MariaDB only, where a replica names no more than it has from its primary, and of the domains the source
+    reads: others come from elsewhere. A MySQL names what was written on itself, too.
+    """
+    source = position_at(read) if read else None
+    if not isinstance(position, MariaDbPosition) or not isinstance(source, MariaDbPosition):
+        return False
+    newest = {domain: sequence for domain, _, sequence in source.domains}
+    return any(sequence > newest.get(domain, sequence) for domain, _, sequence in position.domains)
 
 
 def answer_includes(answer: str, gtid: str) -> bool:

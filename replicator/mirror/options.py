@@ -35,6 +35,9 @@ class MirrorOptions:
     """An origin that pushes nothing for this long (ten heartbeats) is a dead link."""
     check_ms: int = 5_000
     """How often the end of the origin's stream is compared with what was read (P2)."""
+    source_late_ms: int = 5_000
+    """A heartbeat of the origin may lack what a replica had this long before the time up to which it says to have read
+    all: their clocks differ, and an event was on its way to the source."""
     queue_keys_max: int = QUEUE_KEYS_MAX
 
     def __post_init__(self) -> None:
@@ -57,6 +60,8 @@ class GateStats:
     errors: int = 0
     rewinds: int = 0
     """Times the replica had less than it had before (restored from an older copy): look at it."""
+    is_ahead: int = 0
+    """Whether it has what the origin's source says there is not: that reads another primary than this follows."""
     last_error: str = ""
 
 

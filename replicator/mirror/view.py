@@ -5,9 +5,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from replicator.mirror.gate import LATELY_MS, Gate
-from replicator.mirror.gtids import includes, lacks, position_at
+from replicator.mirror.gtids import includes, is_beyond, lacks, position_at
 from replicator.mirror.options import PROMISED_MAX, GateStats
 from replicator.position import Position
+from versioning.entries import Heartbeat
 
 
 @dataclass(slots=True)
@@ -28,6 +29,11 @@ class View:
     """What it has by another mirror's word, and since when (monotonic): a later answer must include it."""
     doubted_ms: int | None = None
     """Monotonic: what was asked before that does not count (``GateBoard.doubt``)."""
+    expected: Position | None = None
+    """What it had at ``expected_ms`` (Unix ms): the origin's source is to read that too."""
+    expected_ms: int = 0
+    is_followed: bool = False
+    """The source has read as far once, since this mirror's start."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def has(self, gtid: str) -> bool:
@@ -52,6 +58,25 @@ class View:
         if before is None or (str(position) and type(position) is not type(before)):
             return False
         return not position.covers(before)
+
+    def contradicts(self, beat: Heartbeat, now_ms: int, late_ms: int) -> bool:
+        """Whether a heartbeat of the origin says to have read all, up to a time when this had more.
+
+        Then the source reads another primary than this database follows, or one that lags. ``late_ms``: how much later
+        it may say so. A mirror that has just started does not know since when: it waits for an answer, or none, and
+        until the two have met.
+        """
+        if not beat.gtid:
+            return False
+        if self.position is None:
+            return not self.stats.errors
+        if self.expected is None:
+            self.expected, self.expected_ms = self.position, now_ms
+        is_ahead = is_beyond(self.position, beat.gtid) and is_beyond(self.expected, beat.gtid)
+        if not is_ahead:
+            self.is_followed, self.expected, self.expected_ms = True, self.position, now_ms
+        self.stats.is_ahead = int(is_ahead and beat.read_ms > self.expected_ms + late_ms)
+        return bool(self.stats.is_ahead) or not self.is_followed
 
     def doubt(self, gtid: str, now_ms: int) -> None:
         if gtid and _has(self.position, gtid):

@@ -168,12 +168,15 @@ class MirrorWriter:
         It goes past entries at the gate only where every replica they wait for has said that it lacks them, and never
         had them: then they wait for the data's own lag, which ``applied_ms`` tells. A gate that has not answered proves
         nothing, and of a replica that went back newer values have been served; a follower that was told "read up to
-        now" would vouch for values which those entries supersede. Nor does it go past a gap: that
-        stands for commits which every replica may have had long ago. And none enters while a generation spreads late.
+        now" would vouch for values which those entries supersede. Nor does it go past a gap: that stands for commits
+        which every replica may have had long ago. And none enters while a generation spreads late, or while a replica
+        shows that the source does not read what the replicas follow.
         """
         held = released.held
         silent_until_ms = max(map(spreads_late_until, (body for body, _ in released.bodies)), default=0)
         if released.is_cut or now.ms < max(silent_until_ms, self._target.state.silent_until_ms):
+            return NO_BEAT
+        if self._board.contradicts(self.queue.beats.newest, now.ms, self._options.source_late_ms):
             return NO_BEAT
         is_gap_held = self.queue.gaps_count > sum(isinstance(body, Gap) for body, _ in released.bodies)
         is_passed = held is None or (held.gtid and self._board.says_unapplied(held.gtid, held.came_ms))

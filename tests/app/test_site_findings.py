@@ -58,6 +58,14 @@ def test_a_refused_login_or_certificate_is_not_taken_for_a_cut_link(error: str) 
     assert error in finding.action
 
 
+def test_a_source_left_at_a_demoted_primary_is_not_taken_for_a_stream_b_that_takes_no_writes() -> None:
+    ahead = mirror(gates={"mysql-b": {"is_up": True, "is_ahead": True, "applied": "0-2-16"}})
+    site = Site(mirrors=[ahead], lag_ms=12_000).draw()
+    [finding] = site.findings
+    assert (finding.code, finding.state, site.source.state) == ("replica_ahead", State.CRITICAL, State.CRITICAL)
+    assert site.headline == "The sources read a primary that mysql-b follows no more."
+
+
 @pytest.mark.parametrize(
     ("reason", "does"), [("target_denied", "refuses the mirror's login"), ("target_lost", "does not answer the mirror")]
 )

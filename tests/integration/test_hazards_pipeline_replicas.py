@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -76,6 +77,30 @@ async def test_a_promoted_replica_opens_the_gate_for_what_it_commits_itself(site
     seen = await site.until(lambda seen: seen.keys == [KEY, "tracker_web:2"])
     assert not any(body.pending for body in seen.changes)
     assert mirror.stats.gates["replica-b"].rewinds == 0
+
+
+async def test_a_source_left_at_a_demoted_primary_vouches_for_nothing(
+    site: Site, replica: MariaDb, new_mariadb: Callable[..., MariaDb]
+) -> None:
+    promoted = new_mariadb()
+    promoted.replicate_from(site.primary.port)
+    promoted.catch_up_with(site.primary)
+    mirror = site.start(gate_on(replica), options=replace(OPTIONS, source_late_ms=500))
+    await site.until(lambda seen: bool(seen.heartbeats))
+    assert mirror.stats.gates["replica-b"].is_ahead == 0
+    promoted.stop_replication()
+    promoted.execute("RESET SLAVE ALL")
+    replica.replicate_from(promoted.port)
+    promoted.execute("INSERT INTO tracker_web (id, tracker_id, tenant_id) VALUES (1, 't', 1)", database=site.database)
+    await site.until(lambda seen: mirror.stats.gates["replica-b"].is_ahead == 1, "the mirror notices")
+    told = (await site.until(lambda seen: True)).heartbeats[-1]
+    await until_async(lambda: now_ms() > told.read_ms + 1_000, "the source goes on for a second")
+    await site.append(Change((KEY,), "", now_ms()))
+    seen = await site.until(lambda seen: seen.keys == [KEY])
+    assert seen.heartbeats[-1] == told
+    site.primary = promoted
+    await site.until(lambda seen: seen.heartbeats[-1].read_ms > told.read_ms, "the source has moved")
+    assert mirror.stats.gates["replica-b"].is_ahead == 0
 
 
 async def test_a_replica_rebuilt_from_an_older_copy_makes_its_keys_pending_until_it_has_caught_up(

@@ -195,6 +195,15 @@ class MirrorWorld:
         await until_async(is_so, what, DEADLINE_S, show=shown)
         return view
 
+    async def until_beating(self, gtid: str, claim: Callable[[], bool]) -> None:
+        """Wait while a source goes on saying that it has read all there is."""
+
+        async def is_so() -> bool:
+            await self.beat(gtid)
+            return claim()
+
+        await until_async(is_so, "what comes of heartbeats", DEADLINE_S)
+
     def _raise_failures(self) -> None:
         for mirror in self.mirrors:
             if mirror.task.done() and not mirror.task.cancelled():

@@ -9,8 +9,10 @@ import pytest
 
 from replicator.mirror.board import GateBoard
 from replicator.mirror.gate import GateError, Target
-from replicator.mirror.gtids import answer_includes
+from replicator.mirror.gtids import answer_includes, is_beyond, position_of
 from replicator.mirror.options import MirrorStats
+
+UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,28 @@ async def asked_again(gate: Recording, count: int) -> None:
     count += len(gate.asked)
     while len(gate.asked) < count:
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("position", "read", "is_so"),
+    [
+        ("0-2-6", "0-1-5", True),
+        ("0-1-5", "0-1-5", False),
+        ("0-1-4", "0-1-5", False),
+        ("0-1-5,3-9-9", "0-1-5", False),
+        ("0-1-5,3-9-9", "0-1-5,3-9-8", True),
+        ("", "0-1-5", False),
+        ("0-1-5", "", False),
+        (f"{UUID}:1-9", f"{UUID}:1-5", False),
+        ("0-1-5", f"{UUID}:1-5", False),
+    ],
+)
+def test_a_replica_is_beyond_its_source_where_it_has_more_of_a_domain_that_is_read(
+    position: str,
+    read: str,
+    is_so: bool,  # noqa: FBT001
+) -> None:
+    assert is_beyond(position_of(position), read) is is_so
 
 
 async def test_a_database_that_comes_back_is_asked_what_it_has_before_any_wait(pauses: list[float]) -> None:

@@ -277,13 +277,14 @@ async def test_no_heartbeat_passes_while_a_generation_spreads_that_was_stamped_l
     world: MirrorWorld,
 ) -> None:
     """What it ages out would be vouched for until its moment, older than any promise."""
-    gate = ScriptedGate(applied="0-1-2")
+    gate = ScriptedGate(applied="0-1-1")
     world.start(gate)
     began_ms = now_ms()
     in_time = Generation(("t",), began_ms, 60_000, "TRUNCATE", "0-1-1", committed_ms=began_ms + 90_000 - SPREAD_LATE_MS)
     await world.write(in_time, Heartbeat(began_ms, gtid="0-1-1"))
     await world.until(lambda v: bool(v.heartbeats))
     late = Generation(("t",), began_ms, 500, "TRUNCATE", "0-1-2", committed_ms=began_ms - SPREAD_LATE_MS)
+    gate.apply("0-1-2")
     await world.write(late, Heartbeat(began_ms + 1))
     world.start(gate)
     await world.until(lambda v: v.heartbeats[-1].read_ms > began_ms)
@@ -382,7 +383,7 @@ async def test_a_killed_mirror_goes_on_where_it_was(world: MirrorWorld) -> None:
 
 
 async def test_a_flushed_target_gets_a_gap_all_the_origin_has_and_its_claim(world: MirrorWorld) -> None:
-    gate = ScriptedGate(applied="0-1-99")
+    gate = ScriptedGate(applied="0-1-3")
     await world.begin_target()
     mirror = world.start(gate)
     await world.write(Gap("first", "0-1-0"), Replayed(now_ms() - 400_000, "0-1-0"))
@@ -403,7 +404,7 @@ async def test_a_flushed_target_gets_a_gap_all_the_origin_has_and_its_claim(worl
 
 
 async def test_a_target_that_lost_writes_gets_them_again_with_new_stamps(world: MirrorWorld) -> None:
-    gate = ScriptedGate(applied="0-1-99")
+    gate = ScriptedGate(applied="0-1-2")
     world.start(gate)
     await world.change(1)
     await world.until(lambda v: v.keys == ["t:1"])
@@ -513,7 +514,7 @@ async def test_a_mirror_claims_no_replay_of_which_another_one_has_left_out_a_par
 
 
 async def test_an_unreadable_entry_becomes_a_gap_that_no_replay_undoes(world: MirrorWorld) -> None:
-    gate = ScriptedGate(applied="0-1-99")
+    gate = ScriptedGate(applied="0-1-3")
     mirror = world.start(gate)
     await world.write(Gap("first", "0-1-0"))
     await world.change(1)
@@ -671,6 +672,38 @@ async def test_a_stream_that_could_not_be_looked_at_is_looked_at_as_soon_as_it_a
     world.target.trim(view.entries[-1].stamp)
     mirror.link.is_blind = False
     await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
+
+
+async def test_no_heartbeat_passes_while_a_replica_has_what_the_source_says_there_is_not(world: MirrorWorld) -> None:
+    """The source was left at a primary that the replica follows no more."""
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate, options=replace(FAST, source_late_ms=100))
+    await world.beat("0-1-1")
+    await world.until(lambda v: bool(v.heartbeats))
+    gate.apply("0-2-2")
+    await world.until_beating("0-1-1", lambda: mirror.stats.gates["replica"].is_ahead == 1)
+    told_ms = (await world.until(lambda v: True)).heartbeats[-1].read_ms
+    started = world.start(gate, options=replace(FAST, source_late_ms=600_000))
+    await world.until_beating("0-1-1", lambda: started.stats.is_connected == 1 and started.is_up("replica"))
+    await world.change(1, "t:of the old primary")
+    view = await world.until(lambda v: v.keys == ["t:of the old primary"])
+    assert view.heartbeats[-1].read_ms == told_ms
+    await world.beat("0-2-2")
+    await world.until(lambda v: v.heartbeats[-1].read_ms > told_ms)
+    assert mirror.stats.gates["replica"].is_ahead == 0
+
+
+async def test_a_replica_is_ahead_for_as_long_as_the_link_to_the_origin_takes(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate, options=replace(FAST, source_late_ms=100))
+    await world.beat("0-1-1")
+    await world.until(lambda v: bool(v.heartbeats))
+    gate.apply("0-1-2")
+    before_ms = now_ms()
+    await world.until(lambda v: mirror.stats.gates["replica"].applied == "0-1-2" and now_ms() > before_ms + 300)
+    await world.beat("0-1-1", read_ms=before_ms)
+    await world.until(lambda v: v.heartbeats[-1].read_ms == before_ms)
+    assert mirror.stats.gates["replica"].is_ahead == 0
 
 
 async def test_a_replay_behind_a_gap_said_again_is_claimed_from_there_on_only(world: MirrorWorld) -> None:

@@ -30,7 +30,7 @@ class SimulatedClient:
 def server_facts(client: SimulatedClient) -> ServerFacts:
     if client.primary.is_cut:
         raise MySqlUnavailableError("the primary is not reached")
-    return ServerFacts(Flavor.MARIADB, 1, True, position_at(client.primary.last), {})
+    return ServerFacts(Flavor.MARIADB, 1, True, position_at(client.primary.told), {})
 
 
 def find_replay_start(client: SimulatedClient, facts: Any, options: Any, *, wanted_ms: int) -> ReplayStart:
@@ -103,9 +103,9 @@ class SimulatedReader:
             self._end()
             self.handover.fail(PositionLostError("the binlog no longer has the position"))
             return
-        for commit in self._primary.commits[self._number :]:
+        for commit in self._primary.commits[self._number : self._primary.told]:
             self.handover.put(commit.transaction)
-        self._number = self._primary.last
+        self._number = max(self._number, self._primary.told)
         self._heard_s = self._loop.time()
 
     def _beat(self) -> None:
@@ -117,7 +117,7 @@ class SimulatedReader:
                 self._end()
                 self.handover.fail(MySqlUnavailableError("the binlog connection was silent"))
                 return
-        elif self._number == self._primary.last:
+        elif self._number >= self._primary.told:
             self._heard_s = now_s
             self.handover.put(ReadUpTo(self._process.wall_ms(), position_at(self._number)))
         else:

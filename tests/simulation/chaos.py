@@ -122,6 +122,16 @@ def _binlog_cut(world: World, op: Op) -> None:
     world.later(_long_s(op.size), end)
 
 
+def _source_left(world: World, op: Op) -> None:
+    """The replicas follow a new primary; the sources still read the old one, which is up."""
+    world.primary.left = world.primary.last
+
+    def end() -> None:
+        world.primary.left = None
+
+    world.later(_long_s(op.size), end)
+
+
 def _replica_lag(world: World, op: Op) -> None:
     replica = _one_of(world.replicas, op.pick)
     replica.extra_lag_s = 4 * op.size
@@ -211,6 +221,7 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "push_lost": _push_lost,
     "answer_lost": _answers_lost,
     "binlog_cut": _binlog_cut,
+    "source_left": _source_left,
     "binlog_purge": lambda world, op: world.primary.purge(),
     "replica_lag": _replica_lag,
     "replica_stop": _replica_stop,
@@ -237,7 +248,7 @@ def mend(world: World) -> None:
     """Everything is up again, at once: the faults have ended."""
     world.load_extra_s = 0.0
     world.wan.is_cut, world.wan.extra_s = False, 0.0
-    world.primary.is_cut = False
+    world.primary.is_cut, world.primary.left = False, None
     for server in (world.stream_a, world.stream_b, world.values, *world.replicas):
         server.loses_answers = False
         server.come_up()

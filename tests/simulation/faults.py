@@ -50,12 +50,15 @@ class Faults:
     """Of any process, within the second that is assumed."""
     truncate: float = 0.0
     """No fault: a transaction that names no keys and ages out a namespace."""
+    source_left: float = 0.0
+    """At a primary that the replicas follow no more. Never drawn: a mirror that does not run cannot notice it."""
 
     def without(self, name: str) -> "Faults":
         return replace(self, **{name: 0.0})
 
 
 NAMES: Final = tuple(field.name for field in fields(Faults))
+_DRAWN: Final = tuple(name for name in NAMES if name != "source_left")
 CALM: Final = Faults()
 
 _RATES: Final = {
@@ -85,7 +88,7 @@ def draw_dense(rng: random.Random) -> Faults:
     """
     chosen = {
         name: _RATES.get(name, _RATE) * rng.choice((1.0, 2.0, 4.0))
-        for name in NAMES
+        for name in _DRAWN
         if rng.random() < (0.55 if name in _CROWDED else 0.15)
     }
     return Faults(**chosen)
@@ -97,5 +100,5 @@ def draw(rng: random.Random) -> Faults:
         return CALM
     chance = rng.choice((0.08, 0.2, 0.4))
     intensity = rng.choice((0.7, 1.5))
-    chosen = {name: _RATES.get(name, _RATE) * intensity for name in NAMES if rng.random() < chance}
+    chosen = {name: _RATES.get(name, _RATE) * intensity for name in _DRAWN if rng.random() < chance}
     return Faults(**chosen)

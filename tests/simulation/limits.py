@@ -42,6 +42,7 @@ MIRROR: Final = MirrorOptions(
     window_ms=WINDOW_MS,
     silence_ms=3_000,
     check_ms=3_000,
+    source_late_ms=1_500,
 )
 
 BACKOFF_MAX_S: Final = 2.0

@@ -58,6 +58,8 @@ class Primary:
         """Key to the numbers of the commits that changed its row."""
         self.files = [BinlogFile(self._second_ms(), 0)]
         self.is_cut = False
+        self.left: int | None = None
+        """Number of the last commit of the server that sources read, where that is the primary no more."""
         self.readers: list[SimulatedReader] = []
 
     def _second_ms(self) -> int:
@@ -66,6 +68,11 @@ class Primary:
     @property
     def last(self) -> int:
         return len(self.commits)
+
+    @property
+    def told(self) -> int:
+        """Number of the last commit that sources can read."""
+        return self.last if self.left is None else self.left
 
     @property
     def purged(self) -> int:

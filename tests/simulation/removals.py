@@ -228,6 +228,13 @@ REMOVALS: Final = (
         Faults(replica_down=60, mirror_crash=60, mirror_pause=10),
         40.0,
     ),
+    Removal(
+        "a heartbeat passes though a replica has more than its source says there is",
+        "P7",
+        lambda: [_of(GateBoard, "contradicts", _no)],
+        Faults(source_left=6),
+        70.0,
+    ),
     Removal("vouching before the window is read", "P8", _vouch_before_covered, Faults(readers_away=3), 70.0, 13),
     Removal("a generation is not spread", "P9", lambda: [_of(generations, "moment_ms", _at_once)], Faults(truncate=6)),
     Removal(
