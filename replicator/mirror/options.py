@@ -35,7 +35,7 @@ class MirrorOptions:
     """An origin that pushes nothing for this long (ten heartbeats) is a dead link."""
     check_ms: int = 5_000
     """How often the end of the origin's stream is compared with what was read (P2)."""
-    source_late_ms: int = 5_000
+    source_late_ms: int = 10_000
     """A heartbeat of the origin may lack what a replica had this long before the time up to which it says to have read
     all: their clocks differ, and an event was on its way to the source."""
     queue_keys_max: int = QUEUE_KEYS_MAX
