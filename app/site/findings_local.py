@@ -27,7 +27,6 @@ def gates(view: View) -> Iterator[Finding]:
             effect=f"Changes are seen {spoken(GATE_LIMIT_MS)} late. {PROVISIONAL}",
             action=f"Is it up? If it is gone for good, take it out of [[mirror.gate]]. It says: {gate.last_error}",
         )
-    yield from _left_behind(view)
     # Of several, the one whose position has stood still for longest.
     suspect = max(down or view.gates, key=lambda gate: gate.still_ms or 0, default=None)
     part = f"gate:{suspect.name}" if suspect else "mirror"
@@ -57,18 +56,6 @@ def gates(view: View) -> Iterator[Finding]:
             text=f"{count(keys, 'key is', 'keys are')} pending: a replica has not applied the change yet.",
             effect=f"Values of keys live {spoken(PROVISIONAL_TTL_MS)} only; of whole namespaces none is vouched for.",
             action="It ends by itself once every listed replica has caught up.",
-        )
-
-
-def _left_behind(view: View) -> Iterator[Finding]:
-    if ahead := [gate.name for gate in view.gates if gate.is_ahead]:
-        yield Finding(
-            code="replica_ahead",
-            state=State.CRITICAL,
-            part="source",
-            text=ended(f"The sources read a primary that {names(ahead)} follows no more"),
-            effect=staleness(view),
-            action="Was there a failover? Let [source.mysql] name the new primary, and restart the sources.",
         )
 
 

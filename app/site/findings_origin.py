@@ -119,8 +119,10 @@ def mirrors(view: View) -> Iterator[Finding]:
         yield from some_down(view.mirrors, "mirror")
     elif view.mirrors:
         yield _no_mirror(view)
-    is_left_behind = any(gate.is_ahead for gate in view.gates)
-    if view.is_wan_up and view.is_source_alive and (view.heard_age_ms or 0) > ALIVE_MS and not is_left_behind:
+    ahead = [gate.name for gate in view.gates if gate.is_ahead]
+    if ahead:
+        yield _left_behind(view, ahead)
+    elif view.is_wan_up and view.is_source_alive and (view.heard_age_ms or 0) > ALIVE_MS:
         words = first_error([mirror.last_error for mirror in live])
         yield Finding(
             code="mirrors_stalled",
@@ -130,6 +132,17 @@ def mirrors(view: View) -> Iterator[Finding]:
             effect=staleness(view),
             action=f"Does Redis B take writes? The mirror says: {words}" if words else "Does Redis B take writes?",
         )
+
+
+def _left_behind(view: View, ahead: Sequence[str]) -> Finding:
+    return Finding(
+        code="replica_ahead",
+        state=State.CRITICAL,
+        part="source",
+        text=ended(f"The sources read a primary that {names(ahead)} follows no more"),
+        effect=staleness(view),
+        action="Was there a failover? Let [source.mysql] name the new primary, and restart the sources.",
+    )
 
 
 def _no_mirror(view: View) -> Finding:
