@@ -70,9 +70,10 @@ def _account(client: MySqlClient) -> str:
 
 def _clock(client: MySqlClient) -> tuple[int, int]:
     before_ns = time.time_ns()
-    ((seconds,),) = client.query("SELECT UNIX_TIMESTAMP(SYSDATE(3))")
+    # Not UNIX_TIMESTAMP of a local time: that is two moments in the hour that comes twice when summer time ends.
+    ((now_us,),) = client.query("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3))")
     after_ns = time.time_ns()
-    offset_ms = int(seconds * 1000) - (before_ns + after_ns) // 2_000_000
+    offset_ms = now_us // 1000 - (before_ns + after_ns) // 2_000_000
     return offset_ms, (after_ns - before_ns) // 2_000_000 + 1
 
 

@@ -1,6 +1,7 @@
 """The doctor on real servers: silent where all is well, and right about what is not. A fix that is SQL is typed in."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -368,3 +369,16 @@ def test_an_old_mysql_is_asked_in_its_own_words(mysql56: MySql56) -> None:
     assert facts.replication == ()
     found = {finding.check for finding in check_binlog(facts, Retention(2100, 86_400))}
     assert found == {"sync_binlog", "innodb_flush_log_at_trx_commit"}
+
+
+@pytest.mark.parametrize("ends_in_s", [1_800, -1_800], ids=["the first time", "the second time"])
+def test_the_hour_that_comes_twice_when_summer_time_ends_is_no_wrong_clock(
+    new_mariadb: Callable[..., MariaDb], monkeypatch: pytest.MonkeyPatch, ends_in_s: int
+) -> None:
+    end = time.gmtime(time.time() + ends_in_s + 3_600)  # as the clock on the wall says, an hour ahead of UTC
+    begin_day = (end.tm_yday + 180) % 365
+    monkeypatch.setenv("TZ", f"WINTER0SUMMER-1,{begin_day}/0,{end.tm_yday - 1}/{end.tm_hour}:{end.tm_min:02}")
+    server = new_mariadb(default_time_zone="SYSTEM")
+    assert (server.scalar("SELECT @@system_time_zone") == "SUMMER") is (ends_in_s > 0)
+    facts = ask_server("source", address(server, user="root"))
+    assert abs(facts.clock_offset_ms) - facts.clock_error_ms < CLOCK_ERROR_MS
