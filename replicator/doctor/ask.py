@@ -147,7 +147,6 @@ class _Asker:
             newest=newest[0] if newest else None,
             now_ms=time.time_ns() // 1_000_000,
             window_ms=at.window_ms,
-            wait_replicas=at.wait_replicas,
             **known,
         )
 
@@ -187,11 +186,12 @@ async def _ask_redis(asker: _Asker, sections: _Sections) -> tuple[list[StreamFac
     if mirror is not None and origin_url is not None:
         window_s = stream.window_s if stream else WINDOW_MS // 1000
         origin = StreamSection(url=origin_url, name=mirror.origin_name, window_s=window_s)
-        found.append(await asker.stream("origin", "[mirror] origin_url", origin, **of_source))
+        found.append(await asker.stream("origin", "[mirror] origin_url", origin, wait_replicas=None, **of_source))
     stream_url = asker.url(stream.full_url) if stream is not None else None
     if stream is not None and stream_url is not None:
         known = {"writers": (f"mirror:{mirror.origin_dc}",)} if mirror is not None else of_source
-        found.append(await asker.stream("stream", "[stream]", _at(stream, stream_url), **known))
+        at = _at(stream, stream_url)
+        found.append(await asker.stream("stream", "[stream]", at, wait_replicas=stream.wait_replicas, **known))
     values_url = asker.url(sections.values.full_url) if sections.values is not None else None
     return found, (await asker.redis("values", "[values]", values_url)) if values_url is not None else ()
 

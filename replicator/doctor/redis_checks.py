@@ -29,7 +29,8 @@ class StreamFacts:
     """Read after ``state``: never below it in a healthy stream."""
     now_ms: int = 0
     window_ms: int = 0
-    wait_replicas: int = 0
+    wait_replicas: int | None = 0
+    """None: what its writers wait for is in the settings of another datacenter."""
     writers: tuple[str, ...] = ()
     """Whose checkpoints should be in it: ``source:mysql-a``."""
     digest: str = ""
@@ -77,6 +78,8 @@ def persistence(stream: StreamFacts, facts: RedisFacts) -> Findings:
 
 
 def replicas(stream: StreamFacts, facts: RedisFacts) -> Findings:
+    if stream.wait_replicas is None:
+        return
     if stream.wait_replicas > facts.replicas:
         what = f"wait_replicas is {stream.wait_replicas}, and {facts.replicas} replicas are online: no append counts"
         fix = f"start the missing replicas, or write wait_replicas = {facts.replicas} into [stream]"

@@ -16,6 +16,7 @@ from deploy.simulation.sql_server import PASSWORD
 from replicator.doctor.ask_mysql import ask_server
 from replicator.doctor.binlog_checks import Retention, check_binlog
 from replicator.doctor.histories import check_histories
+from tests.eventually import until
 from tests.integration.doctor_world import DoctorWorld
 from tests.integration.roles import Role, write_config
 from tests.integration.source_world import address
@@ -302,6 +303,17 @@ def test_roles_that_are_not_running_are_named(world: DoctorWorld) -> None:
     world.write_checkpoints(age_ms=60_000)
     fixes = {finding["fix"] for finding in world.examine("--json").findings}
     assert {fix.partition(" --config")[0] for fix in fixes} == {"stampline source", "stampline mirror"}
+
+
+def test_what_sources_wait_for_is_not_guessed_from_the_settings_of_b(
+    world: DoctorWorld, new_redis: Callable[..., RedisServer]
+) -> None:
+    replica = new_redis()
+    with replica.client() as client:
+        client.replicaof(world.redis_a.host, world.redis_a.port)
+    with world.redis_a.client() as primary:
+        until(lambda: primary.info("replication").get("slave0", {}).get("state") == "online", "a replica online")
+    assert world.examine("--json").findings == []
 
 
 def test_a_server_that_does_not_answer_is_a_finding_and_the_others_are_still_checked(
