@@ -9,6 +9,7 @@ from replicator.doctor.findings import Findings
 from replicator.doctor.mysql_facts import MySqlFacts
 
 _NEW_WORDS: Final = (8, 4)
+_ELSEWHERE: Final = "HOST = '<the primary>', ..."
 _FILTERS: Final = (
     "Replicate_Do_DB", "Replicate_Ignore_DB", "Replicate_Do_Table", "Replicate_Ignore_Table", "Replicate_Wild_Do_Table",
     "Replicate_Wild_Ignore_Table",
@@ -33,7 +34,7 @@ def is_a_replica(facts: MySqlFacts, context: GateContext) -> Findings:
     if facts.replication is None or facts.replication or facts.server_id == context.source_id:
         return
     what = "it replicates from nowhere: entries wait for it until the gate's limit, unless it is the primary itself"
-    fix = f"{_changed(facts, 'MASTER_HOST', 'SOURCE_HOST')} '<the primary>', ...; {_start(facts)}"
+    fix = f"{_changed(facts, {}, _ELSEWHERE)} {_start(facts, {})}"
     if context.source_id:
         yield facts.subject.error("replication", what, fix)
     else:
@@ -56,10 +57,19 @@ def threads_running(facts: MySqlFacts, context: GateContext) -> Findings:
     del context
     for row in facts.replication or ():
         stopped = [word for word in ("IO", "SQL") if _of(row, f"{word}_Running", "Yes") != "Yes"]
-        if stopped:
-            errors = " ".join(filter(None, (_of(row, f"Last_{word}_Error") for word in ("IO", "SQL"))))
-            what = f"replication is stopped ({' and '.join(stopped)} thread){': ' + errors if errors else ''}"
-            yield facts.subject.error("replication_stopped", what, _start(facts))
+        if not stopped:
+            continue
+        errors = " ".join(filter(None, (_of(row, f"Last_{word}_Error") for word in ("IO", "SQL"))))
+        said = f": {errors}" if errors else ""
+        if _of(row, "IO_Running") == "Connecting":
+            what = f"it does not reach its primary, and tries again{said}"
+            moved = f"{_stop(facts, row)} {_changed(facts, row, _ELSEWHERE)} {_start(facts, row)}"
+            yield facts.subject.error(
+                "replication_stopped", what, f"start its primary, or where that has moved: {moved}"
+            )
+        else:
+            what = f"replication is stopped ({' and '.join(stopped)} thread){said}"
+            yield facts.subject.error("replication_stopped", what, _start(facts, row))
 
 
 def lag(facts: MySqlFacts, context: GateContext) -> Findings:
@@ -74,7 +84,7 @@ def delay(facts: MySqlFacts, context: GateContext) -> Findings:
     for row in facts.replication or ():
         wanted = _of(row, "SQL_Delay")
         if wanted.isdecimal() and int(wanted) * 1000 >= context.limit_ms:
-            fix = f"{_stop(facts)} {_changed(facts, 'MASTER_DELAY', 'SOURCE_DELAY')} 0; {_start(facts)}"
+            fix = f"{_stop(facts, row)} {_changed(facts, row, 'DELAY = 0')} {_start(facts, row)}"
             what = f"it is delayed by {wanted} s, more than the gate's limit: every entry enters as pending"
             yield facts.subject.error("replica_delay", what, fix)
 
@@ -88,7 +98,8 @@ def filters(facts: MySqlFacts, context: GateContext) -> Findings:
                 what = f"{name} is {value}: a GTID counts as applied though rows of it were left out"
                 variable = name.lower()
                 if facts.is_mariadb:
-                    fix = f"{_stop(facts)} SET GLOBAL {variable} = ''; {_start(facts)} and take it out of my.cnf"
+                    set_ = f"SET GLOBAL {_in_connection(row)}{variable} = '';"
+                    fix = f"{_stop(facts, row)} {set_} {_start(facts, row)} and take it out of my.cnf"
                 else:
                     fix = f"take {variable} out of my.cnf and restart the server"
                 yield facts.subject.error("replica_filter", what, fix)
@@ -98,7 +109,7 @@ def by_gtid(facts: MySqlFacts, context: GateContext) -> Findings:
     del context
     for row in facts.replication or ():
         if facts.is_mariadb and _of(row, "Using_Gtid", "No") == "No":
-            fix = f"{_stop(facts)} CHANGE MASTER TO MASTER_USE_GTID = slave_pos; {_start(facts)}"
+            fix = f"{_stop(facts, row)} {_changed(facts, row, 'USE_GTID = slave_pos')} {_start(facts, row)}"
             yield facts.subject.warning("replica_gtid", "it replicates by file and offset, and loses its place", fix)
 
 
@@ -130,16 +141,42 @@ def _has_new_words(facts: MySqlFacts) -> bool:
     return not facts.is_mariadb and major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= _NEW_WORDS
 
 
-def _start(facts: MySqlFacts) -> str:
-    return "START REPLICA;" if _has_new_words(facts) else "START SLAVE;"
+def _start(facts: MySqlFacts, row: Mapping[str, Any]) -> str:
+    return f"START {_replica(facts)}{_for_one(facts, row)};"
 
 
-def _stop(facts: MySqlFacts) -> str:
-    return "STOP REPLICA;" if _has_new_words(facts) else "STOP SLAVE;"
+def _stop(facts: MySqlFacts, row: Mapping[str, Any]) -> str:
+    return f"STOP {_replica(facts)}{_for_one(facts, row)};"
 
 
-def _changed(facts: MySqlFacts, old: str, new: str) -> str:
-    return f"CHANGE REPLICATION SOURCE TO {new} =" if _has_new_words(facts) else f"CHANGE MASTER TO {old} ="
+def _changed(facts: MySqlFacts, row: Mapping[str, Any], setting: str) -> str:
+    """``setting``: without the word that every setting begins with."""
+    if facts.is_mariadb:
+        return f"CHANGE MASTER{_for_one(facts, row)} TO MASTER_{setting};"
+    words = "CHANGE REPLICATION SOURCE TO SOURCE" if _has_new_words(facts) else "CHANGE MASTER TO MASTER"
+    return f"{words}_{setting}{_for_one(facts, row)};"
+
+
+def _replica(facts: MySqlFacts) -> str:
+    return "REPLICA" if _has_new_words(facts) else "SLAVE"
+
+
+def _for_one(facts: MySqlFacts, row: Mapping[str, Any]) -> str:
+    """A statement without a name is about the connection without one, and fails where there is none."""
+    quoted = _connection(row).replace("'", "''")
+    if not quoted:
+        return ""
+    return f" '{quoted}'" if facts.is_mariadb else f" FOR CHANNEL '{quoted}'"
+
+
+def _in_connection(row: Mapping[str, Any]) -> str:
+    """MariaDB has variables of each connection."""
+    name = _connection(row).replace("`", "``")
+    return f"`{name}`." if name else ""
+
+
+def _connection(row: Mapping[str, Any]) -> str:
+    return str(row.get("Connection_name") or row.get("Channel_Name") or "")
 
 
 Check = Callable[[MySqlFacts, GateContext], Findings]

@@ -208,6 +208,29 @@ def test_what_is_wrong_in_mysql_is_mended_by_its_own_fix(
         assert world.examine("--json").findings == []
 
 
+def test_a_replica_whose_connection_has_a_name_is_mended_by_that_name(world: DoctorWorld) -> None:
+    name, b = "'from a''s heir'", world.b
+    b.stop_replication()
+    b.execute("RESET SLAVE ALL")
+    b.execute(
+        f"CHANGE MASTER {name} TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {world.a.port}, MASTER_USER = 'repl', "
+        f"MASTER_PASSWORD = '{PASSWORD}', MASTER_USE_GTID = no, MASTER_DELAY = 3600"
+    )
+    try:
+        b.execute("SET GLOBAL `from a's heir`.replicate_ignore_db = 'elsewhere'")
+        found = world.examine("--json").findings
+        assert [finding["check"] for finding in found] == [
+            "replication_stopped", "replica_delay", "replica_filter", "replica_gtid",
+        ]  # fmt: skip
+        for finding in found:
+            world.apply(finding["fix"], b)
+        assert world.examine("--json").findings == []
+    finally:
+        b.execute(f"STOP SLAVE {name}")
+        b.execute(f"RESET SLAVE {name} ALL")
+        b.replicate_from(world.a.port)
+
+
 def test_a_gate_that_may_not_see_replication_is_given_the_right(world: DoctorWorld) -> None:
     with without_right_to_see_replication(world):
         finding = world.examine("--json").of("grant_monitor")

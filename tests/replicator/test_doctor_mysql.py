@@ -184,9 +184,12 @@ def test_a_replica_that_keeps_the_gate_shut_is_named_with_its_fix(
     assert fix in found.fix
 
 
-def test_a_replica_that_cannot_connect_does_not_run() -> None:
-    found = the_one(check_gate(replicating(Slave_IO_Running="Connecting"), CONTEXT))
-    assert found.what == "replication is stopped (IO thread)"
+def test_a_replica_that_cannot_connect_is_not_mended_by_a_start() -> None:
+    status = {"Slave_IO_Running": "Connecting", "Last_IO_Error": "error connecting to primary"}
+    found = the_one(check_gate(replicating(**status), CONTEXT))
+    assert (found.check, found.severity) == ("replication_stopped", ERROR)
+    assert found.what == "it does not reach its primary, and tries again: error connecting to primary"
+    assert found.fix.startswith("start its primary, or where that has moved: STOP SLAVE; CHANGE MASTER TO MASTER_HOST")
 
 
 def test_a_stopped_replica_shows_its_own_error() -> None:
@@ -198,6 +201,17 @@ def test_mysql_8_4_is_spoken_to_in_its_own_words() -> None:
     status = {"Replica_IO_Running": "No", "Replica_SQL_Running": "Yes", "Seconds_Behind_Source": None}
     facts = replace(REPLICA, variables=MYSQL | {"read_only": "ON"}, replication=(status,))
     assert the_one(check_gate(facts, CONTEXT)).fix == "START REPLICA;"
+
+
+def test_a_channel_of_mysql_is_named_in_every_statement() -> None:
+    status = {"Replica_IO_Running": "Yes", "Replica_SQL_Running": "Yes", "SQL_Delay": 3600, "Channel_Name": "from_a"}
+    newer = replace(REPLICA, variables=MYSQL | {"read_only": "ON"}, replication=(status,))
+    older = with_variables(newer, version="8.0.36")
+    at = "FOR CHANNEL 'from_a';"
+    assert [the_one(check_gate(facts, CONTEXT)).fix for facts in (newer, older)] == [
+        f"STOP REPLICA {at} CHANGE REPLICATION SOURCE TO SOURCE_DELAY = 0 {at} START REPLICA {at}",
+        f"STOP SLAVE {at} CHANGE MASTER TO MASTER_DELAY = 0 {at} START SLAVE {at}",
+    ]
 
 
 def test_the_primary_itself_may_be_listed_unless_semi_sync_hides_its_commits() -> None:
