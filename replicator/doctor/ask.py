@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
@@ -30,6 +30,8 @@ from versioning.errors import ConfigError, StamplineError
 from versioning.limits import DEGRADED_TTL_MS, GATE_LIMIT_MS, MAX_LAG_MS, REDIS_TTL_MS, WINDOW_MS
 
 Facts = TypeVar("Facts")
+
+_SAYS_SO_ITSELF: Final = "it is up, and says this itself: mend it there"
 
 
 class _Sections:
@@ -87,8 +89,8 @@ class _Asker:
             self.unreached.append(finding)
 
     def miss(self, subject: str, setting: str, error: StamplineError) -> None:
-        is_known = error.hint and error.hint != IS_IT_UP
-        fix = error.hint if is_known else f"start it, or correct its address in {setting}"
+        is_silent = error.hint == IS_IT_UP
+        fix = f"start it, or correct its address in {setting}" if is_silent else error.hint or _SAYS_SO_ITSELF
         self.unreached.append(Finding(Severity.ERROR, subject, "unreached", error.message, fix))
 
     def server(self, role: str, setting: str, section: MySqlSection, key: str) -> MySqlFacts | None:

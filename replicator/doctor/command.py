@@ -17,6 +17,9 @@ from versioning.cli.settings import Settings
 OUTAGE_H: Final = 24.0
 """Somebody notices, and mends it, within a day."""
 
+OUTAGE_H_MAX: Final = 365 * 24.0
+"""More is a mistake, and infinity is no number of seconds."""
+
 
 @explained(
     "stampline doctor --config stampline.toml",
@@ -27,7 +30,10 @@ def doctor(
     *,
     config: ConfigOption = None,
     outage_h: Annotated[
-        float, typer.Option("--outage-h", metavar="HOURS", min=0, help="Longest outage that binlogs must outlive.")
+        float,
+        typer.Option(
+            "--outage-h", metavar="HOURS", min=0, max=OUTAGE_H_MAX, help="Longest outage that binlogs must outlive."
+        ),
     ] = OUTAGE_H,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
 ) -> None:

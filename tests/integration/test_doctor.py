@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from pymysql.err import OperationalError
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.mysql56 import MySql56
@@ -22,6 +23,7 @@ from tests.integration.roles import Role, write_config
 from tests.integration.source_world import address
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_facts import redis_facts
+from versioning.cli import program
 from versioning.limits import CLOCK_ERROR_MS
 
 
@@ -350,6 +352,21 @@ def test_a_server_that_does_not_answer_is_a_finding_and_the_others_are_still_che
     assert found.code == 1
     assert found.checks == {"unreached", "sync_binlog"}
     assert found.of("unreached")["fix"] == "start it, or correct its address in [mirror] origin_url"
+
+
+def test_a_server_that_answers_with_a_refusal_is_not_to_be_started(world: DoctorWorld) -> None:
+    with world.set_global(world.b, "max_connections", "10"), contextlib.ExitStack() as held:
+        with contextlib.suppress(OperationalError):
+            while True:
+                held.enter_context(world.b.connect("toc"))
+        finding = world.examine("--json").of("unreached")
+    assert "Too many connections" in finding["what"]
+    assert finding["fix"] == "it is up, and says this itself: mend it there"
+
+
+def test_an_outage_without_end_is_bad_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.run(["doctor", "--outage-h", "inf"]) == 2
+    assert "--outage-h" in capsys.readouterr().err
 
 
 def test_a_login_that_is_refused_names_the_account(world: DoctorWorld) -> None:
