@@ -92,10 +92,12 @@ def _read(section: ServeSection) -> dict[bytes, str]:
     """Map the SHA-256 of each token to its owner's name."""
     lines = [section.token.get_secret_value()]
     if section.token_file is not None:
-        lines += read_secret(section.token_file, key="serve.token_file").splitlines()
+        read = read_secret(section.token_file, key="serve.token_file").splitlines()
+        # A word of a comment is no secret: it must not become a token.
+        lines += ["" if line.lstrip().startswith("#") else line for line in read]
     names: dict[bytes, str] = {}
     for number, line in enumerate(lines):
-        name, _, token = line.strip().rpartition(" ")
+        *name, token = line.split() or [""]
         if token and len(token) < TOKEN_CHARS_MIN:
             raise ConfigError(
                 f"a token of [serve] (line {number}) has under {TOKEN_CHARS_MIN} characters",
@@ -103,7 +105,7 @@ def _read(section: ServeSection) -> dict[bytes, str]:
             )
         if token:
             digest = _digest(token)
-            names[digest] = name.strip() or f"sha256:{digest.hex()[:8]}"
+            names[digest] = " ".join(name) or f"sha256:{digest.hex()[:8]}"
     return names
 
 

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from app.bumps import REFUSALS_PER_MIN
+from app.errors import ApiError
 from app.service import create_app
 from app.settings import ServeSection
 from app.tokens import Tokens
@@ -202,6 +203,15 @@ def test_several_tokens_have_names_or_hashes_but_never_themselves(tmp_path: Path
     assert tokens.owner(f"Bearer {TOKEN}") == "alice"
     assert tokens.owner("bearer token-without-a-name-01").startswith("sha256:")
     assert TOKEN not in repr(tokens)
+
+
+def test_a_word_of_a_comment_is_no_token(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"# made by\n  # rotated-on-2026-11-29\nalice of the shop\t{TOKEN}\n")
+    tokens = Tokens(ServeSection(token_file=file))
+    assert tokens.owner(f"Bearer {TOKEN}") == "alice of the shop"
+    with pytest.raises(ApiError, match="may not bump"):
+        tokens.owner("Bearer rotated-on-2026-11-29")
 
 
 def test_a_token_that_can_be_guessed_is_refused() -> None:
