@@ -29,7 +29,12 @@ class Row:
         looked = self.consistent + self.wrong
         if not looked:
             return "-"
-        return f"{math.log10(looked / self.wrong):.1f}" if self.wrong else f">{math.log10(looked):.1f}"
+        return _nines(looked / self.wrong) if self.wrong else f">{_nines(looked)}"
+
+
+def _nines(looks_per_wrong: float) -> str:
+    """Cut off, not rounded: 99.98 % is no ``4.0``."""
+    return f"{math.floor(math.log10(looks_per_wrong) * 10) / 10:.1f}"
 
 
 @dataclass(slots=True)

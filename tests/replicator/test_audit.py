@@ -229,7 +229,16 @@ def tally_of(consistent: int, wrong: int) -> Tally:
 
 
 @pytest.mark.parametrize(
-    ("consistent", "wrong", "nines"), [(999, 1, "3.0"), (90, 10, "1.0"), (0, 5, "0.0"), (1000, 0, ">3.0"), (0, 0, "-")]
+    ("consistent", "wrong", "nines"),
+    [
+        (999, 1, "3.0"),
+        (90, 10, "1.0"),
+        (0, 5, "0.0"),
+        (1000, 0, ">3.0"),
+        (0, 0, "-"),
+        (8_999, 1, "3.9"),
+        (9_000, 0, ">3.9"),
+    ],
 )
 def test_consistency_is_given_as_nines_and_never_as_more_than_was_looked_at(
     consistent: int, wrong: int, nines: str
