@@ -61,7 +61,12 @@ def difference(verdict: Verdict) -> Outcome:
 
 
 def is_equal(cached: Any, row: Any) -> bool:
-    """Whether they say the same, as far as the row goes: fields that the statement leaves out are not compared."""
+    """Whether they say the same, as far as the row goes: fields that the statement leaves out are not compared.
+
+    An aggregate over no rows is NULL (JSON_ARRAYAGG), where a loader has an empty list.
+    """
+    if row is None:
+        return cached is None or cached == []
     if isinstance(cached, dict) and isinstance(row, dict):
         return all(name in cached and is_equal(cached[name], value) for name, value in row.items())
     if isinstance(cached, list) and isinstance(row, list):

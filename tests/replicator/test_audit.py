@@ -207,6 +207,9 @@ async def test_what_cannot_be_compared_is_a_doubt() -> None:
         ([1], [1, 2], False),
         ({"a": {"b": [1.0]}}, {"a": {"b": [1]}}, True),
         (None, {}, False),
+        ([], None, True),
+        ([1], None, False),
+        (0, None, False),
     ],
 )
 def test_fields_that_the_statement_leaves_out_are_not_compared(
