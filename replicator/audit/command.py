@@ -11,7 +11,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from replicator.audit.check import Check, Checks
+from replicator.audit.check import Checks
 from replicator.audit.judge import Result
 from replicator.audit.look import Looker
 from replicator.audit.metrics import registry
@@ -127,7 +127,7 @@ class _World:
 @contextlib.asynccontextmanager
 async def _opened(settings: Settings, section: AuditSection | None) -> AsyncIterator[_World]:
     at = settings.one(StreamSection)
-    checks = [Check.parse(check.template, check.sql) for check in section.check] if section else []
+    checks = [check.parsed() for check in section.check] if section else []
     async with contextlib.AsyncExitStack() as stack:
         stream = open_stream(at, version_keys=False)
         stack.push_async_callback(stream.aclose)

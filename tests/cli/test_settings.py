@@ -56,6 +56,29 @@ def test_the_file_may_be_named_by_the_environment(file: Path, monkeypatch: pytes
     assert Settings.load(None).file == file
 
 
+@pytest.mark.parametrize(
+    ("template", "sql", "after_s", "said"),
+    [
+        (
+            "a:{id}",
+            "SELECT {nope}",
+            "[1]",
+            "audit.check.0: audit of a:{id}: its sql names {nope} (the template has id)",
+        ),
+        ("nothing", "SELECT 1", "[1]", "audit.check.0: key template 'nothing': it has no literal namespace"),
+        ("a:{id}", "SELECT 1", "[1, nan]", "audit.after_s.1: "),
+        ("a:{id}", "SELECT 1", "[-1]", "audit.after_s.0: "),
+        ("a:{id}", "SELECT 1", "[inf]", "audit.after_s.0: "),
+    ],
+)
+def test_an_audit_that_could_not_begin_is_refused_where_it_is_written(
+    file: Path, template: str, sql: str, after_s: str, said: str
+) -> None:
+    check = f'[[audit.check]]\ntemplate = "{template}"\nsql = "{sql}"\n'
+    text = f'[audit]\nafter_s = {after_s}\n[audit.mysql]\nurl = "mysql://u@h"\n{check}'
+    assert f"{file}: {said}" in refused(file, text)
+
+
 def test_an_unknown_key_is_named(file: Path) -> None:
     assert "unknown key stream.nmae" in refused(file, STREAM + 'nmae = "x"\n')
 
