@@ -70,7 +70,9 @@ async function bump() {
     say("ok", `Bumped, as ${stamps.length === 1 ? "stamp" : "stamps"} `, el("code", {}, stamps.join(", ")), ".");
     previewed = null;
   } catch (error) {
-    say("critical", `Not bumped: ${error.message}`);
+    // Only a refusal says that nothing was done: no answer, or one of a failure, may come after the bump.
+    const isRefused = error.status >= 400 && error.status < 500;
+    say("critical", `${isRefused ? "Not bumped" : "Not confirmed, it may have bumped"}: ${error.message}`);
   }
   update();
 }

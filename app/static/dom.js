@@ -37,14 +37,20 @@ export function show(node, value, make) {
 
 export async function getJson(path, options = {}) {
   const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000), ...options });
-  const body = await answer.json();
-  if (!answer.ok) throw new ServiceError(body.error ?? { message: `HTTP ${answer.status}`, hint: "" });
-  return body;
+  if (!answer.ok) throw new ServiceError(answer.status, await problem(answer));
+  return answer.json();
+}
+
+// A proxy in front of the service has no words of ours.
+async function problem(answer) {
+  const body = await answer.json().catch(() => null);
+  return body?.error ?? { message: `HTTP ${answer.status}`, hint: "" };
 }
 
 // An answer that is not the one asked for, with the service's own words.
 export class ServiceError extends Error {
-  constructor({ message, hint }) {
+  constructor(status, { message, hint }) {
     super(hint ? `${message} (${hint})` : message);
+    this.status = status;
   }
 }

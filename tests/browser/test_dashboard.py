@@ -118,6 +118,29 @@ def test_a_bump_is_previewed_then_done_by_keyboard_alone(open_page: OpenPage, si
     page.locator(".columns").first.screenshot(path=artifacts / "dashboard-bump.png")
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (503, '{"error": {"code": "x", "message": "Redis is away", "hint": ""}}', "it may have bumped: Redis is away"),
+        (500, '{"error": {"code": "x", "message": "no audit", "hint": ""}}', "it may have bumped: no audit"),
+        (502, "<html>Bad gateway</html>", "it may have bumped: HTTP 502"),
+        (403, "<html>Forbidden</html>", "Not bumped: HTTP 403"),
+        (0, "", "it may have bumped: "),
+    ],
+)
+def test_a_bump_is_called_off_only_where_it_was_refused(
+    open_page: OpenPage, site: Pipeline, status: int, body: str, said: str
+) -> None:
+    page = open_page()
+    page.route("**/v1/bump", lambda route: route.fulfill(status=status, body=body) if status else route.abort())
+    page.get_by_label("Keys, one per line").fill(site.change())
+    page.get_by_label("Reason").fill("by hand")
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Bump").click()
+    expect(page.locator("#bump-result")).to_contain_text(said)
+
+
 def test_a_bump_of_a_namespace_says_what_it_will_age_out(open_page: OpenPage, site: Pipeline) -> None:
     page = open_page()
     expect(page.locator("#stamps")).to_contain_text(site.change())
