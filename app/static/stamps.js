@@ -5,6 +5,7 @@ import { clock, duration } from "./words.js";
 
 const ROWS_MAX = 60;
 const KEYS_SHOWN = 4;
+const AGAIN_MS = 2000;
 const KINDS = ["change", "generation", "gap", "replayed", "slow", "unavailable"];
 const WORDS = {
   change: "change", generation: "namespace aged out", gap: "gap: older history unknown", replayed: "replayed",
@@ -64,17 +65,30 @@ function names(entry) {
   return shown;
 }
 
-// The newest ones that came before this page did, then all that come.
 export async function listen(onLink) {
+  setInterval(draw, 200);
+  await follow(onLink);
+}
+
+// The newest ones that came before this page did, then all that come.
+async function follow(onLink) {
   const source = new EventSource("/v1/stream");
   source.addEventListener("opened", () => { onLink(true); });
   for (const kind of KINDS) source.addEventListener(kind, (event) => { take(JSON.parse(event.data)); });
-  source.addEventListener("error", () => { onLink(false); });
-  setInterval(draw, 200);
+  source.addEventListener("error", () => {
+    onLink(false);
+    // Answered with an error, as by a proxy while the service restarts, a browser does not come back by itself.
+    if (source.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MS, onLink);
+  });
   const before = await older();
   const came = entries.splice(0);
-  for (const entry of [...came, ...before].reverse()) take(entry);
+  for (const entry of [...came, ...before].sort(byStamp)) take(entry);
   for (const entry of entries) entry.isNew = false;
+}
+
+function byStamp(one, other) {
+  const [sequence, next] = [one, other].map((entry) => Number(entry.stamp.split("-")[1]));
+  return millis(one) - millis(other) || sequence - next;
 }
 
 async function older() {

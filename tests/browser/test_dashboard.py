@@ -141,6 +141,19 @@ def test_a_bump_is_called_off_only_where_it_was_refused(
     expect(page.locator("#bump-result")).to_contain_text(said)
 
 
+def test_stamps_come_again_after_an_answer_that_is_an_error(open_page: OpenPage, site: Pipeline) -> None:
+    page = open_page()
+    page.route("**/v1/stream", lambda route: route.fulfill(status=502, body="<html>Bad gateway</html>"))
+    page.reload()
+    expect(page.locator("#link")).to_have_text("connecting…")
+    missed = site.change()
+    expect(page.locator("#stamps")).not_to_contain_text(missed)
+    page.unroute("**/v1/stream")
+    expect(page.locator("#link")).to_have_text("live")
+    expect(page.locator("#stamps")).to_contain_text(missed)
+    expect(page.locator("#stamps")).to_contain_text(site.change())
+
+
 def test_a_bump_of_a_namespace_says_what_it_will_age_out(open_page: OpenPage, site: Pipeline) -> None:
     page = open_page()
     expect(page.locator("#stamps")).to_contain_text(site.change())
