@@ -17,19 +17,22 @@ _ORDER: Final = (State.CRITICAL, State.WARNING, State.OK, State.UNKNOWN)
 
 
 def find(view: View) -> list[Finding]:
-    found = [*origin(view), *mirrors(view), *gates(view), *stream_b(view), *readers(view), *audit(view)]
+    found = [*origin(view), *mirrors(view), *stream_b(view)]
+    # Only these tell why nothing is heard. A replica or a web process that is down besides does not.
     is_explained = any(finding.state is State.CRITICAL for finding in found)
     if view.doubt is not None and view.is_covered and view.own.is_connected and not is_explained:
         found.append(_unexplained(view))
+    found += [*gates(view), *readers(view), *audit(view)]
     return sorted(found, key=lambda finding: _ORDER.index(finding.state))
 
 
 def _unexplained(view: View) -> Finding:
+    since = "yet" if view.flow.lag_ms is None else f"for {spoken(view.flow.lag_ms)}"
     return Finding(
         code="lagging",
         state=State.CRITICAL,
         part="stream_b",
-        text=f"Nothing was heard of the source for {spoken(view.flow.lag_ms)}, and nobody listed here tells why.",
+        text=f"Nothing was heard of the source {since}, and nobody listed here tells why.",
         effect=staleness(view),
         action="List sources and mirrors as [[serve.component]], or look at their logs.",
     )

@@ -79,6 +79,8 @@ _UNLISTED = _judge(State.UNKNOWN, NOT_LISTED)
 
 def _source(view: View, findings: Sequence[Finding]) -> SourcePart:
     def well() -> Judged:
+        if view.source_age_ms is None:
+            return _judge(State.UNKNOWN, "No source tells.")
         return _judge(State.OK, f"Binlog read up to {spoken(view.source_age_ms)} ago.")
 
     judged = _judged(findings, "source", well) if view.sources else _UNLISTED
@@ -130,6 +132,8 @@ def _stream_b(view: View, findings: Sequence[Finding]) -> StreamPart:
     lag_ms = view.flow.lag_ms
 
     def well() -> Judged:
+        if lag_ms is None:
+            return _judge(State.WARNING, "Silent: no heartbeat of the source was ever seen.")
         if view.doubt is not None:
             return _judge(State.WARNING, f"Silent: the newest heartbeat of the source is {spoken(lag_ms)} old.")
         return _judge(State.OK, f"Newest heartbeat of the source is {spoken(lag_ms)} old.")

@@ -193,6 +193,25 @@ def test_with_nobody_listed_it_says_what_it_knows_and_that_it_knows_no_more() ->
     assert Site([], [], []).draw().state is State.OK
 
 
+def test_what_only_suffers_or_is_down_besides_does_not_tell_why_nothing_is_heard() -> None:
+    web_down = [toc(is_up=False)]
+    assert Site([], [], web_down, lag_ms=60_000).codes() == ["lagging", "web_processes_down"]
+
+
+def test_where_no_heartbeat_ever_came_it_says_so() -> None:
+    site = Site([], [], [], lag_ms=None, is_covered=True).draw()
+    assert site.headline.startswith("Nothing was heard of the source yet")
+    silent = Site(mirrors=[mirror(is_up=False)], lag_ms=None).draw()
+    assert "unknown time" not in silent.stream_b.text
+
+
+def test_sources_that_do_not_answer_are_not_drawn_as_well() -> None:
+    down = [source(is_up=False)]
+    for mirrors in ([], cut_mirrors(), [mirror(is_up=False)]):
+        site = Site(down, mirrors, lag_ms=60_000).draw()
+        assert (site.source.state, site.source.text) == (State.UNKNOWN, "No source tells.")
+
+
 def test_the_worst_comes_first() -> None:
     site = Site(sources=[source(), source("source-2", is_up=False)], mirrors=cut_mirrors(), lag_ms=12_000)
     assert site.codes() == ["wan_cut", "source_down"]

@@ -91,6 +91,11 @@ def test_a_process_shows_its_figures_or_why_it_has_none() -> None:
     assert "audit-1 up 0 wrong" in shown
 
 
+def test_a_process_that_never_answered_was_never_seen() -> None:
+    silent = {"name": "source-3", "is_up": False, "reason": "nothing listens there", "seen_age_ms": None}
+    assert "source-3 down nothing listens there; never seen" in words({"source": {"processes": [silent]}})
+
+
 def test_tiers_audit_and_findings_are_shown() -> None:
     shown = words(SITE)
     assert "served from local 80.0% redis 20.0%" in shown

@@ -84,7 +84,9 @@ def _process(process: Json) -> str:
         figures.append(f"{process['wrong']} wrong")
     words = ", ".join(figures)
     if not is_up:
-        words = f"{process.get('reason') or 'no answer'}; seen {_duration(process.get('seen_age_ms'))} ago"
+        seen_ms = process.get("seen_age_ms")
+        seen = "never seen" if seen_ms is None else f"seen {_duration(seen_ms)} ago"
+        words = f"{process.get('reason') or 'no answer'}; {seen}"
     elif said.get("last_error"):
         words += f"; {said['last_error']}"
     colour = typer.colors.GREEN if is_up else typer.colors.RED
