@@ -1,5 +1,6 @@
 """Bumps over HTTP: only with a token, only what makes sense, audited before the answer."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -245,6 +246,19 @@ async def test_a_bump_that_failed_is_audited_too(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(world.stream, "append", down)
         assert code_of(await world.bump(keys=["a:1"], reason="why")) == (503, "stream_unavailable")
         assert json.loads(file.read_text())["error"]
+
+
+@pytest.mark.parametrize("away", ["audit.jsonl.1", ""], ids=["renamed", "removed"])
+async def test_an_audit_log_that_was_rotated_is_begun_anew(tmp_path: Path, away: str) -> None:
+    file = tmp_path / "audit.jsonl"
+    async with service(ServeSection.model_validate({"token": TOKEN, "audit_log": file})) as world:
+        await world.bump(keys=["a:1"], reason="before")
+        if away:
+            file.rename(tmp_path / away)
+        else:
+            file.unlink()
+        await asyncio.gather(*(world.bump(keys=["a:1"], reason="after") for _ in range(3)))
+        assert [json.loads(line)["reason"] for line in file.read_text().splitlines()] == ["after"] * 3
 
 
 def _full(*_: object) -> int:
