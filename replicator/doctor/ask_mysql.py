@@ -65,7 +65,7 @@ def ask_schema(address: MySqlAddress, tables: WatchedTables) -> SchemaFacts:
 
 def _account(client: MySqlClient) -> str:
     user, _, host = str(client.query("SELECT CURRENT_USER()")[0][0]).rpartition("@")
-    return f"'{user}'@'{host}'"
+    return "'{}'@'{}'".format(*(part.replace("'", "''") for part in (user, host)))
 
 
 def _clock(client: MySqlClient) -> tuple[int, int]:

@@ -8,7 +8,13 @@ from replicator.doctor.findings import Findings
 from replicator.doctor.mysql_facts import MySqlFacts
 from replicator.tables import TableName
 
-GRANT: Final = re.compile(r"GRANT (?P<what>.+?) ON (?:TABLE )?(?P<database>\S+?)\.(?P<table>\S+) TO ", re.IGNORECASE)
+_NAME: Final = r"`(?:[^`]|``)+`|\"[^\"]+\"|[^\s.`\"]+"
+_WHOM: Final = r"`(?:[^`]|``)*`|'(?:[^']|'')*'|[^\s@]+"
+GRANT: Final = re.compile(
+    rf"GRANT (?P<what>.+?) ON (?:TABLE )?(?P<database>{_NAME})\.(?P<table>{_NAME}) TO (?P<whom>{_WHOM})(?P<at>@)?",
+    re.IGNORECASE,
+)
+"""What a role has, MariaDB shows beside the account's own: it has no host."""
 _COLUMNS: Final = re.compile(r"\([^)]*\)")
 _ALL: Final = "ALL PRIVILEGES"
 
@@ -60,4 +66,4 @@ def _like(pattern: str, text: str) -> bool:
 
 
 def _bare(name: str) -> str:
-    return name.strip('`"')
+    return name.strip('`"').replace("``", "`")

@@ -55,14 +55,13 @@ def mysql_access(facts: MySqlFacts) -> Findings:
     fix = "replace its files, then FLUSH SSL; on MySQL: ALTER INSTANCE RELOAD TLS;"
     yield from expiry(facts.subject, facts.certificate, fix)
     yield from _mysql_tls(facts)
-    for on, more in _superfluous(facts.grants):
+    for on, role, more in _superfluous(facts.grants):
+        given = role or facts.account
         what = f"{facts.account} may {', '.join(more)} on {on}, and needs none of it"
         if "ALL PRIVILEGES" in more:
-            fix = (
-                f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {facts.account}; then its grants of deploy/mysql/grants.sql"
-            )
+            fix = f"REVOKE ALL PRIVILEGES, GRANT OPTION FROM {given}; then its grants of deploy/mysql/grants.sql"
         else:
-            fix = f"REVOKE {', '.join(more)} ON {on} FROM {facts.account};"
+            fix = f"REVOKE {', '.join(more)} ON {on} FROM {given};"
         yield facts.subject.warning("grant_broad", what, fix)
 
 
@@ -97,7 +96,8 @@ def _mysql_tls(facts: MySqlFacts) -> Findings:
         )
 
 
-def _superfluous(grants: Iterable[str]) -> Iterable[tuple[str, list[str]]]:
+def _superfluous(grants: Iterable[str]) -> Iterable[tuple[str, str, list[str]]]:
+    """Yield on what, by which role (empty: by none), and the rights."""
     for line in grants:
         found = GRANT.match(line)
         if found is None:
@@ -106,4 +106,4 @@ def _superfluous(grants: Iterable[str]) -> Iterable[tuple[str, list[str]]]:
         if "WITH GRANT OPTION" in line.upper():
             more.append("GRANT OPTION")
         if more:
-            yield f"{found['database']}.{found['table']}", more
+            yield f"{found['database']}.{found['table']}", "" if found["at"] else found["whom"], more

@@ -144,6 +144,7 @@ def test_a_source_without_its_rights_is_told_the_grants() -> None:
         ("GRANT SELECT (id, name), UPDATE (name) ON `shop`.`item` TO `u`@`%`", "SELECT", "item", True),
         ("GRANT SELECT ON `shop`.* TO `u`@`%`", "REPLICATION SLAVE", None, False),
         ("GRANT USAGE ON *.* TO `u`@`%`", "SELECT", "item", False),
+        ("GRANT SELECT ON `shop`.`an ``item` TO 'u'@'10.0.0.%'", "SELECT", "an `item", True),
         ("GRANT `reader` TO `u`@`%`", "SELECT", "item", False),
     ],
 )

@@ -81,9 +81,10 @@ def test_one_of_ours_that_has_ended_is_an_error() -> None:
     ("grant", "fix"),
     [
         ("GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION", "REVOKE ALL PRIVILEGES, GRANT OPTION"),
-        ("GRANT SELECT, INSERT (id), UPDATE ON `shop`.* TO `me`@`%`", "REVOKE INSERT, UPDATE ON `shop`.*"),
+        ("GRANT SELECT, INSERT (id), UPDATE ON `shop`.* TO 'me and you'@'%'", "REVOKE INSERT, UPDATE ON `shop`.*"),
         ("GRANT SELECT ON `shop`.* TO `me`@`%` WITH GRANT OPTION", "REVOKE GRANT OPTION ON `shop`.*"),
         ("GRANT SUPER ON *.* TO `me`@`%`", "REVOKE SUPER ON *.*"),
+        ("GRANT INSERT ON `my shop`.`an ``item` TO `me`@`%`", "REVOKE INSERT ON `my shop`.`an ``item`"),
     ],
 )
 def test_rights_beyond_the_work_are_named_with_the_statement(grant: str, fix: str) -> None:
@@ -93,3 +94,9 @@ def test_rights_beyond_the_work_are_named_with_the_statement(grant: str, fix: st
     (found,) = mysql_access(gate)
     assert found.check == "grant_broad"
     assert found.fix.startswith(f"{fix} FROM 'me'@'%';")
+
+
+def test_a_right_that_a_role_gives_is_taken_from_the_role() -> None:
+    grants = ("GRANT `reader` TO `me`@`%`", "GRANT SELECT, INSERT ON *.* TO `all readers`")
+    (found,) = mysql_access(replace(REPLICA, account="'me'@'%'", grants=grants))
+    assert found.fix == "REVOKE INSERT ON *.* FROM `all readers`;"
