@@ -40,6 +40,10 @@ class StreamFacts:
     def subject(self) -> Subject:
         return Subject(f"{self.role} {self.address}")
 
+    def server(self, facts: RedisFacts) -> Subject:
+        """One of a Cluster has an address of its own."""
+        return Subject(f"{self.role} {facts.address}")
+
 
 def check_server(subject: Subject, facts: RedisFacts) -> Findings:
     """Hold for any Redis we use, that of the cached values included."""
@@ -56,37 +60,40 @@ def check_server(subject: Subject, facts: RedisFacts) -> Findings:
         )
 
 
-def eviction(stream: StreamFacts, facts: RedisFacts) -> Findings:
+def eviction(subject: Subject, stream: StreamFacts, facts: RedisFacts) -> Findings:
+    del stream
     if facts.policy != "noeviction":
         what = f"maxmemory-policy is {facts.policy}: it may evict stamps that were acknowledged"
         fix = "redis-cli CONFIG SET maxmemory-policy noeviction; and the same in redis.conf"
-        yield stream.subject.error("eviction", what, fix)
+        yield subject.error("eviction", what, fix)
 
 
-def memory(stream: StreamFacts, facts: RedisFacts) -> Findings:
+def memory(subject: Subject, stream: StreamFacts, facts: RedisFacts) -> Findings:
+    del stream
     if facts.memory_limit_bytes and facts.memory_used_bytes > MEMORY_FULL * facts.memory_limit_bytes:
         what = f"{facts.memory_used_bytes} of {facts.memory_limit_bytes} bytes are used: appends fail when it is full"
         fix = f"redis-cli CONFIG SET maxmemory {facts.memory_limit_bytes * 2}; and the same in redis.conf"
-        yield stream.subject.warning("memory", what, fix)
+        yield subject.warning("memory", what, fix)
 
 
-def persistence(stream: StreamFacts, facts: RedisFacts) -> Findings:
+def persistence(subject: Subject, stream: StreamFacts, facts: RedisFacts) -> Findings:
+    del stream
     if not facts.has_aof:
         what = "appendonly is no: a restart loses stamps, and all values are UNKNOWN until one window is replayed"
         fix = "redis-cli CONFIG SET appendonly yes; and appendonly yes in redis.conf"
-        yield stream.subject.warning("persistence", what, fix)
+        yield subject.warning("persistence", what, fix)
 
 
-def replicas(stream: StreamFacts, facts: RedisFacts) -> Findings:
+def replicas(subject: Subject, stream: StreamFacts, facts: RedisFacts) -> Findings:
     if stream.wait_replicas is None:
         return
     if stream.wait_replicas > facts.replicas:
         what = f"wait_replicas is {stream.wait_replicas}, and {facts.replicas} replicas are online: no append counts"
         fix = f"start the missing replicas, or write wait_replicas = {facts.replicas} into [stream]"
-        yield stream.subject.error("replicas", what, fix)
+        yield subject.error("replicas", what, fix)
     elif facts.replicas and not stream.wait_replicas:
         what = f"{facts.replicas} replicas are online and wait_replicas is 0: a failover loses acknowledged stamps"
-        yield stream.subject.warning("replicas", what, "write wait_replicas = 1 into [stream]")
+        yield subject.warning("replicas", what, "write wait_replicas = 1 into [stream]")
 
 
 def ends(stream: StreamFacts) -> Findings:
@@ -149,7 +156,7 @@ def templates(stream: StreamFacts) -> Findings:
     yield stream.subject.error("templates", what, fix)
 
 
-SERVER_CHECKS: Final[tuple[Callable[[StreamFacts, RedisFacts], Findings], ...]] = (
+SERVER_CHECKS: Final[tuple[Callable[[Subject, StreamFacts, RedisFacts], Findings], ...]] = (
     eviction, memory, persistence, replicas,
 )  # fmt: skip
 STREAM_CHECKS: Final[tuple[Callable[[StreamFacts], Findings], ...]] = (
@@ -159,8 +166,9 @@ STREAM_CHECKS: Final[tuple[Callable[[StreamFacts], Findings], ...]] = (
 
 def check_stream(stream: StreamFacts) -> Findings:
     for facts in stream.servers:
-        yield from check_server(stream.subject, facts)
+        subject = stream.server(facts)
+        yield from check_server(subject, facts)
         for check_one in SERVER_CHECKS:
-            yield from check_one(stream, facts)
+            yield from check_one(subject, stream, facts)
     for check in STREAM_CHECKS:
         yield from check(stream)

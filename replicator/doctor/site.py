@@ -94,7 +94,7 @@ def _of_access(site: Site) -> Findings:
         yield from mysql_access(mysql)
     for stream in site.streams:
         for facts in stream.servers:
-            yield from redis_access(stream.subject, facts)
+            yield from redis_access(stream.server(facts), facts)
     for facts in site.values:
         yield from redis_access(Subject(f"values {facts.address}"), facts)
     for own in site.certificates:
@@ -133,7 +133,7 @@ def server_ids(site: Site) -> Findings:
 def clocks(site: Site) -> Findings:
     readings = [(facts.subject, facts.clock_offset_ms, facts.clock_error_ms) for facts in _servers(site)]
     for stream in site.streams:
-        readings += [(stream.subject, facts.clock_offset_ms, facts.clock_error_ms) for facts in stream.servers]
+        readings += [(stream.server(facts), facts.clock_offset_ms, facts.clock_error_ms) for facts in stream.servers]
     for subject, offset_ms, error_ms in readings:
         if abs(offset_ms) - error_ms > CLOCK_ERROR_MS:
             side = "ahead of" if offset_ms > 0 else "behind"

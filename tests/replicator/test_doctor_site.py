@@ -85,6 +85,15 @@ def test_a_stream_in_danger_is_named_with_its_fix(facts: StreamFacts, check: str
     assert fix in found.fix
 
 
+def test_of_a_cluster_the_server_is_named_that_is_meant() -> None:
+    second = replace(REDIS, address="r2:6379", policy="volatile-lru", clock_offset_ms=1_200, is_tls=False)
+    of_cluster = stream(address="r1:6379,r2:6379", servers=(replace(REDIS, address="r1:6379"), second))
+    found = judge(replace(SITE, streams=(of_cluster,)))
+    assert {finding.check: finding.subject for finding in found} == dict.fromkeys(
+        ("eviction", "clock", "tls"), "stream r2:6379"
+    )
+
+
 def test_a_young_stream_is_not_a_trimmed_one() -> None:
     assert list(check_stream(stream(oldest=entry(NOW_MS - 60_000, "n1", "")))) == []
 
