@@ -134,6 +134,16 @@ def test_a_library_install_is_told_what_the_command_line_needs(
     assert "pip install '.[all]'" in the_line(capsys)
 
 
+def test_ctrl_c_while_the_command_line_is_loaded_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(name: str) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib, "import_module", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        entry.main()
+    assert caught.value.code == 130
+
+
 def test_a_bump_without_a_reason_is_bad_use(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.run(["bump", "a:1", "--config", config]) == 2
     assert "reason" in the_line(capsys)

@@ -17,4 +17,6 @@ def main() -> None:
             "fix: in a checkout, pip install '.[all]'\n"
         )
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(program.run(sys.argv[1:]))
