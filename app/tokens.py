@@ -103,6 +103,8 @@ def _read(section: ServeSection) -> dict[bytes, str]:
                 f"a token of [serve] (line {number}) has under {TOKEN_CHARS_MIN} characters",
                 hint="make one: openssl rand -hex 24",
             )
+        if not token.isascii():  # no header brings it as it is written here
+            raise ConfigError(f"a token of [serve] (line {number}) is not ASCII", hint="make one: openssl rand -hex 24")
         if token:
             digest = _digest(token)
             names[digest] = " ".join(name) or f"sha256:{digest.hex()[:8]}"

@@ -220,6 +220,11 @@ def test_a_token_that_can_be_guessed_is_refused() -> None:
         Tokens(ServeSection.model_validate({"token": "secret"}))
 
 
+def test_a_token_that_no_header_can_bring_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is not ASCII"):
+        Tokens(ServeSection.model_validate({"token": "schl\u00fcssel-von-alice-0123"}))
+
+
 async def test_a_bump_is_in_the_audit_log_when_the_answer_comes(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     tokens = tmp_path / "tokens"

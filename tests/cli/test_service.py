@@ -115,6 +115,11 @@ def test_a_token_file_without_a_token_is_bad_use(tmp_path: Path, capsys: pytest.
     assert "holds no token" in capsys.readouterr().err
 
 
+def test_a_token_that_no_header_can_bring_is_bad_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bumped("http://127.0.0.1:1", tmp_path, "schl\u00fcssel-von-alice-0123\n") == 2
+    assert "is not ASCII" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nowhere.invalid"])
 def test_a_bump_that_never_left_has_bumped_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str

@@ -78,6 +78,8 @@ def _token(file: Path) -> str:
     found = next((words[-1] for words in lines if words and not words[0].startswith("#")), "")
     if not found:
         raise ConfigError(f"--token-file: {file} holds no token", hint="put it in its first line")
+    if not found.isascii():
+        raise ConfigError(f"--token-file: the token in {file} is not ASCII", hint="make one: openssl rand -hex 24")
     return found
 
 
