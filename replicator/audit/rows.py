@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from replicator.audit.check import Check
+from replicator.errors import SourceError
 from replicator.mysql import MySqlAddress, MySqlClient
+from versioning.backends.base import IS_IT_UP
 from versioning.errors import ConfigError
 
 
@@ -30,8 +32,18 @@ class Rows:
             raise ConfigError(f"audit of {check.template.text}: its sql gives no JSON", hint=hint) from None
 
     async def try_out(self, check: Check) -> None:
-        """Run the statement once, for a key that is not there: what is wrong with it shows at the start."""
-        await self.value(check, (None,) * len(check.columns))
+        """Run the statement once, for a key that is not there: what is wrong with it shows at the start.
+
+        Raises SourceError where the server does not answer, ConfigError for what it says of the statement.
+        """
+        try:
+            await self.value(check, (None,) * len(check.columns))
+        except SourceError as error:
+            if error.hint == IS_IT_UP:
+                raise
+            said = error.__cause__.args[-1] if error.__cause__ else error.message
+            hint = f"MySQL {self._client.address} says so: correct its sql, or grant SELECT on what it reads"
+            raise ConfigError(f"audit of {check.template.text}: {said}", hint=hint) from None
 
     async def aclose(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._client.close)

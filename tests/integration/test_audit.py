@@ -107,8 +107,22 @@ def test_a_superseded_value_is_explained_as_harmless(world: World) -> None:
     assert "layer: none\nwhy: superseded, and readers refuse it\nverdict: stale" in done.out
 
 
-def test_a_statement_that_the_database_refuses_is_named_at_the_start(world: World) -> None:
-    text = world.config.read_text().replace("tracker_web WHERE", "no_such_table WHERE")
-    done = run("audit", "--for-s", "0", config=write_config(world.config.parent, text))
-    assert done.code != 0
-    assert "no_such_table" in done.line
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("FROM no_such_table", "no_such_table"),
+        ("FORM x", "error in your SQL syntax"),
+        ("FROM mysql.global_priv", "denied"),
+    ],
+    ids=["no table", "no SQL", "no right"],
+)
+@pytest.mark.parametrize("flags", [("--for-s", "0"), ("--key", "tracker_web:1")], ids=["observing", "explaining"])
+def test_a_statement_that_the_database_refuses_is_bad_settings_and_named(
+    world: World, flags: tuple[str, str], wrong: str, said: str
+) -> None:
+    text = world.config.read_text().replace(f"FROM {world.database}.tracker_web", wrong)
+    done = run("audit", *flags, config=write_config(world.config.parent, text))
+    assert done.code == 2
+    assert "audit of tracker_web:{id}: " in done.line
+    assert said in done.line
+    assert "not available" not in done.line
