@@ -162,7 +162,8 @@ def column_spellings(subject: Subject, table: TableName, template: KeyTemplate, 
     if _ignores_accents(collation, column) and _differ(template, column.name, "e", "\u00e9"):
         fix = (
             f"ALTER TABLE {_quoted(table)} MODIFY `{column.name}` {column.column_type} CHARACTER SET utf8mb4 "
-            "COLLATE utf8mb4_bin NOT NULL; or let the loader refuse a row whose value is not the key's"
+            "COLLATE utf8mb4_bin ...; (with its NULL, DEFAULT and COMMENT, which are lost otherwise), "
+            "or let the loader refuse a row whose value is not the key's"
         )
         yield subject.warning(
             "collation_accents", _two_keys(template, column, "spellings with and without accents"), fix

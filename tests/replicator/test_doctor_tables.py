@@ -92,6 +92,11 @@ def test_a_key_needs_what_the_collation_ignores(
     assert all(finding.severity is WARNING for finding in found)
 
 
+def test_a_column_that_is_modified_keeps_what_else_it_has() -> None:
+    (found,) = examine(text_column("utf8mb4_0900_ai_ci"), "item:{code|upper}")
+    assert "COLLATE utf8mb4_bin ...; (with its NULL, DEFAULT and COMMENT" in found.fix
+
+
 @pytest.mark.parametrize("data_type", ["bit", "binary", "varbinary", "blob"])
 def test_bytes_take_no_filter(data_type: str) -> None:
     table = text_column(None, data_type, charset=None)
