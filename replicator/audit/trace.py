@@ -99,7 +99,7 @@ class Trace:
             "last_stamp": stamps.text(self.history[0].stamp) if self.history else None,
             "is_pending": self.is_pending,
             "watermark": stamps.text(self.watermark),
-            "horizon": stamps.text(self.horizon),
+            "horizon": stamps.text(self.horizon) if self.horizon <= self.watermark else None,
             "lag_ms": self.lag_ms,
             "replica_lag_ms": self.replica_lag_ms,
             "history": [entry_fields(entry) for entry in self.history],

@@ -334,6 +334,12 @@ async def test_a_wrong_value_without_a_stamp_is_the_sources() -> None:
     assert "no template makes it" in trace.why
 
 
+async def test_where_no_history_is_known_there_is_no_horizon() -> None:
+    world = World()
+    world.index.horizon = stamps.STAMP_MAX
+    assert (await traced(world)).as_json()["horizon"] is None
+
+
 async def test_a_value_filled_above_its_stamp_is_the_loads() -> None:
     world = World(row={"id": 2})
     world.cache({"id": 1})
