@@ -187,7 +187,7 @@ def _utf8(text: str) -> bytes:
 def _text_of(value: object) -> str:
     match value:
         case str():
-            return str(value)
+            return str.__str__(value)  # of an Enum of text, its value, as rows have it; ``str`` gives its name
         case bool() | int():
             return str(int(value))
         case Decimal() | float():
@@ -204,7 +204,7 @@ def _text_of(value: object) -> str:
 
 
 def _number_text(value: Decimal | float) -> str:
-    number = Decimal(repr(value)) if isinstance(value, float) else value
+    number = Decimal(float.__repr__(value)) if isinstance(value, float) else value
     if not number.is_finite():
         raise KeyFormatError(f"{value} cannot be part of a key", hint="pass a finite number")
     text = format(number, "f")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -42,6 +43,31 @@ def test_a_template_knows_its_namespace_and_columns() -> None:
     template = KeyTemplate.parse("list:{tenant}:{status|lower}:{tenant}")
     assert template.namespace == "list"
     assert template.columns == ("tenant", "status")
+
+
+class _Status(str, Enum):  # noqa: UP042  many programs have such
+    OPEN = "open"
+
+
+class _Plain(StrEnum):
+    OPEN = "open"
+
+
+class _Level(IntEnum):
+    HIGH = 3
+
+
+class _Rate(float, Enum):
+    HALF = 0.5
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(_Status.OPEN, "open"), (_Plain.OPEN, "open"), (_Level.HIGH, "3"), (_Rate.HALF, "0.5")],
+    ids=["str", "StrEnum", "int", "float"],
+)
+def test_a_member_of_an_enum_gives_the_key_that_its_value_in_a_row_gives(value: Any, text: str) -> None:
+    assert KeyTemplate.parse("t:{a}").render({"a": value}) == f"t:{text}"
 
 
 def test_an_absent_column_gives_no_key() -> None:
