@@ -1,18 +1,21 @@
 """Commands that go past redis-py's client: a reply never reaches another reader, whatever happens to the connection."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.relay import Relay
 from tests.contract.test_values import Values
-from tests.eventually import until_async
+from tests.eventually import now_ms, until_async
 from versioning.backends import redis_lanes, redis_pipeline
-from versioning.backends.base import BackendError, UnavailableError
+from versioning.backends.base import Append, BackendError, Fill, UnavailableError
+from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import AsyncRedisValues, RedisValues
+from versioning.entries import Heartbeat, NewEntry
 
 pytestmark = pytest.mark.integration
 
@@ -35,6 +38,33 @@ async def values(request: pytest.FixtureRequest, server: RedisServer) -> AsyncIt
     caller = Values(flavour.from_url(server.url, timeout_ms=PATIENT_MS))
     yield caller
     await caller("aclose" if flavour is AsyncRedisValues else "close")
+
+
+class Moving:
+    """An address behind which another server takes over; links to the first stay open."""
+
+    def __init__(self, relay: Relay, first: RedisServer, second: RedisServer) -> None:
+        self.first = first
+        self._second = second
+        self._link = relay
+        self.url = f"redis://127.0.0.1:{relay.add_link('redis', first.port)}/0"
+
+    def demote(self, to: RedisServer | None = None) -> None:
+        with self.first.client() as client:
+            client.replicaof("127.0.0.1", self._second.port)
+        self._link._wan.links["redis"].target = ("127.0.0.1", (to or self._second).port)
+
+
+@pytest.fixture
+def moving(server: RedisServer, new_redis: Any, relay: Relay) -> Iterator[Moving]:
+    yield Moving(relay, server, new_redis())
+    with server.client() as client:
+        client.replicaof("NO", "ONE")
+
+
+def connections(server: RedisServer) -> int:
+    with server.client() as client:
+        return int(client.info("stats")["total_connections_received"])
 
 
 @pytest.fixture
@@ -88,6 +118,46 @@ async def test_an_error_among_many_replies_is_raised_and_the_others_are_read(val
     with pytest.raises(BackendError, match="WRONGTYPE"):
         await values("try_lease", {"t:hash": b"", key(1): text(1)}, "token", 60_000)
     assert await values("get", key(2)) == text(2)
+
+
+@pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
+async def test_a_redis_that_became_a_replica_is_left_for_the_one_at_its_address_now(
+    flavour: Any, moving: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_lanes, "STAY_S", 0.0)
+    monkeypatch.setattr(redis_pipeline, "STAY_S", 0.0)
+    values = Values(flavour.from_url(moving.url, timeout_ms=PATIENT_MS))
+    fill = [Fill("t:new", b"value", 60_000)]
+    assert await values("fill", fill) == [True]
+    moving.demote()
+    with pytest.raises(UnavailableError, match="read only replica"):
+        await values("fill", fill)
+    assert await values("fill", fill) == [True]
+    await values("aclose" if flavour is AsyncRedisValues else "close")
+
+
+@pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
+async def test_where_nobody_took_over_connections_are_not_made_anew_all_the_time(flavour: Any, moving: Moving) -> None:
+    values = Values(flavour.from_url(moving.url, timeout_ms=PATIENT_MS))
+    assert await values("get", key(1)) == text(1)
+    moving.demote(to=moving.first)
+    before = connections(moving.first)
+    for _ in range(20):
+        with pytest.raises(UnavailableError, match="read only replica"):
+            await values("fill", [Fill("t:new", b"value", 60_000)])
+    assert connections(moving.first) - before <= 3  # one of them, and those of this test
+    await values("aclose" if flavour is AsyncRedisValues else "close")
+
+
+async def test_a_writer_of_the_stream_leaves_a_redis_that_became_a_replica_too(moving: Moving) -> None:
+    stream = RedisStream.from_url(moving.url)
+    batch = Append((NewEntry("0" * 16, Heartbeat(now_ms())),), now_ms())
+    await stream.append(batch)
+    moving.demote()
+    with pytest.raises(UnavailableError, match="read only replica"):
+        await stream.append(batch)
+    assert len(await stream.append(batch)) == 1
+    await stream.aclose()
 
 
 @pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])

@@ -4,10 +4,11 @@ come back.
 redis-py connects, authenticates, speaks TLS and asks the sentinels; what is left out is what its client does around
 each command (pool, poll, retries, metrics), which costs as much as the command. Law: a connection goes back to the
 lanes only when its replies have been read to the end. One that failed in any way is closed, and the pool connects it
-anew.
+anew. So are all of them once a Redis says that it is a replica: its address may lead to another one by now.
 """
 
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -18,12 +19,17 @@ IDLE_MAX: Final = 16
 """Lanes kept for the next reads. All others go back to the pool, where the next burst finds them."""
 
 
+STAY_S: Final = 1.0
+"""A replica is left this often at the most: where nobody has taken over, every write would connect anew."""
+
+
 class Lanes:
     """Safe to share between threads, and to use after a fork."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._idle: list[Any] = []
+        self._left_s = float("-inf")
 
     def ask(self, command: bytes) -> Any:
         """Send a packed command and return its reply. Raises what redis-py raises."""
@@ -64,9 +70,18 @@ class Lanes:
             raise
         self._keep(connection)
         for reply in replies:
+            if isinstance(reply, redis.ReadOnlyError):
+                self._leave()
             if isinstance(reply, redis.ResponseError):
                 raise reply
         return replies
+
+    def _leave(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._left_s >= STAY_S:
+            self._left_s = now_s
+            self.give_back()
+            self._pool.disconnect(inuse_connections=False)
 
     def _keep(self, connection: Any) -> None:
         is_good = self._pool.owns_connection(connection) and not connection.should_reconnect()

@@ -1,8 +1,9 @@
 """The pipeline of an event loop: all commands go down one connection, and those of one turn of the loop in one write.
 
 Law: replies come in the order of the commands, so whoever waits is found by counting; a connection that has lost count,
-time or its peer is closed, and everyone who waits on it gets the error. A reader that is cancelled takes nothing away
-from the others: its reply is read and dropped.
+time or its peer is closed, and everyone who waits on it gets the error. One to a Redis that says it is a replica gets
+no more commands and is closed after its last reply: the address may lead to another one by now. A reader that is
+cancelled takes nothing away from the others: its reply is read and dropped.
 
 The connection is one of redis-py's own pool, which connects, authenticates, speaks TLS and asks the sentinels. Its
 streams are left out: they, and a connection for each command under way, are most of what an asyncio read costs.
@@ -21,6 +22,9 @@ from versioning.backends.redis_connect import Border
 UNDER_WAY_MAX: Final = 512
 """Commands sent and not answered; the others wait their turn. Redis answers so many in a few milliseconds, so that the
 timeout, which begins when a command is sent, is not used up by those in front of it."""
+
+STAY_S: Final = 1.0
+"""A replica is left after this time at the earliest: where nobody has taken over, every write would connect anew."""
 
 Future = asyncio.Future[Any]
 _UNFINISHED: Final = object()
@@ -71,7 +75,7 @@ class Pipeline:
             if self._connecting is None:
                 self._connecting = asyncio.create_task(self._connect(), name="stampline-pipeline")
             return
-        room = UNDER_WAY_MAX - len(self._link.waiting)
+        room = 0 if self._link.is_leaving else UNDER_WAY_MAX - len(self._link.waiting)
         if room >= len(self._asked):
             self._link.send(self._asked)
             self._asked = {}
@@ -131,6 +135,7 @@ class _Link(asyncio.Protocol):
         self.connection = connection
         self.waiting: deque[list[Future]] = deque()
         """Who waits for each command sent, oldest first."""
+        self.is_leaving = False
         self._pipeline = pipeline
         self._sent = self._answered = 0
         self._batches: deque[tuple[float, int]] = deque()
@@ -138,6 +143,7 @@ class _Link(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._is_lost = False
         self._loop = asyncio.get_running_loop()
+        self._stays_until_s = self._loop.time() + STAY_S
         # The driver has no public way to its transport, nor to the classes of its errors, which the border knows.
         parse_error, self._transport = connection._parser.parse_error, connection._writer.transport  # noqa: SLF001
         self._replies = hiredis.Reader(replyError=parse_error, notEnoughData=_UNFINISHED)
@@ -164,12 +170,15 @@ class _Link(asyncio.Protocol):
             return
         while self._batches and self._batches[0][1] <= self._answered:
             self._batches.popleft()
+        if self.is_leaving and not self.waiting:
+            self.fail(redis.ConnectionError("this Redis is a replica now"))
         self._pipeline.flush()
 
     def _answer(self, reply: Any) -> None:
         waiting = self.waiting.popleft()
         self._answered += 1
         if isinstance(reply, Exception):
+            self.is_leaving |= isinstance(reply, redis.ReadOnlyError) and self._loop.time() >= self._stays_until_s
             _fail(waiting, self._pipeline.border, reply)
             return
         for future in waiting:

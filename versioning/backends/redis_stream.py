@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any, Final, Self
 
 import orjson
+import redis.exceptions
 
 from versioning import stamp as stamps
 from versioning.backends.base import (
@@ -75,7 +76,11 @@ class RedisStream:
     async def append(self, batch: Append) -> list[int]:
         keys = [self._stream, self._state, self._prefix]
         with translated(str(self.address)):
-            reply = await self._evaluate(keys, self._arguments(batch))
+            try:
+                reply = await self._evaluate(keys, self._arguments(batch))
+            except redis.exceptions.ReadOnlyError:
+                await self._leave()
+                raise
         return self._outcome(batch, [_text(part) for part in reply])
 
     async def _evaluate(self, keys: list[str], arguments: list[str | int | bytes]) -> Sequence[bytes]:
@@ -90,6 +95,11 @@ class RedisStream:
                 hint="check the replicas of the stream's Redis, or lower wait_replicas",
             )
         return reply  # type: ignore[no-any-return]
+
+    async def _leave(self) -> None:
+        """Close the connections to a Redis that has become a replica: its address may lead to another one by now."""
+        if self.address.kind != "cluster":  # whose client learns by itself where its slots have gone
+            await self._client.connection_pool.disconnect(inuse_connections=False)
 
     def _arguments(self, batch: Append) -> list[str | int | bytes]:
         expected, checkpoint = batch.expected, batch.checkpoint
