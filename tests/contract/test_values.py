@@ -128,6 +128,17 @@ async def test_a_foreign_value_is_replaced(values: Values) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
+async def test_a_hash_of_someone_else_is_replaced_too(redis_b, flavour) -> None:
+    with redis_b.client() as client:
+        client.hset("t:1", "field", 1)
+    values = Values(flavour.from_url(redis_b.url, timeout_ms=2_000))
+    assert await values("fill", [Fill("t:1", value(1), 60_000)]) == [True]
+    assert await values("get", "t:1") == value(1)
+    await values("aclose" if flavour is AsyncRedisValues else "close")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
 async def test_a_stopped_redis_and_a_wrong_password_have_errors_of_their_own(new_redis, flavour) -> None:
     server = new_redis(requirepass="right")
     wrong = Values(flavour.from_url(f"redis://:wrong@127.0.0.1:{server.port}/0", timeout_ms=2_000))

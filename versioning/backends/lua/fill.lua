@@ -19,7 +19,14 @@ local function ms_of(high, low)
   return high * 4096 + math.floor(low / 1048576)
 end
 
-local held_high, held_low = fill_stamp(redis.call('GETRANGE', KEYS[1], 0, 11))
+local held = redis.pcall('GETRANGE', KEYS[1], 0, 11)
+if type(held) == 'table' then
+  if not string.find(held.err, 'WRONGTYPE', 1, true) then
+    return held
+  end
+  held = '' -- another application's hash or list: replaced like any foreign value
+end
+local held_high, held_low = fill_stamp(held)
 local high, low = fill_stamp(ARGV[1])
 local is_overtaken = (held_high > high or (held_high == high and held_low > low))
   and ms_of(held_high, held_low) - ms_of(high, low) <= OVERTAKEN_MAX_MS
