@@ -138,6 +138,17 @@ async def test_a_hash_of_someone_else_is_replaced_too(redis_b, flavour) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("prefix", ["app:", "{app}:", "app{1}:", "app{"])
+@pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
+async def test_a_prefix_with_a_hash_tag_keeps_leases_at_their_values(redis_cluster, flavour, prefix) -> None:
+    values = Values(flavour.from_url(redis_cluster.url, prefix=prefix, timeout_ms=2_000))
+    assert await values("try_lease", {"t:1": NONE, "t:2": NONE}, TOKEN, 60_000) == [True, True]
+    assert await values("fill", [Fill("t:1", value(1), 60_000, TOKEN)]) == [True]
+    assert await values("try_lease", {"t:1": value(1)[:SIZE], "t:2": NONE}, OTHER, 60_000) == [True, False]
+    await values("aclose" if flavour is AsyncRedisValues else "close")
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
 async def test_a_stopped_redis_and_a_wrong_password_have_errors_of_their_own(new_redis, flavour) -> None:
     server = new_redis(requirepass="right")

@@ -1,8 +1,9 @@
 """Cached values and leases on Redis, for threads and for asyncio: the same commands, one round trip each.
 
-A lease lives at ``lease:{<key>}``, in the slot of its value, so that one script serves both. A Redis that does not
-answer within the timeout is an error, and the caller goes to its loader. A script that is sent again (Redis had
-forgotten it, or had closed an idle connection) has the effect of one that was sent once.
+A lease lives at ``lease:{<key>}`` (``lease:<key>`` where a prefix brings a hash tag of its own), in the slot of its
+value, so that one script serves both. A Redis that does not answer within the timeout is an error, and the caller goes
+to its loader. A script that is sent again (Redis had forgotten it, or had closed an idle connection) has the effect of
+one that was sent once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ class _Names:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
+        tag, brace, _ = prefix.partition("{")[2].partition("}")
+        self._has_tag = bool(tag and brace)
 
     def value(self, key: str) -> str:
         return self._prefix + key
@@ -33,7 +36,8 @@ class _Names:
         return [self._prefix + key for key in keys]
 
     def _lease(self, key: str) -> str:
-        return f"lease:{{{self._prefix}{key}}}"
+        # Where the application's prefix has a hash tag, that decides the slot of both.
+        return f"lease:{self._prefix}{key}" if self._has_tag else f"lease:{{{self._prefix}{key}}}"
 
     def leases(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Call]:
         return [((self.value(key), self._lease(key)), (token, str(ttl_ms), head)) for key, head in seen.items()]
