@@ -146,10 +146,12 @@ class Reading:
         """Whether others are not likely to load the key at this moment, given that Redis does not have it.
 
         No change of its own is known (it may be new, and everybody may want it), and this process, which remembers what
-        it has read, did not read it lately. A generation made nobody want what nobody had.
+        it has read (without a local TTL it does not), did not read it lately. A generation made nobody want what nobody
+        had.
         """
         return (
-            self.local.find(key) is None
+            self.options.local_ttl_ms > 0
+            and self.local.find(key) is None
             and now.monotonic_ms - self.local.remembers_since_ms >= COLD_MS
             and key not in self.index.stamps
             and self.index.verdict(key, self.index.watermark, now) is Verdict.FRESH

@@ -197,6 +197,15 @@ def test_a_key_that_others_may_be_loading_is_not_cold(
     assert process.effects[-4:] == [GetValues, TryLeases, Load, FillValues]
 
 
+def test_without_local_ttl_no_key_is_cold_since_nothing_tells_what_was_read(at: Datacenter) -> None:
+    process = settled(at, local_ttl_ms=0)
+    filled(at, process)
+    assert process.reading.take_hits({KEY: at.values.get(KEY)}, at.now)
+    at.values.flush()
+    assert process.read().tier is Tier.LOADED
+    assert process.effects == [GetValues, TryLeases, Load, FillValues]
+
+
 def test_cold_keys_and_leased_ones_are_loaded_together(at: Datacenter) -> None:
     process = settled(at)
     process.change()
