@@ -167,6 +167,48 @@ async def test_a_loader_that_reads_its_own_key_is_told_so(cache: AsyncVersionedC
         await cache.get(KEY, load)
 
 
+async def test_a_loader_that_waits_for_itself_in_a_roundabout_way_is_told_so_too(cache: AsyncVersionedCache) -> None:
+    async def in_a_task() -> Any:
+        return await asyncio.gather(cache.get(KEY, never))
+
+    async def by_another_key() -> Any:
+        return await cache.get("t:2", in_a_task)
+
+    for load in (in_a_task, by_another_key):
+        with pytest.raises(LoadFailedError, match="t:1"):
+            await asyncio.wait_for(cache.get(KEY, load), 5)
+
+
+async def test_loaders_that_wait_for_each_other_are_told_so(cache: AsyncVersionedCache) -> None:
+    taken_off: list[str] = []
+
+    async def reading(own: str, other: str) -> Any:
+        taken_off.append(own)
+        await until_async(lambda: len(taken_off) == 2, "both are loaded")
+        return await cache.get(other, never)
+
+    reads = [cache.get("t:1", lambda: reading("t:1", "t:2")), cache.get("t:2", lambda: reading("t:2", "t:1"))]
+    outcomes = await asyncio.wait_for(asyncio.gather(*reads, return_exceptions=True), 5)
+    assert {type(outcome) for outcome in outcomes} == {LoadFailedError}
+
+
+async def test_what_a_loader_started_may_read_its_key_afterwards(cache: AsyncVersionedCache) -> None:
+    started: list[asyncio.Task[Any]] = []
+    loaded = asyncio.Event()
+
+    async def afterwards() -> Any:
+        await loaded.wait()
+        return await cache.refresh(KEY, returning("new")), await cache.get(KEY, never)
+
+    async def load() -> Any:
+        started.append(asyncio.create_task(afterwards()))
+        return "old"
+
+    await cache.get(KEY, load)
+    loaded.set()
+    assert await started[0] == ("new", "new")
+
+
 async def test_the_superseded_value_is_served_to_all_while_it_is_refilled_once(world: World) -> None:
     options = CacheOptions(serve_stale_ms=60_000)
     async with AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values), options=options) as cache:

@@ -103,6 +103,17 @@ def test_a_loader_that_reads_its_own_key_is_told_so(cache: VersionedCache) -> No
         cache.get(KEY, lambda: cache.get(KEY, never))
 
 
+def test_loaders_that_wait_for_each_other_are_told_so(cache: VersionedCache, pool: ThreadPoolExecutor) -> None:
+    both = threading.Barrier(2)
+
+    def reading(other: str) -> Any:
+        both.wait(5)
+        return cache.get(other, never)
+
+    reads = [pool.submit(cache.get, KEY, lambda: reading("t:2")), pool.submit(cache.get, "t:2", lambda: reading(KEY))]
+    assert {type(read.exception(5)) for read in reads} == {LoadFailedError}
+
+
 def test_many_keys_are_loaded_together_and_join_what_is_under_way(
     cache: VersionedCache, pool: ThreadPoolExecutor
 ) -> None:

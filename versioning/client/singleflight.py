@@ -1,13 +1,14 @@
 """Single-flight: one refill of a key at a time in a process; readers that come meanwhile join it (P10).
 
 A flight carries the keys of one read plan. It lands with the reads of all of them, or with the loader's exception, for
-its leader and for everyone who joined.
+its leader and for everyone who joined. A loader that would wait for its own flight is told so: it would wait for ever.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from contextvars import ContextVar, copy_context
+from typing import Any, Final
 
 from versioning.errors import LoadFailedError
 from versioning.read import Read
@@ -16,25 +17,46 @@ Reads = dict[str, Read]
 
 
 def _refuse_own(key: str) -> None:
-    raise LoadFailedError(f"the loader of {key!r} reads that key itself", hint="a loader must go to the database")
+    raise LoadFailedError(f"the loader of {key!r} waits for that key itself", hint="a loader must go to the database")
+
+
+_INSIDE: Final[ContextVar[frozenset["AsyncFlight"]]] = ContextVar("stampline_inside", default=frozenset())
+"""The flights whose loaders run here, in whatever task they have started."""
 
 
 class AsyncFlight:
     """Runs in a task of its own: a reader that is cancelled takes nobody else down, and the value still arrives."""
 
-    def __init__(self, keys: tuple[str, ...], began_ms: int, task: "asyncio.Task[Reads]") -> None:
+    def __init__(self, keys: tuple[str, ...], began_ms: int, run: Coroutine[Any, Any, Reads]) -> None:
         self.keys = keys
         self.began_ms = began_ms
-        self.task = task
+        self.awaited: list[AsyncFlight] = []
+        """Those that its loader waits for."""
+        context = copy_context()
+        context.run(_INSIDE.set, frozenset({self, *(flight for flight in _INSIDE.get() if not flight.task.done())}))
+        self.task: asyncio.Task[Reads] = asyncio.create_task(run, name="stampline-refill", context=context)
 
     async def landed(self, key: str) -> Reads:
-        if self.task is asyncio.current_task():
-            _refuse_own(key)
         if not self.task.done():
-            await asyncio.wait((self.task,))
+            await self._wait(key)
         if self.task.cancelled():
             raise LoadFailedError(f"the load of {key!r} was cancelled", hint="the cache was closed meanwhile")
         return self.task.result()
+
+    async def _wait(self, key: str) -> None:
+        waiting = _INSIDE.get()
+        if waiting and self.waits_for(waiting):
+            _refuse_own(key)
+        for flight in waiting:
+            flight.awaited.append(self)
+        try:
+            await asyncio.wait((self.task,))
+        finally:
+            for flight in waiting:
+                flight.awaited.remove(self)
+
+    def waits_for(self, flights: frozenset["AsyncFlight"]) -> bool:
+        return self in flights or any(awaited.waits_for(flights) for awaited in self.awaited)
 
 
 class AsyncFlights:
@@ -50,7 +72,7 @@ class AsyncFlights:
         return self._by_key.get(key)
 
     def take_off(self, keys: tuple[str, ...], began_ms: int, run: Coroutine[Any, Any, Reads]) -> AsyncFlight:
-        flight = AsyncFlight(keys, began_ms, asyncio.create_task(run, name="stampline-refill"))
+        flight = AsyncFlight(keys, began_ms, run)
         for key in keys:
             self._by_key[key] = flight
         flight.task.add_done_callback(lambda task: self._land(flight, task))
@@ -77,27 +99,42 @@ class AsyncFlights:
 class Flight:
     """Runs in the leader's thread."""
 
-    def __init__(self, keys: tuple[str, ...], began_ms: int) -> None:
+    def __init__(self, keys: tuple[str, ...], began_ms: int, waiting: "dict[int, Flight]") -> None:
         self.keys = keys
         self.began_ms = began_ms
-        self._leader = threading.get_ident()
-        self._has_landed = threading.Event()
+        self._waiting = waiting
+        """By thread: the flight it waits for."""
+        self.leader = threading.get_ident()
+        self.has_landed = threading.Event()
         self._reads: Reads | None = None
         self._error: Exception | None = None
 
     def land(self, reads: Reads | None, error: Exception | None = None) -> None:
         """``None`` twice: the leader was stopped by something that is no error of the load (KeyboardInterrupt)."""
         self._reads, self._error = reads, error
-        self._has_landed.set()
+        self.has_landed.set()
 
     def landed(self, key: str) -> Reads | None:
         """Wait for the flight. None: its leader has gone, and someone has to fly again."""
-        if self._leader == threading.get_ident() and not self._has_landed.is_set():
-            _refuse_own(key)
-        self._has_landed.wait()
+        thread = threading.get_ident()
+        self._waiting[thread] = self
+        try:
+            if self.waits_for(thread):
+                _refuse_own(key)
+            self.has_landed.wait()
+        finally:
+            del self._waiting[thread]
         if self._error is not None:
             raise self._error
         return self._reads
+
+    def waits_for(self, thread: int) -> bool:
+        flight: Flight | None = self
+        while flight is not None and not flight.has_landed.is_set():
+            if flight.leader == thread:
+                return True
+            flight = self._waiting.get(flight.leader)
+        return False
 
 
 class Flights:
@@ -105,6 +142,7 @@ class Flights:
 
     def __init__(self) -> None:
         self._by_key: dict[str, Flight] = {}
+        self._waiting: dict[int, Flight] = {}
         self._lock = threading.Lock()
 
     def has(self, key: str) -> bool:
@@ -117,7 +155,7 @@ class Flights:
             own = tuple(key for key in keys if key not in joined)
             if not own:
                 return None, joined
-            flight = Flight(own, began_ms)
+            flight = Flight(own, began_ms, self._waiting)
             self._by_key.update(dict.fromkeys(own, flight))
             return flight, joined
 
