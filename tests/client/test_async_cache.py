@@ -333,6 +333,20 @@ async def test_closing_ends_loads_that_hang_and_tells_their_readers(
     assert world.values.try_lease({KEY: b""}, "next", 1_000) == [True]
 
 
+def test_another_event_loop_is_told_that_the_cache_is_not_its_own() -> None:
+    world = World()
+    cache = AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values))
+    many = (KEY, "t:2")
+
+    async def load_many(keys: tuple[str, ...]) -> dict[str, str]:
+        return dict.fromkeys(keys, "value")
+
+    assert asyncio.run(cache.get(KEY, returning("value"))) == "value"
+    for read in (cache.get("t:2", never), cache.get_many(many, load_many), cache.refresh(KEY, never), cache.start()):
+        with pytest.raises(RuntimeError, match="another event loop"):
+            asyncio.run(read)
+
+
 @pytest.mark.parametrize("key", ["", "without-namespace", "t:with space", "t:" + "x" * 511])
 async def test_a_malformed_key_is_refused(cache: AsyncVersionedCache, key: str) -> None:
     with pytest.raises(KeyFormatError):

@@ -71,6 +71,7 @@ class AsyncVersionedCache:
         self._values: Opened[AsyncValueBackend] = Opened(values)
         self._flights = AsyncFlights()
         self._follower: Follower | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
         forks.watch(self)
 
@@ -124,7 +125,7 @@ class AsyncVersionedCache:
         """End loads, follower and connections. ``start`` opens the cache again."""
         self._is_closed = True
         await self._flights.finish(FINISH_MAX_S)
-        follower, self._follower = self._follower, None
+        follower, self._follower, self._loop = self._follower, None, None
         if follower is not None:
             await follower.aclose()
         for backend in (self._values.take(), self._stream.take()):
@@ -197,13 +198,13 @@ class AsyncVersionedCache:
     def after_fork(self) -> None:
         """Called in a forked child: nothing of the parent's is used; the follower starts anew with the first miss."""
         LEFT_BEHIND.append((self._follower, self._flights))
-        self._follower, self._flights = None, AsyncFlights()
+        self._follower, self._loop, self._flights = None, None, AsyncFlights()
         self._core.after_fork()
         self._stream.after_fork()
         self._values.after_fork()
 
     async def _find(self, key: str, loader: Loader[Any]) -> Found:
-        if self._follower is None or self._is_closed:
+        if self._loop is not asyncio.get_running_loop() or self._is_closed:
             await self._follow_lazily()
         if (read := self._core.serve_local(key)) is not None:
             return read
@@ -245,14 +246,20 @@ class AsyncVersionedCache:
         return FAILED if answer is FAILED else dict(zip(keys, answer, strict=True))
 
     def _following(self) -> Follower | None:
+        loop = asyncio.get_running_loop()
+        if self._follower is not None and self._loop is not loop:
+            # Its connections wait on a loop that no longer turns, or in another thread: their replies would never come.
+            raise RuntimeError("the cache belongs to another event loop; make one in each")
         if self._follower is None and not self._stream.is_lost:
             self._follower = Follower(self._stream.get(), self._core.index, clock=self._core.clock)
+            self._loop = loop
         return self._follower
 
     async def _follow_lazily(self) -> None:
         if self._is_closed:
             raise RuntimeError("the cache is closed; start() opens it again")
-        if self._follower is None and (follower := self._following()) is not None:
+        follows, follower = self._follower is not None, self._following()
+        if follower is not None and not follows:
             await follower.start(0)
 
     async def _fly(self, keys: tuple[str, ...], load: _PlanLoader, looked: Answers | None, arrived: Now) -> Reads:
