@@ -1,6 +1,7 @@
 """Files of TLS: what is wrong with them is one line before anything connects, and replaced ones count at once."""
 
 import os
+import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.simulation.certificates import DAYS, Authority, Certificate
+from tests.eventually import until, until_async
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.tls import Reloaded, TlsFiles, client_context, refusal_in, server_context
 from versioning.backends.tls_dates import dates_between, dates_problem, own_dates
@@ -169,3 +171,32 @@ def test_an_embedder_hears_of_a_missing_file_before_anything_connects(
 ) -> None:
     with pytest.raises(ConfigError, match=r"cannot read /absent/ca\.pem"):
         cache.from_url("rediss://127.0.0.1:1/0", ssl_ca="/absent/ca.pem")
+
+
+@pytest.fixture
+def ca_away(issued: Certificate, tmp_path: Path) -> Path:
+    """A CA file that is there while a cache is made, and being replaced when it is first used."""
+    return Path(shutil.copy(issued.ca, tmp_path / "ca.pem"))
+
+
+def test_while_files_are_replaced_reads_are_answered_and_followed_later(ca_away: Path) -> None:
+    cache = VersionedCache.from_url("rediss://127.0.0.1:1/0", ssl_ca=str(ca_away))
+    there = ca_away.rename(ca_away.with_suffix(".new"))
+    assert cache.get("t:1", lambda: "value") == "value"
+    there.rename(ca_away)
+    assert cache.get("t:2", lambda: "value") == "value"
+    until(lambda: cache.info().reconnects > 0, "the stream is asked for")
+    cache.close()
+
+
+async def test_while_files_are_replaced_reads_are_answered_and_followed_later_under_asyncio(ca_away: Path) -> None:
+    async def load() -> str:
+        return "value"
+
+    cache = AsyncVersionedCache.from_url("rediss://127.0.0.1:1/0", ssl_ca=str(ca_away))
+    there = ca_away.rename(ca_away.with_suffix(".new"))
+    assert await cache.get("t:1", load) == "value"
+    there.rename(ca_away)
+    assert await cache.get("t:2", load) == "value"
+    await until_async(lambda: cache.info().reconnects > 0, "the stream is asked for")
+    await cache.aclose()

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -43,6 +44,8 @@ T = TypeVar("T")
 Loader = Callable[[], Awaitable[T]]
 ManyLoader = Callable[[tuple[str, ...]], Awaitable[Mapping[str, T]]]
 _PlanLoader = Callable[[tuple[str, ...]], Awaitable[Mapping[str, Any]]]
+
+_log = logging.getLogger("stampline.cache")
 
 FINISH_MAX_S = 1.0
 """How long ``aclose`` lets loads under way arrive: their work is then not lost."""
@@ -251,8 +254,11 @@ class AsyncVersionedCache:
             # Its connections wait on a loop that no longer turns, or in another thread: their replies would never come.
             raise RuntimeError("the cache belongs to another event loop; make one in each")
         if self._follower is None and not self._stream.is_lost:
-            self._follower = Follower(self._stream.get(), self._core.index, clock=self._core.clock)
-            self._loop = loop
+            try:
+                self._follower = Follower(self._stream.get(), self._core.index, clock=self._core.clock)
+                self._loop = loop
+            except BackendError as error:  # not opened: reads go on without, and the next miss tries again
+                _log.warning("the follower cannot start: %s", error)
         return self._follower
 
     async def _follow_lazily(self) -> None:

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
+from versioning.backends.base import UnavailableError
+from versioning.errors import ConfigError
+
 Backend = TypeVar("Backend")
 
 LEFT_BEHIND: Final[list[Any]] = []
@@ -25,11 +28,14 @@ class Opened(Generic[Backend]):
         return self._make is None and self._backend is None
 
     def get(self) -> Backend:
-        """Return the backend. Raises BackendError where opening needs a server that is down."""
+        """Return the backend. Raises BackendError where opening needs a server that is down, or files that are away."""
         if self._backend is None:
             if self._make is None:
                 raise RuntimeError("the backend stayed with the parent process")
-            self._backend = self._make()
+            try:
+                self._backend = self._make()
+            except ConfigError as error:  # checked when the cache was made: files of TLS that are being replaced
+                raise UnavailableError(error.message, hint=error.hint) from error
         self._was_used = True
         return self._backend
 

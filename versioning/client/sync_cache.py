@@ -245,8 +245,10 @@ class VersionedCache:
     def _start_following(self) -> FollowerThread | None:
         follower = FollowerThread(self._stream, self._core.index, self._core.clock)
         try:
+            self._stream.get()
             follower.start()
-        except RuntimeError as error:  # no more threads, or the interpreter is about to end: reads go on without
+        except (BackendError, RuntimeError) as error:
+            # Not opened, no more threads, or the interpreter is about to end: reads go on without.
             _log.warning("the follower cannot start: %s", error)
             return None
         # Ends the thread with the cache, and at interpreter exit.
