@@ -280,7 +280,14 @@ async def test_a_refused_login_is_a_reason_of_its_own(stream, follower, monkeypa
     async def refuse(*_: object, **__: object) -> None:
         raise AuthenticationError("wrong password")
 
+    class Scrape(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            scraped.append(follower.stats.reconnects_by_reason)
+
+    scraped: list[dict[str, int]] = []
+    monkeypatch.setattr(logging.getLogger("stampline.follower"), "handlers", [Scrape()])
     monkeypatch.setattr(stream, "read_before", refuse)
     await follower.start(wait_s=0.01)
     await until_async(lambda: follower.stats.reconnects > 0, "the failure is counted")
     assert follower.stats.reconnects_by_reason == {"unavailable": 0, "access_denied": 1}
+    assert scraped == [follower.stats.reconnects_by_reason]

@@ -57,7 +57,8 @@ class FollowerStats:
 
     @property
     def reconnects_by_reason(self) -> dict[str, int]:
-        return {"unavailable": self.reconnects - self.logins_refused, "access_denied": self.logins_refused}
+        refused = self.logins_refused  # first: another thread may raise both meanwhile, and nothing counts below zero
+        return {"unavailable": self.reconnects - refused, "access_denied": refused}
 
 
 class Follower:
@@ -112,9 +113,9 @@ class Follower:
                 self._report(error)
                 self._begin_anew()
             except BackendError as error:
-                self._report(error)
                 self.stats.reconnects += 1
                 self.stats.is_connected = False
+                self._report(error)
                 await self._rest(self._backoff.pause_s(is_denied=isinstance(error, AuthenticationError)))
             except Exception as error:  # noqa: BLE001  a bug, of ours or of a callback: nobody else would tell
                 # The index may be half-way.
