@@ -99,8 +99,8 @@ class AsyncFlights:
 class Flight:
     """Runs in the leader's thread."""
 
-    def __init__(self, keys: tuple[str, ...], began_ms: int, waiting: "dict[int, Flight]") -> None:
-        self.keys = keys
+    def __init__(self, began_ms: int, waiting: "dict[int, Flight]") -> None:
+        self.keys: tuple[str, ...] = ()
         self.began_ms = began_ms
         self._waiting = waiting
         """By thread: the flight it waits for."""
@@ -148,29 +148,33 @@ class Flights:
     def has(self, key: str) -> bool:
         return key in self._by_key
 
-    def board(self, keys: Iterable[str], began_ms: int) -> tuple[Flight | None, dict[str, Flight]]:
-        """Return the caller's new flight for the keys that have none, and the others' flights by key."""
-        with self._lock:
-            joined = {key: flight for key in keys if (flight := self._by_key.get(key)) is not None}
-            own = tuple(key for key in keys if key not in joined)
-            if not own:
-                return None, joined
-            flight = Flight(own, began_ms, self._waiting)
-            self._by_key.update(dict.fromkeys(own, flight))
-            return flight, joined
+    def fly(
+        self, keys: Iterable[str], began_ms: int, run: Callable[[tuple[str, ...]], Reads]
+    ) -> tuple[Reads, dict[str, Flight]]:
+        """Run the refill of the keys that have no flight; return its reads, and the others' flights by key.
 
-    def fly(self, flight: Flight, run: Callable[[], Reads]) -> Reads:
-        """Run the caller's own flight to its end, whatever that is."""
+        It lands, and nobody is left waiting, wherever the caller's thread is interrupted: so it is boarded in here.
+        """
+        flight = Flight(began_ms, self._waiting)
         try:
-            reads = run()
+            joined = self.board(flight, keys)
+            reads = run(flight.keys) if flight.keys else {}
+            self._land(flight, reads)
         except Exception as error:
             self._land(flight, None, error)
             raise
         except BaseException:
             self._land(flight, None)
             raise
-        self._land(flight, reads)
-        return reads
+        return reads, joined
+
+    def board(self, flight: Flight, keys: Iterable[str]) -> dict[str, Flight]:
+        """Give the flight those keys that have none; return the flights of the others."""
+        with self._lock:
+            joined = {key: found for key in keys if (found := self._by_key.get(key)) is not None}
+            flight.keys = tuple(key for key in keys if key not in joined)
+            self._by_key.update(dict.fromkeys(flight.keys, flight))
+            return joined
 
     def _land(self, flight: Flight, reads: Reads | None, error: Exception | None = None) -> None:
         with self._lock:

@@ -259,9 +259,9 @@ class VersionedCache:
         """Refill, or wait for who does. What was loaded since this reader arrived, before its look, is for it too."""
         reads: Reads = {}
         for is_last in (False, True):
-            own, joined = self._flights.board(keys, self._core.clock().monotonic_ms)
-            if own is not None:
-                reads |= self._flights.fly(own, functools.partial(self._refill, own.keys, load, arrived, looked))
+            refill = functools.partial(self._refill, load=load, arrived=arrived, looked=looked)
+            own, joined = self._flights.fly(keys, self._core.clock().monotonic_ms, refill)
+            reads |= own
             for key, flight in joined.items():
                 if (superseded := self._core.join(key)) is not None:
                     reads[key] = superseded
