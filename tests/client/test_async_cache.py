@@ -11,6 +11,7 @@ from tests.client.worlds import CountedValues, World
 from tests.eventually import until_async
 from versioning import AsyncVersionedCache, CacheOptions, LoadFailedError, Tier, Verdict
 from versioning.backends.base import UnavailableError
+from versioning.backends.memory import MemoryValues
 from versioning.keys import KeyFormatError
 
 KEY = "t:1"
@@ -345,6 +346,37 @@ def test_another_event_loop_is_told_that_the_cache_is_not_its_own() -> None:
     for read in (cache.get("t:2", never), cache.get_many(many, load_many), cache.refresh(KEY, never), cache.start()):
         with pytest.raises(RuntimeError, match="another event loop"):
             asyncio.run(read)
+
+
+class Frozen(CountedValues):
+    """Answers nothing; whoever waits hears of it when it is closed."""
+
+    def __init__(self, values: MemoryValues) -> None:
+        super().__init__(values)
+        self.closed = asyncio.Event()
+
+    async def get(self, key: str) -> bytes | None:
+        self._note("get")
+        await self.closed.wait()
+        raise UnavailableError("closed")
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+async def test_a_read_that_outlives_the_cache_opens_nothing_again(world: World) -> None:
+    opened: list[Frozen] = []
+
+    def open_values() -> Frozen:
+        opened.append(Frozen(world.values))
+        return opened[-1]
+
+    cache = AsyncVersionedCache(stream=world.stream, values=open_values)
+    reader = asyncio.create_task(cache.get(KEY, returning("value")))
+    await until_async(lambda: opened and opened[0].commands, "the reader waits for Redis")
+    await cache.aclose()
+    assert await reader == "value"
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize("key", ["", "without-namespace", "t:with space", "t:" + "x" * 511])

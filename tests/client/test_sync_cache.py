@@ -12,6 +12,7 @@ import pytest
 from tests.client.worlds import World
 from tests.eventually import until
 from versioning import ConfigError, LoadFailedError, Tier, VersionedCache
+from versioning.backends.memory import MemoryValues
 from versioning.client.singleflight import Flight, Flights
 
 KEY = "t:1"
@@ -189,6 +190,22 @@ def test_a_cache_that_nobody_holds_any_more_ends_its_thread(world: World) -> Non
     del cache
     gc.collect()
     until(lambda: not follower_threads(), "the follower's thread ends")
+
+
+def test_a_read_that_outlives_the_cache_opens_nothing_again(world: World, pool: ThreadPoolExecutor) -> None:
+    opened: list[MemoryValues] = []
+
+    def open_values() -> MemoryValues:
+        opened.append(world.values)
+        return world.values
+
+    cache, loader = VersionedCache(stream=world.stream, values=open_values), Loader()
+    reader = pool.submit(cache.get, KEY, loader)
+    until(lambda: loader.calls, "the value is loaded")
+    cache.close()
+    loader.answer.set()
+    assert reader.result(5) == "value"
+    assert len(opened) == 1
 
 
 def test_a_closed_cache_says_so_and_can_be_started_again(world: World) -> None:

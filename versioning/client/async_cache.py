@@ -326,6 +326,8 @@ class AsyncVersionedCache:
         return await self._ask_redis(effect)
 
     async def _ask_redis(self, effect: Effect) -> Any:
+        if self._is_closed and not self._values.is_used:
+            return FAILED  # a read that outlives the cache must not open what nobody would close
         try:
             return await self._perform_on_redis(effect, self._values.get())
         except BackendError:

@@ -20,7 +20,8 @@ class Opened(Generic[Backend]):
         self._make: Callable[[], Backend] | None = source if callable(source) else None
         self._backend: Backend | None = None if callable(source) else source
         self._is_fork_safe = is_fork_safe
-        self._was_used = False
+        self.is_used = False
+        """Whether there is something to close."""
 
     @property
     def is_lost(self) -> bool:
@@ -36,19 +37,19 @@ class Opened(Generic[Backend]):
                 self._backend = self._make()
             except ConfigError as error:  # checked when the cache was made: files of TLS that are being replaced
                 raise UnavailableError(error.message, hint=error.hint) from error
-        self._was_used = True
+        self.is_used = True
         return self._backend
 
     def take(self) -> Backend | None:
         """Return the backend if there is one to close."""
-        backend = self._backend if self._was_used else None
-        self._was_used = False
+        backend = self._backend if self.is_used else None
+        self.is_used = False
         if self._make is not None:
             self._backend = None
         return backend
 
     def after_fork(self) -> None:
         """Leave the parent's connections alone: two processes must not talk over one socket."""
-        if self._was_used and (self._make is not None or not self._is_fork_safe):
+        if self.is_used and (self._make is not None or not self._is_fork_safe):
             LEFT_BEHIND.append(self._backend)
             self._backend = None

@@ -302,6 +302,8 @@ class VersionedCache:
         return self._ask_redis(effect)
 
     def _ask_redis(self, effect: Effect) -> Any:
+        if self._is_closed and not self._values.is_used:
+            return FAILED  # a read that outlives the cache must not open what nobody would close
         try:
             return self._perform_on_redis(effect, self._values.get())
         except BackendError:
