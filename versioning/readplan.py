@@ -58,7 +58,7 @@ def plan_renewal(reading: Reading, keys: Sequence[str]) -> Plan:
 
 def plan_refresh(reading: Reading, keys: Sequence[str]) -> Plan:
     """Load and store whatever is cached."""
-    return _Refill(reading, keys, {}).load_unleased(tuple(keys))
+    return _Refill(reading, keys, {}).load_unleased(tuple(keys), is_wanted=True)
 
 
 class _Refill:
@@ -104,7 +104,8 @@ class _Refill:
             self._reading.counters.lease_waits += keys
             self._has_waited = True
 
-    def load_unleased(self, keys: tuple[str, ...]) -> Plan:
+    def load_unleased(self, keys: tuple[str, ...], *, is_wanted: bool = False) -> Plan:
+        """``is_wanted``: the caller asked for just that, so it is no sign of trouble, and not counted as one."""
         reading = self._reading
         while not reading.budget.take((now := reading.clock()).monotonic_ms):
             left_ms = self._deadline_ms - now.monotonic_ms
@@ -113,7 +114,7 @@ class _Refill:
                 return self._reads
             reading.counters.budget_waits += 1
             yield Wait(min(reading.budget.wait_ms(), left_ms))
-        reading.counters.unleased_loads += 1
+        reading.counters.unleased_loads += not is_wanted
         yield from self._load(keys)
         return self._reads
 

@@ -292,6 +292,7 @@ async def test_refresh_loads_whatever_is_cached(cache: AsyncVersionedCache, worl
     await cache.get(KEY, returning("old"))
     assert await cache.refresh(KEY, returning("new")) == "new"
     assert await cache.get(KEY, never) == "new"
+    assert cache.info().unleased_loads == 0, "an alert of those says that Redis is away"
     async with AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values)) as other:
         assert await other.get(KEY, never) == "new"
 
