@@ -41,7 +41,7 @@ class LoadFailedError(StamplineError):
 
 
 class SerializeError(StamplineError):
-    """A loaded value that the serializer cannot write. Nothing was cached."""
+    """A loaded value that the serializer cannot write, or not read back. Nothing was cached."""
 
     def __init__(self, key: str, error: Exception) -> None:
         super().__init__(

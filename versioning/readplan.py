@@ -45,6 +45,9 @@ Plan = Generator[Effect, Any, dict[str, Read]]
 
 Answers = Mapping[str, bytes | None] | Failed
 
+_Loaded = tuple[str, ValueHeader, bytes, Any]
+"""A key, and what was loaded for it: as it is stored, and as it is read back."""
+
 
 def plan_read(reading: Reading, keys: Sequence[str], looked: Answers | None = None) -> Plan:
     """Read keys that the local cache could not serve. ``looked``: what Redis has answered to the shell, if it asked."""
@@ -192,14 +195,14 @@ class _Refill:
             heads = {
                 key: ValueHeader(fill_stamps[key], fill_ms, key in provisional, values.get(key) is None) for key in keys
             }
-            datas = {key: self._packed(key, heads[key], values.get(key)) for key in keys}
+            fills = [(key, heads[key], *self._packed(key, heads[key], values.get(key))) for key in keys]
         except BaseException:
             reading.counters.load_errors += 1
             if leased:
                 yield from self._release(leased)
             raise
         reading.counters.loads += 1
-        yield from self._fill([(key, datas[key], heads[key]) for key in keys], self._token if leased else "")
+        yield from self._fill(fills, self._token if leased else "")
 
     def _values_of(self, loaded: Any) -> Mapping[str, Any]:
         if isinstance(loaded, Raised):
@@ -208,33 +211,36 @@ class _Refill:
             raise TypeError(f"a loader of many keys returned {type(loaded).__name__}; return a mapping of key to value")
         return loaded
 
-    def _packed(self, key: str, head: ValueHeader, value: Any) -> bytes:
+    def _packed(self, key: str, head: ValueHeader, value: Any) -> tuple[bytes, Any]:
+        """Return what is stored, and the value as every other reader will find it: one shape in every tier."""
+        if head.is_absent:
+            return header.pack(head, b""), None
+        serializer = self._reading.serializer
         try:
-            return header.pack(head, b"" if head.is_absent else self._reading.serializer.dumps(value))
+            data = header.pack(head, serializer.dumps(value))
+            return data, serializer.loads(data[header.SIZE :])
         except Exception as error:
             raise SerializeError(key, error) from error
 
-    def _fill(self, fills: Sequence[tuple[str, bytes, ValueHeader]], token: str) -> Generator[Effect, Any, None]:
+    def _fill(self, fills: Sequence[_Loaded], token: str) -> Generator[Effect, Any, None]:
         reading = self._reading
         now = reading.clock()
-        stored = yield FillValues(tuple(self._stored(key, data, head, now) for key, data, head in fills), token)
+        stored = yield FillValues(tuple(self._stored(key, data, head, now) for key, head, data, _ in fills), token)
         if stored is FAILED:
             self._note_failure()
         else:
             reading.counters.newer_kept += sum(not is_stored for is_stored in stored)
         now = reading.clock()
-        for key, data, head in fills:
-            self._keep(key, data, head, now)
+        for key, head, _, value in fills:
+            self._keep(key, head, value, now)
 
     def _stored(self, key: str, data: bytes, head: ValueHeader, now: Now) -> StoredValue:
         """A value's life counts from its fill time, so a slow load has used up some of it."""
         life_ms = self._reading.options.life_ms(is_provisional=head.is_provisional)
         return StoredValue(key, data, max(life_ms - max(now.ms - head.fill_ms, 0), 1))
 
-    def _keep(self, key: str, data: bytes, head: ValueHeader, now: Now) -> None:
-        """Keep and serve a loaded value as every other reader will find it: one shape, whatever tier it comes from."""
+    def _keep(self, key: str, head: ValueHeader, value: Any, now: Now) -> None:
         reading = self._reading
-        value = None if head.is_absent else reading.serializer.loads(data[header.SIZE :])
         verdict = reading.index.verdict(key, head.fill_stamp, now)
         held = hold(value, head.fill_stamp, head.fill_ms, now, reading.options, is_provisional=head.is_provisional)
         if held is not None:

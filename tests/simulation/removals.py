@@ -106,9 +106,9 @@ def _stamp_after_the_load() -> Sequence[Any]:
     def late(self: Any, fills: Any, token: str) -> Any:
         watermark = self._reading.index.watermark
         again = []
-        for key, data, head in fills:
+        for key, head, data, value in fills:
             late_head = head._replace(fill_stamp=watermark)
-            again.append((key, header.pack(late_head, data[header.SIZE :]), late_head))
+            again.append((key, late_head, header.pack(late_head, data[header.SIZE :]), value))
         return fill(self, again, token)
 
     return [_of(readplan._Refill, "_fill", late)]

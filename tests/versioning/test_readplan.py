@@ -1,5 +1,6 @@
 """The read plan (P10): one refill per change, nobody waits for long, and no fault of Redis stops a read."""
 
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -256,6 +257,17 @@ def test_a_value_that_cannot_be_serialised_names_its_key_and_frees_the_lease(at:
     with pytest.raises(SerializeError, match="t:1"):
         process.read(load=lambda keys: {KEY: object()})
     assert process.read().value == "new"
+
+
+def test_a_value_that_cannot_be_read_back_is_not_stored(at: Datacenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process(at)
+    with monkeypatch.context() as patched:
+        patched.setattr(process.reading.serializer, "loads", lambda data: json.loads(data + b"!"))
+        with pytest.raises(SerializeError, match="t:1"):
+            process.read()
+    assert (process.counters.loads, process.counters.load_errors) == (0, 1)
+    assert at.values.get(KEY) is None
+    assert at.lease()
 
 
 def test_without_redis_reads_go_to_the_loader_at_once_and_are_kept_in_the_process(at: Datacenter) -> None:
