@@ -194,6 +194,26 @@ def test_threads_get_their_own_replies_and_leave_connections_for_the_writes(
     assert readers(server) == 0
 
 
+def test_more_threads_than_connections_wait_for_one(server: RedisServer) -> None:
+    values = RedisValues.from_url(server.url, timeout_ms=PATIENT_MS)
+    values._client.connection_pool.max_connections = 2
+    with ThreadPoolExecutor(8) as pool:
+        numbers = [number % len(NUMBERS) for number in range(2_000)]
+        assert list(pool.map(values.get, map(key, numbers))) == [text(number) for number in numbers]
+    values.close()
+
+
+def test_who_finds_no_free_connection_in_time_is_told(server: RedisServer) -> None:
+    values = RedisValues.from_url(server.url, timeout_ms=IMPATIENT_MS)
+    values._client.connection_pool.max_connections = 1
+    taken = values._client.connection_pool.get_connection()
+    with pytest.raises(UnavailableError, match="Too many connections"):
+        values.get(key(1))
+    values._client.connection_pool.release(taken)
+    assert values.get(key(1)) == text(1)
+    values.close()
+
+
 async def test_the_reads_of_one_turn_share_a_connection_and_those_of_one_key_a_command(
     pipelined: AsyncRedisValues, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

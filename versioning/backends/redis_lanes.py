@@ -19,6 +19,10 @@ IDLE_MAX: Final = 16
 """Lanes kept for the next reads. All others go back to the pool, where the next burst finds them."""
 
 
+FIRST_PAUSE_S: Final = 0.001
+LONGEST_PAUSE_S: Final = 0.01
+"""Of who waits for a connection: most replies come within the first, and many may wait."""
+
 STAY_S: Final = 1.0
 """A replica is left this often at the most: where nobody has taken over, every write would connect anew."""
 
@@ -39,18 +43,32 @@ class Lanes:
         """Send packed commands at once and return their replies; raises the first that is an error."""
         connection = self._take_idle()
         if connection is None:
-            return self._ask_on(self._pool.get_connection(), commands)
+            return self._ask_on(self._connection(), commands)
         try:
             return self._ask_on(connection, commands)
         except redis.ConnectionError:
             # Closed by the server while it was idle, as may be the others: the pool looks before it hands one out.
             self.give_back()
-            return self._ask_on(self._pool.get_connection(), commands)
+            return self._ask_on(self._connection(), commands)
 
     def give_back(self) -> None:
         """Return the idle lanes to the pool."""
         while (connection := self._take_idle()) is not None:
             self._pool.release(connection)
+
+    def _connection(self) -> Any:
+        """Return a connection of the pool. All in use: wait for one, as long as for a reply."""
+        ends_s, pause_s = time.monotonic() + self._pool.connection_kwargs["socket_timeout"], FIRST_PAUSE_S
+        while True:
+            try:
+                return self._pool.get_connection()
+            except redis.MaxConnectionsError:
+                if (connection := self._take_idle()) is not None:
+                    return connection
+                if time.monotonic() >= ends_s:
+                    raise
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _take_idle(self) -> Any:
         with suppress(IndexError):
