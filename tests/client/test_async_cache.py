@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.client.worlds import CountedValues, World
-from tests.eventually import until_async
+from tests.eventually import now_ms, until_async
 from versioning import AsyncVersionedCache, CacheOptions, LoadFailedError, Tier, Verdict
 from versioning.backends.base import UnavailableError
 from versioning.backends.memory import MemoryValues
+from versioning.entries import Heartbeat
 from versioning.keys import KeyFormatError
 
 KEY = "t:1"
@@ -295,6 +296,19 @@ async def test_refresh_loads_whatever_is_cached(cache: AsyncVersionedCache, worl
     assert cache.info().unleased_loads == 0, "an alert of those says that Redis is away"
     async with AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values)) as other:
         assert await other.get(KEY, never) == "new"
+
+
+async def test_a_load_that_began_before_a_refresh_does_not_undo_it(cache: AsyncVersionedCache, world: World) -> None:
+    slow = Loader("old")
+    reader = asyncio.create_task(cache.get(KEY, slow))
+    await slow.was_called()
+    began = cache.index.watermark
+    await world.append(Heartbeat(now_ms()))
+    await until_async(lambda: cache.index.watermark > began, "the stream goes on")
+    await cache.refresh(KEY, returning("new"))
+    slow.answer.set()
+    assert await reader == "old"
+    assert await cache.get(KEY, never) == "new"
 
 
 async def test_without_redis_reads_are_answered(cache: AsyncVersionedCache, values: CountedValues) -> None:
