@@ -4,8 +4,8 @@ Looked for in Redis, in every process, and among all that might have been loaded
 supersedes is not kept: nobody is served it. That is also how a replica that went back is mended, so a value gets the
 time that takes. As long as a gap is pending nothing that was loaded since is vouched for. What was loaded while its
 namespace was pending may be kept, but not vouched for. What a stream that was lost had said of a commit does not count
-while the mirrors have yet to copy that commit: it gets a stamp above, and that supersedes the value whatever else it
-lacks.
+while the mirrors have yet to copy that commit, or the sources to stamp it once more: it gets a stamp above, and that
+supersedes the value whatever else it lacks.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,17 @@ from typing import Any, NamedTuple
 import orjson
 
 from replicator.mirror.position import MirrorPosition
+from replicator.position import Flavor
+from replicator.source.progress import Progress
 from tests.simulation import limits
 from tests.simulation.checkers.base import Checker
 from tests.simulation.fills import judges
+from tests.simulation.primary import number_of
 from tests.simulation.streams import at_once
 from tests.simulation.world import World
 from versioning import header
 from versioning import stamp as stamps
+from versioning.checkpoint import source_writer
 from versioning.verdict import Verdict
 
 NOTICED_MS = 3_000
@@ -122,10 +126,16 @@ class NoPoisonedFill(Checker):
         return entry is None or entry.nonce != position.nonce or is_torn
 
     def _is_owed(self, number: int) -> bool:
+        origin, stamp = self.world.stream_a.store, self.world.history.origins.get(number, stamps.ZERO)
+        if origin.one(stamp) is None:
+            return self._sourced() < number
         position = self._mirrored()
-        stamp = self.world.history.origins.get(number, stamps.ZERO)
-        mirrored = position.stamp if position else stamps.ZERO
-        return stamp > mirrored and self.world.stream_a.store.one(stamp) is not None
+        return stamp > (position.stamp if position else stamps.ZERO)
+
+    def _sourced(self) -> int:
+        """Return the number of the last commit that stream A says it has."""
+        stored = at_once(self.world.stream_a.store.checkpoint(source_writer("a")))
+        return number_of(Progress.decode(stored.position, Flavor.MARIADB).position) if stored else 0
 
     def _mirrored(self) -> MirrorPosition | None:
         return MirrorPosition.of(at_once(self.world.stream_b.store.checkpoint(limits.MIRROR.writer)))
