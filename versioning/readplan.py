@@ -39,6 +39,7 @@ from versioning.held import Held, hold
 from versioning.liveness import Now
 from versioning.read import Read, Tier
 from versioning.reading import Reading
+from versioning.verdict import Verdict
 
 Plan = Generator[Effect, Any, dict[str, Read]]
 
@@ -228,26 +229,34 @@ class _Refill:
         stored = yield FillValues(tuple(self._stored(key, data, head, now) for key, head, data, _ in fills), token)
         if stored is FAILED:
             self._note_failure()
-            stored = [True] * len(fills)
-        reading.counters.newer_kept += sum(not is_stored for is_stored in stored)
+        else:
+            reading.counters.newer_kept += sum(not is_stored for is_stored in stored)
         now = reading.clock()
-        for (key, head, _, value), is_stored in zip(fills, stored, strict=True):
-            self._keep(key, head, value, now, is_newest=is_stored)
+        for key, head, _, value in fills:
+            self._keep(key, head, value, now)
 
     def _stored(self, key: str, data: bytes, head: ValueHeader, now: Now) -> StoredValue:
         """A value's life counts from its fill time, so a slow load has used up some of it."""
         life_ms = self._reading.options.life_ms(is_provisional=head.is_provisional)
         return StoredValue(key, data, max(life_ms - max(now.ms - head.fill_ms, 0), 1))
 
-    def _keep(self, key: str, head: ValueHeader, value: Any, now: Now, *, is_newest: bool) -> None:
-        """Serve a loaded value, and hold it; but what was loaded since then, and is in Redis, comes from there."""
+    def _keep(self, key: str, head: ValueHeader, value: Any, now: Now) -> None:
         reading = self._reading
         verdict = reading.index.verdict(key, head.fill_stamp, now)
         held = hold(value, head.fill_stamp, head.fill_ms, now, reading.options, is_provisional=head.is_provisional)
-        if held is not None and is_newest:
+        if held is not None and not self._holds_newer(key, head, now):
             reading.local.put(key, held)
         reading.counters.count_served(Tier.LOADED, verdict)
         self._reads[key] = Read(value, Tier.LOADED, head.fill_stamp, verdict, max(now.ms - head.fill_ms, 0))
+
+    def _holds_newer(self, key: str, head: ValueHeader, now: Now) -> bool:
+        """Whether a refresh has overtaken this load: what it holds is current, and was loaded later."""
+        known = self._reading.local.find(key)
+        if known is None or known.is_expired(now):
+            return False
+        if (known.fill_stamp, known.fill_ms) <= (head.fill_stamp, head.fill_ms):
+            return False
+        return self._reading.index.verdict(key, known.fill_stamp, now) is Verdict.FRESH
 
     def _release(self, keys: tuple[str, ...]) -> Generator[Effect, Any, None]:
         if (yield ReleaseLeases(keys, self._token)) is FAILED:
