@@ -214,9 +214,11 @@ def test_a_replica_whose_connection_has_a_name_is_mended_by_that_name(world: Doc
     name, b = "'from a''s heir'", world.b
     b.stop_replication()
     b.execute("RESET SLAVE ALL")
+    (here,) = world.a.query("SHOW MASTER STATUS")  # From the beginning it would apply once more what it has.
     b.execute(
         f"CHANGE MASTER {name} TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {world.a.port}, MASTER_USER = 'repl', "
-        f"MASTER_PASSWORD = '{PASSWORD}', MASTER_USE_GTID = no, MASTER_DELAY = 3600"
+        f"MASTER_PASSWORD = '{PASSWORD}', MASTER_USE_GTID = no, MASTER_DELAY = 3600, "
+        f"MASTER_LOG_FILE = '{here['File']}', MASTER_LOG_POS = {here['Position']}"
     )
     try:
         b.execute("SET GLOBAL `from a's heir`.replicate_ignore_db = 'elsewhere'")
