@@ -17,6 +17,7 @@ from tests.replicator.mirror_world import (
     PATIENT,
     MirrorView,
     MirrorWorld,
+    RunningMirror,
     ScriptedGate,
     Unreachable,
 )
@@ -674,12 +675,18 @@ async def test_a_stream_that_could_not_be_looked_at_is_looked_at_as_soon_as_it_a
     await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
 
 
-async def test_no_heartbeat_passes_while_a_replica_has_what_the_source_says_there_is_not(world: MirrorWorld) -> None:
-    """The source was left at a primary that the replica follows no more."""
+async def followed(world: MirrorWorld) -> tuple[ScriptedGate, RunningMirror]:
+    """A replica, and a mirror that has seen the source read all that it has."""
     gate = ScriptedGate(applied="0-1-1")
     mirror = world.start(gate, options=replace(FAST, source_late_ms=100))
     await world.beat("0-1-1")
     await world.until(lambda v: bool(v.heartbeats))
+    return gate, mirror
+
+
+async def test_no_heartbeat_passes_while_a_replica_has_what_the_source_says_there_is_not(world: MirrorWorld) -> None:
+    """The source was left at a primary that the replica follows no more."""
+    gate, mirror = await followed(world)
     gate.apply("0-2-2")
     await world.until_beating("0-1-1", lambda: mirror.stats.gates["replica"].is_ahead == 1)
     told_ms = (await world.until(lambda v: True)).heartbeats[-1].read_ms
@@ -694,10 +701,7 @@ async def test_no_heartbeat_passes_while_a_replica_has_what_the_source_says_ther
 
 
 async def test_a_replica_is_ahead_for_as_long_as_the_link_to_the_origin_takes(world: MirrorWorld) -> None:
-    gate = ScriptedGate(applied="0-1-1")
-    mirror = world.start(gate, options=replace(FAST, source_late_ms=100))
-    await world.beat("0-1-1")
-    await world.until(lambda v: bool(v.heartbeats))
+    gate, mirror = await followed(world)
     gate.apply("0-1-2")
     before_ms = now_ms()
     await world.until(lambda v: mirror.stats.gates["replica"].applied == "0-1-2" and now_ms() > before_ms + 300)

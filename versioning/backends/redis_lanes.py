@@ -24,7 +24,7 @@ LONGEST_PAUSE_S: Final = 0.01
 """Of who waits for a connection: most replies come within the first, and many may wait."""
 
 STAY_S: Final = 1.0
-"""A replica is left this often at the most: where nobody has taken over, every write would connect anew."""
+"""Least time between two departures from a replica: where nobody has taken over, every write would connect anew."""
 
 
 class Lanes:

@@ -18,13 +18,11 @@ import hiredis
 import redis
 
 from versioning.backends.redis_connect import Border
+from versioning.backends.redis_lanes import STAY_S
 
 UNDER_WAY_MAX: Final = 512
 """Commands sent and not answered; the others wait their turn. Redis answers so many in a few milliseconds, so that the
 timeout, which begins when a command is sent, is not used up by those in front of it."""
-
-STAY_S: Final = 1.0
-"""A replica is left after this time at the earliest: where nobody has taken over, every write would connect anew."""
 
 Future = asyncio.Future[Any]
 _UNFINISHED: Final = object()
