@@ -16,7 +16,7 @@ from app.errors import ApiError
 from app.rates import Rates
 from app.settings import ServeSection
 from versioning.backends.tls import mark_of
-from versioning.cli.files import read_secret
+from versioning.cli.files import read_tokens
 from versioning.errors import ConfigError
 
 TOKEN_CHARS_MIN: Final = 16
@@ -90,14 +90,12 @@ class Tokens:
 
 def _read(section: ServeSection) -> dict[bytes, str]:
     """Map the SHA-256 of each token to its owner's name."""
-    lines = [section.token.get_secret_value()]
+    lines = [section.token.get_secret_value().split()]
     if section.token_file is not None:
-        read = read_secret(section.token_file, key="serve.token_file").splitlines()
-        # A word of a comment is no secret: it must not become a token.
-        lines += ["" if line.lstrip().startswith("#") else line for line in read]
+        lines += read_tokens(section.token_file, key="serve.token_file")
     names: dict[bytes, str] = {}
-    for number, line in enumerate(lines):
-        *name, token = line.split() or [""]
+    for number, words in enumerate(lines):
+        *name, token = words or [""]
         if token and len(token) < TOKEN_CHARS_MIN:
             raise ConfigError(
                 f"a token of [serve] (line {number}) has under {TOKEN_CHARS_MIN} characters",

@@ -12,7 +12,7 @@ from versioning.backends.base import UnavailableError
 from versioning.backends.tls import TlsFiles
 from versioning.bump import Bump, RequestError
 from versioning.cli.backends import open_stream
-from versioning.cli.files import read_secret
+from versioning.cli.files import read_tokens
 from versioning.cli.help import explained
 from versioning.cli.options import CaOption, CertOption, ConfigOption, JsonOption, KeyOption
 from versioning.cli.sections import StreamSection
@@ -74,8 +74,7 @@ async def _through_stream(wanted: Bump, config: Path | None) -> list[str]:
 
 def _token(file: Path) -> str:
     """Return the token of the first line that has one; it may stand behind a name, as in a service's own file."""
-    lines = (line.split() for line in read_secret(file, key="--token-file").splitlines())
-    found = next((words[-1] for words in lines if words and not words[0].startswith("#")), "")
+    found = next((words[-1] for words in read_tokens(file, key="--token-file") if words), "")
     if not found:
         raise ConfigError(f"--token-file: {file} holds no token", hint="put it in its first line")
     if not found.isascii():

@@ -26,6 +26,13 @@ def read_secret(file: Path, *, key: str) -> str:
     return secret
 
 
+def read_tokens(file: Path, *, key: str) -> list[list[str]]:
+    """Return the words of each line, a token last, perhaps behind a name; none for a comment. Raises ConfigError."""
+    lines = [line.split() for line in read_secret(file, key=key).splitlines()]
+    # A word of a comment is no secret: it must not become a token.
+    return [[] if words and words[0].startswith("#") else words for words in lines]
+
+
 def check_files(section: BaseModel, place: str) -> None:
     """Raises ConfigError for the first file of this section that cannot be read; those inside it are not looked at."""
     for name, file in section:
