@@ -71,6 +71,11 @@ class GateBoard:
         asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
         return all(view.has(gtid) or (view.asked_ms >= asked_ms and not view.has_lost(gtid)) for view in self._views)
 
+    def has_watched(self, since_ms: int) -> bool:
+        """Whether no database can have gone back since then (monotonic), and caught up, without its notice."""
+        asked_ms = self._monotonic_ms() - LATELY_MS
+        return all(view.watched_ms <= since_ms and view.asked_ms >= asked_ms for view in self._views)
+
     def contradicts(self, beat: Heartbeat, now_ms: int, late_ms: int) -> bool:
         """Whether any database shows that a heartbeat of the origin vouches for what it cannot know."""
         found = [self._contradicts(view, beat, now_ms, late_ms) for view in self._views]
@@ -166,7 +171,8 @@ class GateBoard:
         position = position_of(text)
         if not view.stats.is_up:
             log.info("gate_connected", gate=view.gate.name, applied=text)
-        view.stats.is_up, view.stats.applied, view.asked_ms = 1, text, asked_ms
+        view.stats.is_up, view.stats.applied = 1, text
+        view.answered(asked_ms)
         return position
 
     def _accept(self, view: View, position: Position) -> None:

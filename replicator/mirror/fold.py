@@ -90,7 +90,7 @@ class WindowFold:
     def _take_heartbeat(self, body: Heartbeat, written_ms: int) -> None:
         if body.gtid:
             self._beat = body.gtid, written_ms
-        if self._is_whole and self._before is None and not self._state.lags.applied_ms:
+        if self._is_whole and self._before is None and self._state.lags.is_untold:
             # How the replicas lagged before a whole window concerns nobody.
             self._state.lags.applied_ms = body.applied_ms
 

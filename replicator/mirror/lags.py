@@ -20,7 +20,7 @@ class Lags:
 
     window_ms: int
     applied_ms: int = 0
-    """Up to when the replicas had applied, says the last heartbeat."""
+    """Up to when the replicas had applied, says the last heartbeat; 0 where none has told since one went back."""
     since_ms: int = 0
     until_ms: int = 0
     """The heartbeat of this time was the first to say that they had what was committed from ``since_ms`` on."""
@@ -29,6 +29,15 @@ class Lags:
         """Take in the next heartbeat."""
         self._join(self.applied_ms, written_ms)
         self.applied_ms = applied_ms
+
+    @property
+    def is_untold(self) -> bool:
+        return not (self.applied_ms or self.until_ms)
+
+    def rewind(self, written_ms: int) -> None:
+        """Take in that a replica had gone back by then: what it has since is unknown until a heartbeat tells."""
+        self.applied_ms = 0
+        self._join(0, written_ms)
 
     def _join(self, applied_ms: int, written_ms: int) -> None:
         """Take in that a heartbeat followed one that said ``applied_ms``."""
@@ -39,8 +48,7 @@ class Lags:
         self.until_ms = max(self.until_ms, written_ms)
 
     def merge(self, before: "Lags") -> None:
-        """Take in what was known of the time before, and is not in the stream any more."""
-        self.applied_ms = self.applied_ms or before.applied_ms
+        """Take in when they lagged before, as the stream does not tell any more."""
         if before.until_ms and before.until_ms >= self.until_ms - self.window_ms:
             self._join(before.since_ms, before.until_ms)
 

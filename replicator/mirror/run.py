@@ -86,7 +86,7 @@ class Mirror:
         self._board = GateBoard(
             gates, stats, self._next_target, self._progressed, self._rewound, monotonic_ms=lambda: clock().monotonic_ms
         )
-        self._target = MirrorTarget(target, options, stats, lambda: clock().ms, self._board)
+        self._target = MirrorTarget(target, options, stats, clock, self._board)
         self._pulse = pulse or Pulse()
         self._writer = MirrorWriter(options, self._target, self._board, stats, clock, pulse=self._pulse)
 

@@ -39,6 +39,8 @@ class MirrorState:
     """Last entry of the target stream that is folded in, whoever wrote it."""
     nonce: str = ""
     applied_ms: int = 0
+    copied: int = stamps.ZERO
+    """The furthest entry of the origin that says of names, by its stamp there."""
     keys: dict[str, Mark] = field(default_factory=dict)
     namespaces: dict[str, Mark] = field(default_factory=dict)
     settled: dict[tuple[type[Named], str], Mark] = field(default_factory=dict)
@@ -90,6 +92,11 @@ class MirrorState:
         held = (self.namespaces.get(name) for name in body.namespaces)
         return body.settled or any(mark is not None and mark.body.gtid == body.gtid for mark in held)
 
+    def rewind(self, written_ms: int) -> None:
+        """Take in that a replica had gone back by then (Unix ms): no heartbeat before tells what it has."""
+        self.applied_ms = 0
+        self.lags.rewind(written_ms)
+
     def _take_heartbeat(self, body: Heartbeat, written_ms: int) -> None:
         self.applied_ms = max(self.applied_ms, body.applied_ms)
         if body.applied_ms:
@@ -117,12 +124,20 @@ class MirrorState:
             case Change(keys=names) | Generation(namespaces=names) as body if speaks_of_data(body):
                 where = self.keys if isinstance(body, Change) else self.namespaces
                 mark = mark_of(entry, body, written_ms)
+                if mark.origin_stamp <= self.copied and any(self._is_rewound(where.get(name), body) for name in names):
+                    self.rewind(stamps.ms_of(entry.stamp))
+                self.copied = max(self.copied, mark.origin_stamp)
                 for name in names:
                     self._take_word(where, name, mark)
             case Gap() as body:
                 self._take_gap(body, entry, written_ms)
             case Replayed(settled=True):
                 self.gap = None
+
+    @staticmethod
+    def _is_rewound(held: Mark | None, body: Named) -> bool:
+        """Whether a word that a mirror says again makes a name pending that was not: a replica has gone back."""
+        return body.pending and (held is None or held.body.gtid != body.gtid)
 
     def _take_word(self, where: dict[str, Mark], name: str, mark: Mark) -> None:
         body, held = cast("Named", mark.body), where.pop(name, None)
@@ -162,6 +177,8 @@ class MirrorState:
             if not self.is_poisoned:
                 self.torn = entry.stamp if reasons.is_own(body.reason) else stamps.ZERO
         if is_unapplied(body):
+            if reasons.is_rewound(body.reason):
+                self.rewind(stamps.ms_of(entry.stamp))
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
             self.gap = replace(mark_of(entry, body, written_ms), since_ms=since_ms)
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):

@@ -22,6 +22,7 @@ from versioning.checkpoint import Checkpoint
 from versioning.client.nonces import new_nonces
 from versioning.entries import Body, Change, Entry, Gap, Generation, NewEntry, Origin
 from versioning.errors import CheckpointFormatError
+from versioning.liveness import Now
 
 PAGE_ENTRIES: Final = 1_000
 
@@ -36,7 +37,7 @@ class MirrorTarget:
         stream: StreamBackend,
         options: MirrorOptions,
         stats: MirrorStats,
-        now_ms: Callable[[], int],
+        clock: Callable[[], Now],
         board: GateBoard,
     ) -> None:
         self.stream = stream
@@ -45,9 +46,11 @@ class MirrorTarget:
         self.state = self._new_state()
         self.stored: Checkpoint | None = None
         self._stats = stats
-        self._now_ms = now_ms
+        self._clock = clock
         self._above = stamps.ZERO
         self._has_read = False
+        self._seen_ms = 0
+        """Monotonic: when this mirror knew the whole stream last."""
 
     def _new_state(self) -> MirrorState:
         return MirrorState(self._options.origin_dc, self._options.window_ms, is_timed=not self._board)
@@ -80,9 +83,10 @@ class MirrorTarget:
 
     async def adopt(self, stored: Checkpoint | None) -> None:
         """Believe this checkpoint, and fold in the entries up to it."""
+        asked_ms = self._clock().monotonic_ms
         if not await self._fold_new(stored):
             await self._read_window(stored)
-        self.stored = stored
+        self.stored, self._seen_ms = stored, asked_ms
         self._above = max(self._above, self.state.last)
 
     async def _fold_new(self, stored: Checkpoint | None) -> bool:
@@ -94,7 +98,7 @@ class MirrorTarget:
             for entry in page:
                 if not state.follows(entry):
                     return False
-                state.take(entry, self._now_ms())
+                state.take(entry, self._clock().ms)
                 self._hear(entry)
                 is_found = is_found or entry.nonce == stored.nonce
             if is_found and len(page) < PAGE_ENTRIES:  # One way less in every race that is lost.
@@ -114,13 +118,16 @@ class MirrorTarget:
             self._board.promise(body.gtid)
 
     async def _read_window(self, stored: Checkpoint | None) -> None:
-        known = self.state if self._has_read else None
-        fold = await read_window(self.stream, self._new_state, known, self._now_ms())
+        known, now_ms = self.state if self._has_read else None, self._clock().ms
+        if known is not None and not self._board.has_watched(self._seen_ms):
+            # What the stream has lost may have told so, in another mirror's words.
+            known.rewind(now_ms)
+        fold = await read_window(self.stream, self._new_state, known, now_ms)
         self.state = fold.carrying((MirrorPosition.of(stored) or MirrorPosition()).stamp)
         self._has_read = True
         for mark, _ in self.state.pendings():
             self._board.doubt(mark.body.gtid)
-        now_ms = self._now_ms()
+        now_ms = self._clock().ms
         self._board.promise_all([(gtid, now_ms - told_ms) for gtid, told_ms in fold.acknowledged])
 
     def _position_text(self, position: MirrorPosition | None) -> str:
@@ -135,7 +142,7 @@ class MirrorTarget:
 
         Raises CheckpointRefusedError, BackendError.
         """
-        fresh = new_nonces(len(bodies))
+        asked_ms, fresh = self._clock().monotonic_ms, new_nonces(len(bodies))
         entries = tuple(NewEntry(nonce, body, origin) for nonce, (body, origin) in zip(fresh, bodies, strict=True))
         checkpoint = Checkpoint(self._position_text(position), read_ms, entries[-1].nonce)
         batch = Append(
@@ -150,5 +157,5 @@ class MirrorTarget:
         self._stats.appends += 1
         for stamp, new in zip(appended, entries, strict=True):
             self.state.take(Entry(stamp, new.nonce, self.state.nonce, new.body, new.origin), now_ms)
-        self.stored = checkpoint
+        self.stored, self._seen_ms = checkpoint, asked_ms
         self._above = max(self._above, appended[-1])

@@ -25,6 +25,8 @@ class View:
     read."""
     asked_ms: int = -LATELY_MS
     """Monotonic: when the last question that was answered was asked."""
+    watched_ms: int = 0
+    """Monotonic: since when it has been asked again and again, and answered."""
     promised: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=PROMISED_MAX))
     """What it has by another mirror's word, and since when (monotonic): a later answer must include it."""
     doubted_ms: int | None = None
@@ -35,6 +37,11 @@ class View:
     is_followed: bool = False
     """The source has read as far once, since this mirror's start."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def answered(self, asked_ms: int) -> None:
+        if asked_ms - self.asked_ms > LATELY_MS:
+            self.watched_ms = asked_ms
+        self.asked_ms = asked_ms
 
     def has(self, gtid: str) -> bool:
         return not gtid or (self.doubted_ms is None and _has(self.position, gtid))

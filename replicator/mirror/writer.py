@@ -110,7 +110,7 @@ class MirrorWriter:
     def rewound(self) -> None:
         self._has_rewound = True
         self.queue.beats.rewind()
-        self._target.state.applied_ms = 0
+        self._target.state.rewind(self._clock().ms)
 
     async def has_room(self) -> None:
         while self.queue.keys_count >= self._options.queue_keys_max:

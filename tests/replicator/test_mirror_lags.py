@@ -52,6 +52,14 @@ def test_a_lag_of_longer_than_a_window_ago_is_forgotten() -> None:
 
 
 def test_what_the_stream_has_lost_of_it_is_still_known() -> None:
-    lags = Lags(WINDOW_MS)
+    lags = Lags(WINDOW_MS, STOPPED.applied_ms)
     lags.merge(STOPPED)
     assert lags == STOPPED
+
+
+def test_once_a_replica_has_gone_back_nothing_is_vouched_for_until_a_heartbeat_tells_what_it_has() -> None:
+    lags = lags_of((1_000, 900))
+    lags.rewind(BEGUN_MS + 2_000)
+    assert claimed(lags, -5_000) == 400_001 - REPLAY_SLACK_MS
+    lags.take(BEGUN_MS + 89_000, BEGUN_MS + 90_000)
+    assert [claimed(lags, since_ms) for since_ms in (-5_000, 50_000)] == [90_001 - REPLAY_SLACK_MS, 50_000]

@@ -215,6 +215,27 @@ def test_no_replay_reaches_below_what_says_that_a_replica_had_gone_back() -> Non
     assert live(entries).unclaimed_ms == 2_001
 
 
+@pytest.mark.parametrize(
+    ("words", "places", "is_known"),
+    [
+        ([Gap(REWOUND, "0-1-1", pending=True)], "1", False),
+        ([Gap("gone", "0-1-1", pending=True)], "1", True),
+        ([Change(("t:1",), "0-1-1"), Change(("t:1",), "0-1-1", pending=True)], "11", False),
+        ([Change(("t:1",), "0-1-1", pending=True)] * 2, "11", True),
+        ([Change(("t:1",), "0-1-1"), Change(("t:1",), "0-1-2", pending=True)], "12", True),
+    ],
+    ids=["of all", "of the origin", "of a key", "renewed", "late"],
+)
+def test_of_replicas_that_had_gone_back_no_earlier_heartbeat_tells_how_far_they_are(
+    words: list[Body],
+    places: str,
+    is_known: bool,  # noqa: FBT001
+) -> None:
+    entries = entries_of([Heartbeat(9, 5), *words], origins="0" + places)
+    for state in (live(entries), window(entries).carrying(COPIED)):
+        assert bool(state.applied_ms) == bool(state.lags.applied_ms) == is_known
+
+
 def test_no_replay_reaches_below_a_gap_said_again_nor_another_origin_s() -> None:
     """The first may lie in the middle of the replay; on the second the replay is silent."""
     again, foreign = (

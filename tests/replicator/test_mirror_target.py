@@ -1,0 +1,65 @@
+"""What a mirror believes of the target stream once that has lost what was written there."""
+
+import pytest
+
+from replicator.mirror.board import GateBoard
+from replicator.mirror.gate import LATELY_MS, Target
+from replicator.mirror.options import MirrorStats
+from replicator.mirror.target import MirrorTarget
+from tests.replicator.mirror_world import PATIENT, ScriptedGate
+from versioning.backends.base import Append
+from versioning.backends.memory import MemoryStream
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Heartbeat, NewEntry
+from versioning.liveness import Now
+
+BEGIN_MS = 1_700_000_000_000
+DOWN_MS = 4 * LATELY_MS
+
+
+class Site:
+    """A stream, a mirror's view of it, and the gate of one replica, at one clock."""
+
+    def __init__(self) -> None:
+        self.now = Now(BEGIN_MS, DOWN_MS)
+        self.stream = MemoryStream(lambda: self.now.ms)
+        self.board = GateBoard(
+            [ScriptedGate(applied="0-1-5")],
+            MirrorStats(),
+            lambda _: Target(),
+            lambda: None,
+            lambda: None,
+            monotonic_ms=lambda: self.now.monotonic_ms,
+        )
+        self.target = MirrorTarget(self.stream, PATIENT, MirrorStats(), lambda: self.now, self.board)
+
+    async def pass_time(self, ms: int, *, is_asked: bool) -> None:
+        """``is_asked``: whether the replica answers all the time."""
+        for _ in range(ms // LATELY_MS):
+            self.now = Now(self.now.ms + LATELY_MS, self.now.monotonic_ms + LATELY_MS)
+            if is_asked:
+                await self.ask()
+
+    async def ask(self) -> None:
+        [view] = self.board._views
+        await self.board._ask(view, Target())
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+async def test_what_the_replicas_had_is_unknown_where_the_mirror_could_not_watch_and_what_others_said_is_lost(
+    *, is_asked: bool
+) -> None:
+    """One may have gone back and have caught up since."""
+    site = Site()
+    await site.ask()
+    beat = NewEntry("1", Heartbeat(BEGIN_MS, BEGIN_MS - 500))
+    await site.stream.append(
+        Append((beat,), clock_ms=0, writer=PATIENT.writer, checkpoint=Checkpoint("", BEGIN_MS, "1"))
+    )
+    await site.target.sync()
+    assert site.target.state.lags.applied_ms
+    await site.pass_time(DOWN_MS, is_asked=is_asked)
+    await site.ask()
+    site.stream.restore(MemoryStream(lambda: site.now.ms).snapshot())
+    await site.target.sync()
+    assert bool(site.target.state.lags.applied_ms) is is_asked
