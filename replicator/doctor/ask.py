@@ -13,7 +13,7 @@ from replicator.doctor.findings import Finding, Severity
 from replicator.doctor.mysql_facts import MySqlFacts, SchemaFacts
 from replicator.doctor.own_certificates import own_certificates
 from replicator.doctor.redis_checks import StreamFacts
-from replicator.doctor.site import Plan, Site
+from replicator.doctor.site import Load, Plan, Site
 from replicator.errors import SourceError
 from replicator.settings import GateSection, MirrorSection, SourceSection, TableSection, watched_tables
 from replicator.tables import WatchedTables
@@ -43,9 +43,10 @@ class _Sections:
         self.source = _optional(settings, SourceSection)
         self.mirror = _optional(settings, MirrorSection)
         self.gates: Sequence[GateSection] = self.mirror.gate if self.mirror else ()
-        # The reference service's own section is the one place that tells where and how long loads are kept; its type
-        # belongs to a package that need not be installed.
+        # The reference service's own section is the one place that tells where and how long loads are kept. Its type
+        # belongs to a package that need not be installed, and the audit's to a role of its own.
         self.toc: Any = getattr(settings.values, "toc", None)
+        self._audit: Any = getattr(settings.values, "audit", None)
         tables = settings.many(TableSection)
         self.tables: WatchedTables | None = watched_tables(tables) if tables else None
         if not (self.stream or self.values or self.source or self.mirror):
@@ -58,8 +59,12 @@ class _Sections:
         named = [section for section in (self.stream, self.values, self.mirror) if section is not None]
         return [RedisAddress.parse(section.tls_url()) for section in named]
 
+    def loads(self) -> dict[str, MySqlSection]:
+        """Return the databases that values are loaded from, by the setting that names each."""
+        named = {"toc.mysql": getattr(self.toc, "mysql", None), "audit.mysql": getattr(self._audit, "mysql", None)}
+        return {setting: section for setting, section in named.items() if isinstance(section, MySqlSection)}
+
     def plan(self, outage_s: int) -> Plan:
-        load = getattr(self.toc, "mysql", None)
         return Plan(
             window_ms=self.stream.window_ms if self.stream else WINDOW_MS,
             outage_s=outage_s,
@@ -68,7 +73,6 @@ class _Sections:
             gate_limit_ms=self.mirror.gate_limit_ms if self.mirror else GATE_LIMIT_MS,
             has_mirror=self.mirror is not None,
             gate_addresses=tuple(_where(gate) for gate in self.gates),
-            load_address=_where(load) if isinstance(load, MySqlSection) else "",
             redis_ttl_ms=getattr(self.toc, "redis_ttl_ms", REDIS_TTL_MS),
             is_ttl_known=self.toc is not None,
             degraded_ttl_ms=getattr(self.toc, "degraded_ttl_ms", DEGRADED_TTL_MS),
@@ -162,9 +166,23 @@ def ask(settings: Settings, *, outage_s: int) -> Site:
         for gate in sections.gates
     ]
     source, schema = _ask_source(asker, sections)  # After the gates: by now it has all that they have.
+    loads = [
+        Load(setting, _where(section), asker.server(setting.partition(".")[0], f"[{setting}]", section, setting))
+        for setting, section in sections.loads().items()
+    ]
     streams, values = asyncio.run(_ask_redis(asker, sections))
     certificates = own_certificates(settings.values, [at.tls for at in sections.redis_addresses()])
-    return Site(plan, source, schema, _known(gates), _known(streams), values, certificates, tuple(asker.unreached))
+    return Site(
+        plan,
+        source,
+        schema,
+        _known(gates),
+        tuple(loads),
+        _known(streams),
+        values,
+        certificates,
+        tuple(asker.unreached),
+    )
 
 
 def _ask_source(asker: _Asker, sections: _Sections) -> tuple[MySqlFacts | None, SchemaFacts]:

@@ -54,6 +54,7 @@ def subjects(site: Site) -> list[str]:
     servers = ([site.source] if site.source else []) + list(site.gates)
     return [
         *(facts.subject.name for facts in servers),
+        *(load.facts.subject.name for load in site.loads if load.facts is not None),
         *(stream.subject.name for stream in site.streams),
         *(f"values {facts.address}" for facts in site.values),
     ]

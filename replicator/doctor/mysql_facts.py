@@ -14,7 +14,7 @@ from versioning.backends.tls_dates import CertificateDates
 @dataclass(frozen=True, slots=True)
 class MySqlFacts:
     role: str
-    """``source``, or ``gate <name>``."""
+    """``source``, ``gate <name>``, ``toc`` or ``audit``."""
     address: str
     account: str = ""
     """Who we are there, quoted for a statement: ``'stampline_source'@'%'``."""
@@ -51,6 +51,13 @@ class MySqlFacts:
     def identity(self) -> str:
         """The same for one server under two names."""
         return self.variables.get("server_uuid") or self.variables.get("server_uid") or self.address
+
+    def is_same_server(self, other: "MySqlFacts") -> bool:
+        """Servers of one topology have ids of their own; old ones tell nothing better."""
+        names = {"server_uuid", "server_uid"} & self.variables.keys() & other.variables.keys()
+        if names:
+            return all(self.variables[name] == other.variables[name] for name in names)
+        return self.address == other.address or self.server_id == other.server_id
 
     def variable(self, name: str, default: str = "") -> str:
         """Return a value in lower case, ``default`` where the server does not know the name."""

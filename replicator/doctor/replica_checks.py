@@ -105,6 +105,22 @@ def filters(facts: MySqlFacts, context: GateContext) -> Findings:
                 yield facts.subject.error("replica_filter", what, fix)
 
 
+def errors_passed_over(facts: MySqlFacts, context: GateContext) -> Findings:
+    del context
+    if not facts.replication:
+        return
+    what = "a GTID counts as applied though its rows may differ"
+    skipped = _variable(facts, "skip_errors", "off")
+    if skipped not in {"off", ""}:
+        fix = (
+            f"take {_spelled(facts, 'skip_errors')} out of my.cnf, restart the server, and compare or rebuild its rows"
+        )
+        yield facts.subject.error("replica_errors", f"it skips errors ({skipped}): {what}", fix)
+    if _variable(facts, "exec_mode", "strict") == "idempotent":
+        fix = f"SET GLOBAL {_spelled(facts, 'exec_mode')} = 'STRICT'; and take it out of my.cnf"
+        yield facts.subject.warning("replica_errors", f"it passes over rows it does not find: {what}", fix)
+
+
 def by_gtid(facts: MySqlFacts, context: GateContext) -> Findings:
     del context
     for row in facts.replication or ():
@@ -133,6 +149,15 @@ def _of(row: Mapping[str, Any], name: str, default: str = "") -> str:
         if value is not None:
             return str(value)
     return default
+
+
+def _variable(facts: MySqlFacts, name: str, default: str) -> str:
+    """Return a variable of replication under its old name or its new one."""
+    return facts.variable(f"slave_{name}") or facts.variable(f"replica_{name}") or default
+
+
+def _spelled(facts: MySqlFacts, name: str) -> str:
+    return f"{_replica(facts).lower()}_{name}"
 
 
 def _has_new_words(facts: MySqlFacts) -> bool:
@@ -181,5 +206,6 @@ def _connection(row: Mapping[str, Any]) -> str:
 
 Check = Callable[[MySqlFacts, GateContext], Findings]
 CHECKS: Final[tuple[Check, ...]] = (
-    is_a_replica, semi_sync_primary, threads_running, lag, delay, filters, by_gtid, read_only, strict,
+    is_a_replica, semi_sync_primary, threads_running, lag, delay, filters, errors_passed_over, by_gtid, read_only,
+    strict,
 )  # fmt: skip

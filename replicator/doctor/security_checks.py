@@ -52,9 +52,7 @@ def redis_access(subject: Subject, facts: RedisFacts) -> Findings:
 
 
 def mysql_access(facts: MySqlFacts) -> Findings:
-    fix = "replace its files, then FLUSH SSL; on MySQL: ALTER INSTANCE RELOAD TLS;"
-    yield from expiry(facts.subject, facts.certificate, fix)
-    yield from _mysql_tls(facts)
+    yield from mysql_transport(facts)
     for on, role, more in _superfluous(facts.grants):
         given = role or facts.account
         what = f"{facts.account} may {', '.join(more)} on {on}, and needs none of it"
@@ -81,6 +79,12 @@ def expiry(subject: Subject, dates: CertificateDates | None, fix: str) -> Findin
 
 def _span(seconds: int) -> str:
     return f"{seconds // 86_400} days" if seconds >= 2 * 86_400 else f"{seconds // 3_600} hours"
+
+
+def mysql_transport(facts: MySqlFacts) -> Findings:
+    fix = "replace its files, then FLUSH SSL; on MySQL: ALTER INSTANCE RELOAD TLS;"
+    yield from expiry(facts.subject, facts.certificate, fix)
+    yield from _mysql_tls(facts)
 
 
 def _mysql_tls(facts: MySqlFacts) -> Findings:

@@ -11,7 +11,7 @@ from replicator.doctor.mysql_facts import MySqlFacts, SchemaFacts
 from replicator.doctor.own_certificates import OwnCertificate
 from replicator.doctor.redis_checks import StreamFacts, check_server, check_stream
 from replicator.doctor.replica_checks import GateContext, check_gate
-from replicator.doctor.security_checks import mysql_access, own_certificate, redis_access
+from replicator.doctor.security_checks import mysql_access, mysql_transport, own_certificate, redis_access
 from replicator.doctor.table_checks import check_tables, check_time_zones
 from replicator.tables import WatchedTables
 from versioning.backends.redis_facts import RedisFacts
@@ -38,12 +38,21 @@ class Plan:
     gate_limit_ms: int = GATE_LIMIT_MS
     has_mirror: bool = False
     gate_addresses: tuple[str, ...] = ()
-    load_address: str = ""
-    """Database that loads read from; empty: not known here."""
     redis_ttl_ms: int = REDIS_TTL_MS
     is_ttl_known: bool = False
     degraded_ttl_ms: int = DEGRADED_TTL_MS
     max_lag_ms: int = MAX_LAG_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A database that values are loaded from."""
+
+    setting: str
+    """Which names it: ``toc.mysql``."""
+    address: str
+    facts: MySqlFacts | None = None
+    """None where it could not be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,7 @@ class Site:
     source: MySqlFacts | None = None
     schema: SchemaFacts = field(default_factory=SchemaFacts)
     gates: tuple[MySqlFacts, ...] = ()
+    loads: tuple[Load, ...] = ()
     streams: tuple[StreamFacts, ...] = ()
     values: tuple[RedisFacts, ...] = ()
     certificates: tuple[OwnCertificate, ...] = ()
@@ -92,6 +102,9 @@ def _of_redis(site: Site) -> Findings:
 def _of_access(site: Site) -> Findings:
     for mysql in _servers(site):
         yield from mysql_access(mysql)
+    for load in site.loads:
+        if load.facts is not None:
+            yield from mysql_transport(load.facts)
     for stream in site.streams:
         for facts in stream.servers:
             yield from redis_access(stream.server(facts), facts)
@@ -108,7 +121,7 @@ def _of_all(site: Site) -> Findings:
     yield from clocks(site)
     yield from window(site.plan)
     yield from bound(site.plan)
-    yield from listed(site.plan)
+    yield from listed(site)
 
 
 def server_ids(site: Site) -> Findings:
@@ -164,17 +177,26 @@ def bound(plan: Plan) -> Findings:
         yield Subject("setting toc.degraded_ttl_ms").error("bound", what, fix)
 
 
-def listed(plan: Plan) -> Findings:
-    if not plan.has_mirror:
+def listed(site: Site) -> Findings:
+    if not site.plan.has_mirror:
         return
-    if not plan.gate_addresses:
+    if not site.plan.gate_addresses:
         what = "no database is listed: entries do not wait for the data, and are settled after fixed delays"
         yield Subject("setting mirror.gate").warning("gate", what, "add a [[mirror.gate]] for each database loads read")
-    elif plan.load_address and plan.load_address not in plan.gate_addresses:
-        what = f"loads read from {plan.load_address}, and the gate does not wait for it: old rows may be kept as new"
-        host, _, port = plan.load_address.rpartition(":")
-        fix = f'add [[mirror.gate]] with host = "{host}" and port = {port}'
-        yield Subject("setting mirror.gate").error("gate", what, fix)
+        return
+    for load in site.loads:
+        if not _is_listed(load, site):
+            what = f"{load.setting} reads from {load.address}, and the gate does not wait for it"
+            host, _, port = load.address.rpartition(":")
+            fix = f'add [[mirror.gate]] with host = "{host}" and port = {port}'
+            yield Subject("setting mirror.gate").error("gate", f"{what}: old rows may be kept as new", fix)
+
+
+def _is_listed(load: Load, site: Site) -> bool:
+    """Under whatever name, where the servers can be asked who they are."""
+    if load.address in site.plan.gate_addresses:
+        return True
+    return load.facts is not None and any(load.facts.is_same_server(gate) for gate in site.gates)
 
 
 def _servers(site: Site) -> Iterable[MySqlFacts]:

@@ -163,6 +163,7 @@ SET_WRONGLY = {
     "b": [
         ("read_only", "OFF", "read_only", "warning"),
         ("gtid_strict_mode", "OFF", "gtid_strict_mode", "warning"),
+        ("slave_exec_mode", "IDEMPOTENT", "replica_errors", "warning"),
     ],
 }
 
@@ -292,9 +293,8 @@ def test_a_redis_that_forgets_is_named_with_the_command(
         ({"stream.window_s": 600}, "window", "write window_s = 1860 into [stream]"),
         ({"stream.wait_replicas": 1}, "replicas", "write wait_replicas = 0 into [stream]"),
         ({"source.server_id": 2}, "server_id", "take server_id out of [source]"),
-        ({"toc.mysql": "mysql://toc@127.0.0.9:3307/shop"}, "gate", 'host = "127.0.0.9" and port = 3307'),
     ],
-    ids=["window", "wait_replicas", "server_id", "unlisted database"],
+    ids=["window", "wait_replicas", "server_id"],
 )
 def test_settings_that_do_not_fit_are_named_with_the_line_to_write(
     world: DoctorWorld, settings: dict[str, object], check: str, fix: str
@@ -304,6 +304,21 @@ def test_settings_that_do_not_fit_are_named_with_the_line_to_write(
     assert found.checks == {check}
     assert found.code == 1
     assert fix in found.of(check)["fix"]
+
+
+def test_a_database_that_loads_read_must_be_listed_under_whatever_name(world: DoctorWorld) -> None:
+    world.settings["toc.mysql"] = world.b.url("toc", world.database).replace("127.0.0.1", "localhost")
+    assert world.examine("--json").findings == []
+    world.settings["toc.mysql"] = world.a.url("toc", world.database)
+    found = world.examine("--json")
+    assert found.checks == {"gate"}
+    assert found.of("gate")["fix"] == f'add [[mirror.gate]] with host = "127.0.0.1" and port = {world.a.port}'
+
+
+def test_a_database_that_loads_read_is_asked_too(world: DoctorWorld) -> None:
+    world.settings["toc.mysql"] = world.b.url("toc", world.database).replace(PASSWORD, "wrong")
+    finding = world.examine("--json").of("unreached")
+    assert finding["subject"] == f"toc {world.b.address}"
 
 
 def test_other_key_templates_than_the_streams_are_named(world: DoctorWorld) -> None:
@@ -361,9 +376,11 @@ def test_a_server_that_answers_with_a_refusal_is_not_to_be_started(world: Doctor
         with contextlib.suppress(OperationalError):
             while True:
                 held.enter_context(world.b.connect("toc"))
-        finding = world.examine("--json").of("unreached")
-    assert "Too many connections" in finding["what"]
-    assert finding["fix"] == "it is up, and says this itself: mend it there"
+        found = world.examine("--json")
+    assert found.checks == {"unreached"}
+    for finding in found.findings:
+        assert "Too many connections" in finding["what"]
+        assert finding["fix"] == "it is up, and says this itself: mend it there"
 
 
 def test_an_outage_without_end_is_bad_use(capsys: pytest.CaptureFixture[str]) -> None:

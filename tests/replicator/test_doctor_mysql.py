@@ -170,6 +170,13 @@ def test_a_proper_replica_has_no_findings() -> None:
         (replicating(SQL_Delay=3600), "replica_delay", ERROR, "CHANGE MASTER TO MASTER_DELAY = 0;"),
         (replicating(Replicate_Do_DB="shop"), "replica_filter", ERROR, "SET GLOBAL replicate_do_db = '';"),
         (replicating(Replicate_Wild_Ignore_Table="tmp.%"), "replica_filter", ERROR, "replicate_wild_ignore_table = ''"),
+        (with_variables(REPLICA, slave_skip_errors="1032,1062"), "replica_errors", ERROR, "take slave_skip_errors out"),
+        (
+            with_variables(REPLICA, slave_exec_mode="IDEMPOTENT"),
+            "replica_errors",
+            WARNING,
+            "SET GLOBAL slave_exec_mode = 'STRICT';",
+        ),
         (replicating(Using_Gtid="No"), "replica_gtid", WARNING, "MASTER_USE_GTID = slave_pos;"),
         (with_variables(REPLICA, read_only="OFF"), "read_only", WARNING, "SET GLOBAL read_only = ON;"),
         (with_variables(REPLICA, gtid_strict_mode="OFF"), "gtid_strict_mode", WARNING, "gtid_strict_mode = 'ON';"),
@@ -202,6 +209,13 @@ def test_mysql_8_4_is_spoken_to_in_its_own_words() -> None:
     status = {"Replica_IO_Running": "No", "Replica_SQL_Running": "Yes", "Seconds_Behind_Source": None}
     facts = replace(REPLICA, variables=MYSQL | {"read_only": "ON"}, replication=(status,))
     assert the_one(check_gate(facts, CONTEXT)).fix == "START REPLICA;"
+
+
+def test_a_replica_of_mysql_that_passes_over_errors_is_named_under_the_new_names() -> None:
+    status = {"Replica_IO_Running": "Yes", "Replica_SQL_Running": "Yes"}
+    told = MYSQL | {"read_only": "ON", "replica_skip_errors": "OFF", "replica_exec_mode": "IDEMPOTENT"}
+    facts = replace(REPLICA, variables=told, replication=(status,))
+    assert the_one(check_gate(facts, CONTEXT)).fix.startswith("SET GLOBAL replica_exec_mode = 'STRICT';")
 
 
 def test_a_channel_of_mysql_is_named_in_every_statement() -> None:

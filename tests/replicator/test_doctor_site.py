@@ -7,7 +7,7 @@ import pytest
 from replicator.doctor.findings import Finding, Severity
 from replicator.doctor.redis_checks import StreamFacts, check_stream
 from replicator.doctor.report import as_json, lines, summary
-from replicator.doctor.site import Plan, Site, judge
+from replicator.doctor.site import Load, Plan, Site, judge
 from tests.replicator.doctor_facts import (
     NOW_MS,
     PRIMARY,
@@ -25,8 +25,16 @@ from versioning.backends.base import StreamState
 from versioning.checkpoint import Checkpoint
 
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
-PLAN = Plan(tables=TABLES, has_mirror=True, gate_addresses=("b:3306",), load_address="b:3306", is_ttl_known=True)
-SITE = Site(PLAN, PRIMARY, SCHEMA, (REPLICA,), (stream(),), (replace(REDIS, policy="allkeys-lru"),))
+PLAN = Plan(tables=TABLES, has_mirror=True, gate_addresses=("b:3306",), is_ttl_known=True)
+SITE = Site(
+    PLAN,
+    PRIMARY,
+    SCHEMA,
+    (REPLICA,),
+    (Load("toc.mysql", "b:3306"),),
+    (stream(),),
+    (replace(REDIS, policy="allkeys-lru"),),
+)
 EMPTY = StreamState(stamps.ZERO, "", stamps.ZERO, "", {})
 
 
@@ -116,7 +124,8 @@ def test_a_young_stream_is_not_a_trimmed_one() -> None:
         ),
         (replace(SITE, plan=replace(PLAN, degraded_ttl_ms=290_000)), "bound", ERROR, "degraded_ttl_ms = 240000"),
         (replace(SITE, plan=replace(PLAN, gate_addresses=())), "gate", WARNING, "add a [[mirror.gate]]"),
-        (replace(SITE, plan=replace(PLAN, load_address="c:3307")), "gate", ERROR, 'host = "c" and port = 3307'),
+        (replace(SITE, loads=(Load("toc.mysql", "c:3307"),)), "gate", ERROR, 'host = "c" and port = 3307'),
+        (replace(SITE, loads=(Load("audit.mysql", "a:3306", PRIMARY),)), "gate", ERROR, 'host = "a" and port = 3306'),
         (replace(SITE, values=(replace(REDIS, version="6.0.1"),)), "redis_version", ERROR, "install Redis 7.0"),
     ],
     ids=case_id,
@@ -129,6 +138,13 @@ def test_what_does_not_fit_together_is_named_with_its_fix(site: Site, check: str
 
 def test_a_clock_is_not_blamed_for_a_slow_answer() -> None:
     assert judge(replace(SITE, source=replace(PRIMARY, clock_offset_ms=1500, clock_error_ms=600))) == []
+
+
+@pytest.mark.parametrize("told", [{}, {"server_uid": "U2"}], ids=["id", "uid"])
+def test_a_database_is_listed_under_whatever_name(told: dict[str, str]) -> None:
+    here = replace(REPLICA, role="toc", address="localhost:3306")
+    loads = (Load("toc.mysql", here.address, with_variables(here, **told)),)
+    assert judge(replace(SITE, gates=(with_variables(REPLICA, **told),), loads=loads)) == []
 
 
 def test_one_server_under_two_addresses_is_no_clash() -> None:
