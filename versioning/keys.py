@@ -74,6 +74,12 @@ def check_key(key: str) -> str:
     return key
 
 
+def has_hash_tag(name: str) -> bool:
+    """Whether a part of a Redis key decides its slot on a cluster, and so that of every key that begins with it."""
+    tag, brace, _ = name.partition("{")[2].partition("}")
+    return bool(tag and brace)
+
+
 def encode_value(value: object) -> str:
     """The canonical text of one value (PROTOCOL.md); raises KeyFormatError for a kind no key may use."""
     if type(value) is int:  # the common case

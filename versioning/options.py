@@ -5,6 +5,7 @@ from typing import Final
 
 from versioning import limits
 from versioning.errors import ConfigError
+from versioning.keys import has_hash_tag
 
 _MAY_BE_ZERO: Final = frozenset({"local_ttl_ms", "degraded_ttl_ms", "lease_wait_ms", "serve_stale_ms"})
 
@@ -52,6 +53,13 @@ class CacheOptions:
             if (value := getattr(self, name)) >= limits.PROMISE_MS:
                 hint = f"< {limits.PROMISE_MS}"
                 raise ConfigError(f"{name} {value} breaks the bound on staleness", hint=hint)
+        self._check_prefix()
+
+    def _check_prefix(self) -> None:
+        if "}" in self.prefix and not has_hash_tag(self.prefix):
+            # On a cluster a value and its lease would have different slots, and every read would go to the loader.
+            hint = "write a hash tag as {tag}, or no brace at all"
+            raise ConfigError(f"prefix {self.prefix!r} has a brace that closes no hash tag", hint=hint)
 
     def _check_number(self, name: str) -> None:
         value = getattr(self, name)

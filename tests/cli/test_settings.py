@@ -93,8 +93,9 @@ def test_a_mistake_in_the_section_of_another_role_shows_at_once(file: Path) -> N
     )
 
 
-def test_a_file_that_is_not_toml_is_named(file: Path) -> None:
-    refused(file, "[stream\n")
+@pytest.mark.parametrize("text", ["[stream\n", f"a = {'[' * 5_000}"], ids=["broken", "too deep"])
+def test_a_file_that_is_not_toml_is_named(file: Path, text: str) -> None:
+    refused(file, text)
 
 
 def test_an_absent_file_is_named(file: Path) -> None:

@@ -12,6 +12,11 @@ def test_the_defaults_stand() -> None:
     assert CacheOptions().window_ms > CacheOptions().redis_ttl_ms
 
 
+@pytest.mark.parametrize("prefix", ["shop:", "{shop}:", "{shop:"])
+def test_a_prefix_may_be_a_hash_tag(prefix: str) -> None:
+    assert CacheOptions(prefix=prefix).prefix == prefix
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -22,6 +27,8 @@ def test_the_defaults_stand() -> None:
         ({"max_loads_per_s": 0}, "max_loads_per_s"),
         ({"degraded_ttl_ms": 300_000}, "degraded_ttl_ms"),
         ({"serve_stale_ms": 300_000}, "serve_stale_ms"),
+        ({"prefix": "shop}:"}, "prefix"),
+        ({"prefix": "{}shop:"}, "prefix"),
     ],
 )
 def test_what_breaks_a_promise_is_refused(options: dict[str, Any], named: str) -> None:

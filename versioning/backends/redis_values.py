@@ -16,6 +16,7 @@ from versioning.backends.redis_connect import Border, RedisAddress, ScriptMissin
 from versioning.backends.redis_lanes import Lanes
 from versioning.backends.redis_pipeline import Pipeline
 from versioning.backends.redis_scripts import FILL, LEASE, RELEASE, Call, Script, packed
+from versioning.keys import has_hash_tag
 
 TIMEOUT_MS: Final = 50
 """A read that takes longer than this costs more than the database would."""
@@ -26,8 +27,7 @@ class _Names:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        tag, brace, _ = prefix.partition("{")[2].partition("}")
-        self._has_tag = bool(tag and brace)
+        self._has_tag = has_hash_tag(prefix)
 
     def value(self, key: str) -> str:
         return self._prefix + key
