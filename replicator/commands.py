@@ -126,6 +126,8 @@ def mirror(
         ):
             await check_gates(gates)
             await run_mirror(options, origin, target, gates, stop=stop, stats=stats, pulse=pulse)
+        if not (stats.is_connected or stats.appends or stats.entries_covered):
+            raise UnreachedError(stats.last_error or "no server has answered yet")
 
     _run(role, stats, pulse, for_s)
 

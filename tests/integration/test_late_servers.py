@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.simulation.mariadb import MariaDb
+from deploy.simulation.ports import free_port
 from deploy.simulation.redis_server import RedisServer
 from tests.integration.roles import DEADLINE_S, Role, run, write_config
 
@@ -75,3 +76,11 @@ def test_a_source_and_an_audit_wait_for_their_servers(
         world.fails_when_its_time_is_over(role, config)
         world.works_once_they_are_there(role, config)
         world.stop()
+
+
+def test_a_mirror_whose_time_is_over_before_its_servers_answer_fails(tmp_path: Path) -> None:
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    text = f'[stream]\nurl = "{nobody}"\n[mirror]\norigin_url = "{nobody}"\n'
+    done = run("mirror", "--for", "500ms", config=write_config(tmp_path, text))
+    assert done.code == 1
+    assert nobody.removeprefix("redis://").removesuffix("/0") in done.line
