@@ -102,6 +102,11 @@ class GateBoard:
         for view in self._views:
             view.doubt(gtid, self._monotonic_ms())
 
+    def doubt_all(self) -> None:
+        """The same, where nobody can tell what it lacks."""
+        for view in self._views:
+            view.doubt_all(self._monotonic_ms())
+
     def promise(self, gtid: str) -> None:
         """Take note that every database had this when the stream was told: one without it has gone back since."""
         for view in self._views:

@@ -99,6 +99,8 @@ class Beats:
             self._unapplied = deque(list(self._unapplied)[1::2])
 
     def advance(self, is_applied: IsApplied) -> None:
+        if not is_applied(self.applied.gtid):
+            self.rewind()  # Another mirror has seen it: what was told here before says nothing any more.
         while self._unapplied and is_applied(self._unapplied[0].gtid):
             self.applied = self._unapplied.popleft()
 

@@ -14,8 +14,9 @@ from replicator.mirror.board import GateBoard
 from replicator.mirror.fold import read_window
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
+from replicator.mirror.reasons import is_rewound
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import is_unapplied
+from replicator.mirror.words import Named, is_unapplied
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend
 from versioning.checkpoint import Checkpoint
@@ -113,20 +114,27 @@ class MirrorTarget:
         if not is_own or not isinstance(body, Change | Generation | Gap):
             return
         if is_unapplied(body):
-            self._board.doubt(body.gtid)
+            self._doubt(body)
         elif body.gtid:
             self._board.promise(body.gtid)
+
+    def _doubt(self, body: Named | Gap) -> None:
+        if isinstance(body, Gap) and is_rewound(body.reason):
+            self._board.doubt_all()  # It names the furthest of what a database had, not how little that has now.
+        else:
+            self._board.doubt(body.gtid)
 
     async def _read_window(self, stored: Checkpoint | None) -> None:
         known, now_ms = self.state if self._has_read else None, self._clock().ms
         if known is not None and not self._board.has_watched(self._seen_ms):
             # What the stream has lost may have told so, in another mirror's words.
             known.rewind(now_ms)
+            self._board.doubt_all()
         fold = await read_window(self.stream, self._new_state, known, now_ms)
         self.state = fold.carrying((MirrorPosition.of(stored) or MirrorPosition()).stamp)
         self._has_read = True
         for mark, _ in self.state.pendings():
-            self._board.doubt(mark.body.gtid)
+            self._doubt(mark.body)
         now_ms = self._clock().ms
         self._board.promise_all([(gtid, now_ms - told_ms) for gtid, told_ms in fold.acknowledged])
 

@@ -87,8 +87,11 @@ class View:
 
     def doubt(self, gtid: str, now_ms: int) -> None:
         if gtid and _has(self.position, gtid):
-            self.doubted_ms = now_ms
-            self.wake.set()
+            self.doubt_all(now_ms)
+
+    def doubt_all(self, now_ms: int) -> None:
+        self.doubted_ms = now_ms
+        self.wake.set()
 
     def end_doubt(self) -> bool:
         """Return whether the answer that just came ends one."""

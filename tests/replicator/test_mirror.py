@@ -8,7 +8,7 @@ import pytest
 
 from replicator.mirror import run as mirror_run
 from replicator.mirror.gate import WAIT_MS
-from replicator.mirror.reasons import UNREADABLE, is_said_again, said_again
+from replicator.mirror.reasons import REWOUND, UNREADABLE, is_said_again, said_again
 from replicator.mirror.words import is_unapplied
 from tests.eventually import now_ms, until_async
 from tests.replicator.mirror_world import (
@@ -738,6 +738,28 @@ async def test_a_replica_that_lacks_what_another_mirror_was_told_has_gone_back(w
     view = await world.until(lambda v: v.changes[-1].pending)
     assert view.changes[-1].keys == ("t:2",)
     assert late.stats.gates["replica"].rewinds == 1
+
+
+async def test_what_a_mirror_was_told_before_another_one_saw_the_replica_go_back_does_not_count(
+    world: MirrorWorld,
+) -> None:
+    """It cannot ask the replica itself, and would say on how far that was: then a replay ends the wait for the rest."""
+    await world.begin_target()
+    seeing, blind = ScriptedGate(applied="0-1-9"), ScriptedGate(applied="0-1-9")
+    first, other = world.start(seeing), world.start(blind)
+    await world.write(Gap("first", "0-1-0"))
+    await world.change(9)
+    await world.beat("0-1-9")
+    await world.until(lambda v: v.keys == ["t:9"] and v.heartbeats[-1].gtid == "0-1-9")
+    blind.is_down = True
+    await world.until(lambda v: not other.is_up("replica"))
+    seeing.apply("0-1-4")
+    said = await world.until(lambda v: v.gaps[-1].reason == REWOUND)
+    await first.kill()
+    read_ms = now_ms()
+    await world.until_beating("0-1-9", lambda: other.stats.read_ms > read_ms)
+    entries = (await world.entries())[len(said.entries) :]
+    assert {entry.body.applied_ms for entry in entries if isinstance(entry.body, Heartbeat)} == {0}
 
 
 async def test_a_replay_that_another_mirror_copied_says_nothing_of_the_replicas(world: MirrorWorld) -> None:

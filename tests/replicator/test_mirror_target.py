@@ -42,7 +42,7 @@ class Site:
 
     async def ask(self) -> None:
         [view] = self.board._views
-        await self.board._ask(view, Target())
+        self.board._accept(view, await self.board._ask(view, Target()))
 
 
 @pytest.mark.parametrize("is_asked", [True, False])
@@ -63,3 +63,4 @@ async def test_what_the_replicas_had_is_unknown_where_the_mirror_could_not_watch
     site.stream.restore(MemoryStream(lambda: site.now.ms).snapshot())
     await site.target.sync()
     assert bool(site.target.state.lags.applied_ms) is is_asked
+    assert site.board.has_applied("0-1-5") is is_asked
