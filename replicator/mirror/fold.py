@@ -64,6 +64,9 @@ class WindowFold:
         """Stamp of the last word on a name, and the highest stamp that words on it have in the origin's stream."""
         self._gap_stamp = stamps.ZERO
         self._beat: tuple[str, int] | None = None
+        self._known_last = before.last if before is not None else stamps.ZERO
+        self._is_told_since = False
+        """A heartbeat behind all that was known before tells how far the replicas are."""
         self._acknowledged: deque[tuple[str, int]] = deque(maxlen=PROMISED_MAX)
         if before is not None:
             state.lags.applied_ms, state.is_short = before.lags.applied_ms, before.is_short
@@ -75,6 +78,7 @@ class WindowFold:
         body, written_ms = entry.body, stamps.ms_of(entry.stamp)
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, written_ms)
+            self._is_told_since |= bool(body.applied_ms) and entry.stamp > self._known_last
         elif entry.origin is not None and entry.origin.dc == self._state.dc:
             self._take_own(entry, written_ms)
         self._state.take(entry, self._now_ms)
@@ -137,6 +141,8 @@ class WindowFold:
     def _carry(self, before: MirrorState, copied: int) -> None:
         state = self._state
         state.lags.merge(before.lags)
+        if before.lags.is_rewound and not self._is_told_since:
+            state.rewind(before.lags.until_ms)  # What told of it is gone, the heartbeats before it are still there.
         state.unclaimed_ms = max(state.unclaimed_ms, before.unclaimed_ms)
         if before.last:
             # In the history that was lost it may have been trimmed: readers that began there do not know of it.

@@ -34,6 +34,11 @@ class Lags:
     def is_untold(self) -> bool:
         return not (self.applied_ms or self.until_ms)
 
+    @property
+    def is_rewound(self) -> bool:
+        """Whether a replica has gone back, and no heartbeat has told since."""
+        return not self.applied_ms and bool(self.until_ms)
+
     def rewind(self, written_ms: int) -> None:
         """Take in that a replica had gone back by then: what it has since is unknown until a heartbeat tells."""
         self.applied_ms = 0

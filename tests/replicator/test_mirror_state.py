@@ -236,6 +236,16 @@ def test_of_replicas_that_had_gone_back_no_earlier_heartbeat_tells_how_far_they_
         assert bool(state.applied_ms) == bool(state.lags.applied_ms) == is_known
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_stream_that_has_lost_what_said_so_does_not_put_a_replica_back_where_it_was(*, is_told: bool) -> None:
+    told: list[Body] = [Heartbeat(9, 5)]
+    before = live(entries_of(told))
+    before.rewind(FAR_MS)
+    state = window(entries_of(told + told * is_told), before).carrying(COPIED)
+    assert bool(state.applied_ms) == bool(state.lags.applied_ms) == is_told
+    assert state.lags.until_ms == FAR_MS
+
+
 def test_no_replay_reaches_below_a_gap_said_again_nor_another_origin_s() -> None:
     """The first may lie in the middle of the replay; on the second the replay is silent."""
     again, foreign = (
