@@ -34,7 +34,7 @@ class Index:
         self.liveness = Liveness(max_lag_ms)
         self.watermark = stamps.ZERO
         self.ceiling = stamps.ZERO
-        """A fill stamp above it is not believed: it is far beyond the watermark, or above a gap that is pending."""
+        """A fill stamp above it is not believed: far beyond the watermark, or above a gap that is pending or may be."""
         self.horizon = stamps.STAMP_MAX
         self.stamps: dict[str, int] = {}
         """Key to the stamp of its last entry. The same dict for the life of the index, as are the generations."""
@@ -157,9 +157,15 @@ class Index:
         self._limit()
 
     def _limit(self) -> None:
-        """Set the ceiling: as long as a gap is pending, nothing that was loaded since is vouched for."""
+        """Set the ceiling: as long as a gap is pending, nothing that was loaded since is vouched for.
+
+        While the window is covered, a gap or a generation further back may say so: then nothing is.
+        """
         gap = self._pending_gap.stamp
-        self.ceiling = gap - 1 if gap else self.watermark + _FUTURE
+        if self._pending.is_covering:
+            self.ceiling = stamps.ZERO
+        else:
+            self.ceiling = gap - 1 if gap else self.watermark + _FUTURE
 
     def apply(self, entry: Entry, now: Now) -> None:
         """Take in the next entry of the stream. The caller has proven that it is the next one (``follow``)."""
@@ -200,6 +206,7 @@ class Index:
     def end_covering(self) -> None:
         self._pending.end_covering()
         self._pending_namespaces.end_covering()
+        self._limit()
         # A sweep that began before does not know what has come since, and the next one would be far.
         self._next_sweep = stamps.ZERO
 

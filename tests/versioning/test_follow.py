@@ -197,6 +197,23 @@ def test_while_the_window_is_covered_a_key_that_may_be_pending_further_back_gets
     assert [follow.index.is_pending(key) for key in ("t:1", "t:2", "t:3")] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    "pending", [Gap("g", "0-1-5", pending=True), Generation(("t",), START_MS, 0, "DDL", "0-1-5", pending=True)]
+)
+def test_while_the_window_is_covered_nothing_is_vouched_for_that_may_be_doubtful_by_what_is_further_back(
+    pending: Body,
+) -> None:
+    stream = history((0, Gap("start", "0-1-1")), (1, pending), (99, beat_at(99)), (100, beat_at(100)))
+    follow = Follow(Index(window_ms=10**9))
+    follow.begin(stream[:1:-1], NOW)
+    assert follow.index.verdict("t:1", stamp_at(99), NOW) is Verdict.UNKNOWN
+    follow.take_older(stream[1::-1], NOW)
+    assert follow.index.verdict("t:1", stamp_at(99), NOW) is Verdict.UNKNOWN
+    assert follow.index.verdict("u:1", stamp_at(99), NOW) is (
+        Verdict.UNKNOWN if isinstance(pending, Gap) else Verdict.FRESH
+    )
+
+
 def test_a_bump_of_its_namespace_decides_nothing_of_a_key_while_the_window_is_covered() -> None:
     pending, bump = Change(("t:1",), "0-1-5", pending=True), Generation(("t",), START_MS, 0, "by hand")
     stream = history((0, Gap("start")), (1, pending), (3, bump), (100, beat_at(100)))
