@@ -37,7 +37,11 @@ NextTarget = Callable[[Callable[[str], bool]], Target]
 
 
 class GateBoard:
-    """All gates of a mirror. ``next_target`` says what to wait for; ``on_progress`` when a position has changed."""
+    """All gates of a mirror. ``next_target`` says what to wait for; ``on_progress`` when a position has changed.
+
+    ``answer_life_ms``: a database that was asked longer ago has applied nothing. A mirror that was stopped would go by
+    what it had been told, of a replica that others have seen go back since.
+    """
 
     def __init__(
         self,
@@ -48,19 +52,22 @@ class GateBoard:
         on_rewind: Callable[[], None],
         *,
         monotonic_ms: Callable[[], int],
+        answer_life_ms: int,
     ) -> None:
         self._views = [View(gate, stats.gates.setdefault(gate.name, GateStats())) for gate in gates]
         self._next_target = next_target
         self._on_progress = on_progress
         self._on_rewind = on_rewind
         self._monotonic_ms = monotonic_ms
+        self._answer_life_ms = answer_life_ms
         self._is_stream_read = False
 
     def __bool__(self) -> bool:
         return bool(self._views)
 
     def has_applied(self, gtid: str) -> bool:
-        return all(view.has(gtid) for view in self._views)
+        asked_ms = self._monotonic_ms() - self._answer_life_ms
+        return not gtid or all(view.asked_ms >= asked_ms and view.has(gtid) for view in self._views)
 
     def has_kept(self, gtid: str) -> bool:
         """Whether no database was without it since what went back was last said again."""

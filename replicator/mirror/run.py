@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from replicator.mirror.board import GateBoard
-from replicator.mirror.gate import Gate, Target
+from replicator.mirror.gate import LATELY_MS, Gate, Target
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue
 from replicator.mirror.reader import OriginReader
@@ -84,7 +84,14 @@ class Mirror:
         self._clock = clock
         self._backoff = Backoff(random.random)
         self._board = GateBoard(
-            gates, stats, self._next_target, self._progressed, self._rewound, monotonic_ms=lambda: clock().monotonic_ms
+            gates,
+            stats,
+            self._next_target,
+            self._progressed,
+            self._rewound,
+            monotonic_ms=lambda: clock().monotonic_ms,
+            # Databases that answer slower than that make everything pending anyway.
+            answer_life_ms=max(options.gate_limit_ms, LATELY_MS),
         )
         self._target = MirrorTarget(target, options, stats, clock, self._board)
         self._pulse = pulse or Pulse()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -75,7 +75,9 @@ class Recording:
 
 
 @contextlib.asynccontextmanager
-async def watched(gate: Recording, stats: MirrorStats | None = None) -> AsyncIterator[GateBoard]:
+async def watched(
+    gate: Recording, stats: MirrorStats | None = None, *, monotonic_ms: Callable[[], int] = lambda: 0
+) -> AsyncIterator[GateBoard]:
     """Ask it, again and again, for what it does not have."""
     board = GateBoard(
         [gate],
@@ -83,7 +85,8 @@ async def watched(gate: Recording, stats: MirrorStats | None = None) -> AsyncIte
         lambda has: Target("0-1-5"),
         lambda: None,
         lambda: None,
-        monotonic_ms=lambda: 0,
+        monotonic_ms=monotonic_ms,
+        answer_life_ms=10_000,
     )
     task = asyncio.ensure_future(board.run())
     try:
@@ -144,6 +147,18 @@ async def test_a_database_that_comes_back_is_asked_what_it_has_before_any_wait(p
     assert gate.asked[0] == ("", True)
     for (_, was_answered), (gtid, _) in itertools.pairwise(gate.asked):
         assert gtid == ("0-1-5" if was_answered else "")
+
+
+async def test_an_answer_says_nothing_once_it_is_old(pauses: list[float]) -> None:
+    """The mirror may have been stopped since, and another one may have seen the database go back."""
+    gate, now_ms = Recording(), 0
+    async with watched(gate, monotonic_ms=lambda: now_ms) as board:
+        await asked_again(gate, 2)
+        gate.is_down = True
+        await asked_again(gate, 2)
+        for now_ms, is_believed in ((10_000, True), (10_001, False)):  # noqa: B007
+            assert board.has_applied("0-1-4") is is_believed
+        assert board.has_applied("")
 
 
 async def test_a_database_that_is_down_is_tried_every_second_however_long(pauses: list[float]) -> None:

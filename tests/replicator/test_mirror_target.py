@@ -30,6 +30,7 @@ class Site:
             lambda: None,
             lambda: None,
             monotonic_ms=lambda: self.now.monotonic_ms,
+            answer_life_ms=10_000,
         )
         self.target = MirrorTarget(self.stream, PATIENT, MirrorStats(), lambda: self.now, self.board)
 
