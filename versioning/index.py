@@ -3,9 +3,11 @@
 Proofs before doubts: STALE needs only one newer stamp; FRESH needs that nothing can be missing - the fill stamp is at
 or above the horizon, and the follower is not lagging at this very read.
 
-One thread writes, any number read without a lock: stamps first, then generations, then horizon, watermark and lag. So
-every write leaves the index, between any two bytecodes, in a state that can only say less (UNKNOWN, STALE) than the
-truth to who reads in that order.
+One thread writes, any number read without a lock: horizon, ceiling and lag first, then stamps, then generations, then
+horizon and ceiling again. So every write leaves the index, between any two bytecodes, in a state that can only say less
+(UNKNOWN, STALE) than the truth to who reads in that order. The first look is for a reader that stands still while much
+is read: what has superseded its value came in behind its look at the stamps, and the horizon or the heartbeat that
+vouches for that too. The second is for what is forgotten meanwhile.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,13 +77,12 @@ class Index:
         return self._pending.is_covering or bool(self._pending.names or self._pending_namespaces.names)
 
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
+        may_vouch = self.horizon <= fill_stamp <= self.ceiling and not self.is_lagging(now)
         if fill_stamp < self.stamps.get(key, 0):
             return Verdict.STALE
         if self.generations and self.generations.is_stale(key, fill_stamp, now.ms):
             return Verdict.STALE
-        if not self._knows(key, fill_stamp) or self.is_lagging(now):
-            return Verdict.UNKNOWN
-        return Verdict.FRESH
+        return Verdict.FRESH if may_vouch and self._knows(key, fill_stamp) else Verdict.UNKNOWN
 
     def _knows(self, key: str, fill_stamp: int) -> bool:
         """Whether all that may supersede a value is known, up to the last heartbeat."""
@@ -95,24 +96,26 @@ class Index:
         Every change up to the last heartbeat is known, whatever the lag. So a value that is not STALE and not below the
         horizon lacks none of them; nor did one that a gap, or the loss of the history, has put below it since.
         """
-        # First: in front of a heartbeat that comes meanwhile may be changes that were looked for too early.
+        # First: in front of what comes meanwhile may be changes that were looked for too early.
         lag_ms = self.liveness.lag_ms(now)
+        is_known = self._knows(key, fill_stamp)
         verdict = self.verdict(key, fill_stamp, now)
         if verdict is Verdict.STALE:
             return verdict, None
-        if self._knows(key, fill_stamp):
+        if is_known and self._knows(key, fill_stamp):
             return verdict, lag_ms
         return verdict, self._pasts.proven_ago_ms(key, fill_stamp, now)
 
     def fresh(self, heads: Mapping[str, PlainHead], now: Now) -> list[str]:
         """Return the keys whose verdict is FRESH: ``verdict`` for many, in the same order of looking."""
         stamp_of, generations = self.stamps.get, self.generations
-        current = [key for key, head in heads.items() if head[0] >= stamp_of(key, 0)]
-        if generations:
-            current = [key for key in current if generations.vouches(key, heads[key][0], now.ms)]
         horizon, ceiling = self.horizon, self.ceiling
         if self.is_lagging(now):
             return []
+        current = [key for key, head in heads.items() if head[0] >= stamp_of(key, 0)]
+        if generations:
+            current = [key for key in current if generations.vouches(key, heads[key][0], now.ms)]
+        horizon, ceiling = max(horizon, self.horizon), min(ceiling, self.ceiling)
         return [key for key in current if horizon <= heads[key][0] <= ceiling]
 
     def is_lagging(self, now: Now) -> bool:

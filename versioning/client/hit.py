@@ -35,14 +35,16 @@ def make_hit(index: Index, local: LocalCache, counters: Counters, ticks: Ticks, 
         held = find(key)
         if held is None:
             return None
-        stamp = held.fill_stamp
-        if stamp < stamp_of(key, 0) or (aging and not generations.vouches(key, stamp, wall_ms())):
+        stamp, vouches_until_s = held.fill_stamp, liveness.vouches_until_s
+        if stamp < index.horizon or stamp > index.ceiling or stamp < stamp_of(key, 0):
+            return None
+        if aging and not generations.vouches(key, stamp, wall_ms()):
             return None
         if stamp < index.horizon or stamp > index.ceiling:
             return None
         # The clock last: a process that was stopped on the way here must not vouch.
         now_s = read_clock(which)
-        if now_s >= held.expires_monotonic_s or now_s >= liveness.vouches_until_s:
+        if now_s >= held.expires_monotonic_s or now_s >= vouches_until_s:
             return None
         counters.local_fresh = hits = counters.local_fresh + 1
         if hits & last_of_turn == 0:
@@ -60,13 +62,14 @@ def make_hits(index: Index, local: LocalCache, counters: Counters, ticks: Ticks,
     calls = itertools.count(1)
 
     def hits(keys: Iterable[str]) -> dict[str, Held]:
+        horizon, ceiling, vouches_until_s = index.horizon, index.ceiling, liveness.vouches_until_s
         found = {key: held for key in keys if (held := find(key)) is not None and held.fill_stamp >= stamp_of(key, 0)}
         if aging:
             now_ms = wall_ms()
             found = {key: held for key, held in found.items() if generations.vouches(key, held.fill_stamp, now_ms)}
-        horizon, ceiling = index.horizon, index.ceiling
+        horizon, ceiling = max(horizon, index.horizon), min(ceiling, index.ceiling)
         now_s = read_clock(which)
-        if now_s >= liveness.vouches_until_s:
+        if now_s >= vouches_until_s:
             return {}
         fresh = {
             key: held

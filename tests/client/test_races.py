@@ -1,0 +1,117 @@
+"""A reader's thread is stopped in the middle of a look into the index, and the follower's goes on meanwhile.
+
+Wherever that happens, nothing superseded is called FRESH: what says that all is known must have held before the stamps
+were looked at, and after.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests.versioning.world import START_MS, at, beat_at, history, stamp_at
+from versioning.client.hit import make_hit, make_hits
+from versioning.client.local import LocalCache
+from versioning.entries import Change, Entry, Gap, Replayed
+from versioning.follow import Follow
+from versioning.held import hold
+from versioning.index import Index
+from versioning.options import CacheOptions
+from versioning.read import Counters
+from versioning.verdict import Verdict
+
+KEY = "t:1"
+OPTIONS = CacheOptions()
+Advance = Callable[[], object]
+
+
+class Stamps(dict[str, int]):
+    """Stamps at which the reader that looks next is stopped, once, right behind its look."""
+
+    advance: Advance | None = None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = super().get(key, default)
+        advance, self.advance = self.advance, None
+        if advance is not None:
+            advance()
+        return found
+
+
+def index_of() -> tuple[Index, Stamps]:
+    index = Index()
+    index.stamps = found = Stamps()
+    return index, found
+
+
+def take(index: Index, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        index.apply(entry, at((entry.stamp >> 20) / 1000 - START_MS / 1000))
+
+
+def while_older_entries_come_in() -> tuple[Index, Stamps, Advance]:
+    index, found = index_of()
+    follow = Follow(index)
+    *older, newest = history((1, Change(("u:1",))), (20, Change((KEY,))), (30, beat_at(30)))
+    follow.begin([newest], at(30))
+    return index, found, lambda: follow.take_older(older[::-1], at(30))
+
+
+def while_what_was_missed_comes_in() -> tuple[Index, Stamps, Advance]:
+    """A link has come back, and the heartbeats with it."""
+    index, found = index_of()
+    index.horizon = stamp_at(0)
+    first, *later = history((1, beat_at(1)), (20, Change((KEY,))), (30, beat_at(30)))
+    take(index, [first])
+    return index, found, lambda: take(index, later)
+
+
+def while_a_pending_gap_ends() -> tuple[Index, Stamps, Advance]:
+    index, found = index_of()
+    index.horizon = stamp_at(0)
+    gap, beat = Gap("lost", "0-1-2", pending=True), beat_at(29)
+    change, end = Change((KEY,), "0-1-2"), Replayed(START_MS, "0-1-2", settled=True)
+    entries = history((2, gap), (29, beat), (29.1, change), (29.2, end))
+    take(index, entries[:2])
+    return index, found, lambda: take(index, entries[2:])
+
+
+def verdict(index: Index) -> bool:
+    return index.verdict(KEY, stamp_at(10), at(30)) is Verdict.FRESH
+
+
+def judge(index: Index) -> bool:
+    found, proven_ago_ms = index.judge(KEY, stamp_at(10), at(30))
+    return found is Verdict.FRESH or (proven_ago_ms is not None and proven_ago_ms < 10_000)
+
+
+def fresh(index: Index) -> bool:
+    return bool(index.fresh({KEY: (stamp_at(10), START_MS + 10_000, b"")}, at(30)))
+
+
+def local_of(index: Index) -> tuple[Any, ...]:
+    local = LocalCache(4, lambda: 0)
+    held = hold("old", stamp_at(10), START_MS + 10_000, at(30), OPTIONS)
+    assert held is not None
+    local.put(KEY, held)
+    return index, local, Counters(), (lambda _: 30.0, 0), lambda: at(30).ms
+
+
+def hit(index: Index) -> bool:
+    return make_hit(*local_of(index))(KEY) is not None
+
+
+def hits(index: Index) -> bool:
+    return bool(make_hits(*local_of(index))((KEY,)))
+
+
+@pytest.mark.parametrize("is_served", [verdict, judge, fresh, hit, hits])
+@pytest.mark.parametrize(
+    "world", [while_older_entries_come_in, while_what_was_missed_comes_in, while_a_pending_gap_ends]
+)
+def test_what_was_superseded_while_the_reader_stood_still_is_not_fresh(
+    world: Callable[[], tuple[Index, Stamps, Advance]], is_served: Callable[[Index], bool]
+) -> None:
+    index, found, found_advance = world()
+    found.advance = found_advance
+    assert not is_served(index)
