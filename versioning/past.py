@@ -9,7 +9,9 @@ from versioning.limits import PROMISE_MS
 from versioning.liveness import Liveness, Now
 
 PASTS_MAX: Final = 2
-"""Of more, the oldest are forgotten: extra loads, never a stale value. Each is as large as the index was."""
+"""The first and the last: what fills a cache was loaded before the first of several gaps, or a fault that makes three
+of them would end it all at once. Others are forgotten: extra loads, never a stale value. Each is as large as the index
+was, and is dropped when the promise is over."""
 
 
 class Past(NamedTuple):
@@ -44,7 +46,7 @@ class Pasts:
             past = known._replace(
                 stamps=dict(known.stamps), generations=known.generations.copy(), liveness=copy(known.liveness)
             )
-            self._kept = (past, *self._kept[: PASTS_MAX - 1])
+            self._kept = (past, *self._kept[1 - PASTS_MAX :])
 
     def proven_ago_ms(self, key: str, fill_stamp: int, now: Now) -> int | None:
         found = (past.proven_ago_ms(key, fill_stamp, now) for past in self._kept)

@@ -192,11 +192,16 @@ def test_what_was_proven_current_before_a_gap_or_a_loss_is_known_for_a_while(bod
     assert index.judge("t:2", stamp_at(1), at(8)) == (UNKNOWN, None)
 
 
-def test_an_index_keeps_the_last_pasts_only_and_none_longer_than_the_promise() -> None:
+def test_an_index_keeps_the_first_and_the_last_past_only_and_none_longer_than_the_promise() -> None:
     gaps = [(second, body) for second in range(10, 50, 10) for body in (beat_at(second), Gap("g"))]
     index = index_of((1, Change(("t:1",))), *gaps)
-    assert index.judge("t:1", stamp_at(15), at(50)) == (UNKNOWN, None)
-    assert index.judge("t:1", stamp_at(25), at(50)) == (UNKNOWN, 20_000)
+    assert index.judge("t:1", stamp_at(5), at(50)) == (UNKNOWN, 40_000)
+    assert index.judge("t:1", stamp_at(15), at(50)) == (UNKNOWN, 40_000)
+    assert index.judge("t:1", stamp_at(25), at(50)) == (UNKNOWN, 40_000)
     assert index.judge("t:1", stamp_at(35), at(50)) == (UNKNOWN, 10_000)
-    index.apply(history((400, beat_at(400)))[0], at(400))
+    index.apply(history((311, beat_at(311)))[0], at(311))
+    assert index.judge("t:1", stamp_at(5), at(311)) == (UNKNOWN, None)
+    assert index.judge("t:1", stamp_at(35), at(311)) == (UNKNOWN, 271_000)
+    for entry in history((320, Gap("g")), (400, beat_at(400))):
+        index.apply(entry, at(400))
     assert index.judge("t:1", stamp_at(35), at(400)) == (UNKNOWN, None)
