@@ -183,6 +183,25 @@ def test_a_cache_that_was_not_started_follows_from_its_first_miss_on(world: Worl
     assert not follower_threads()
 
 
+def test_a_process_without_a_free_file_at_its_first_miss_follows_once_it_has_some(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_loop, failures = asyncio.Runner, [OSError(24, "Too many open files")]
+
+    def exhausted() -> asyncio.Runner:
+        if failures:
+            raise failures.pop()
+        return make_loop()
+
+    cache = VersionedCache(stream=world.stream, values=world.values)
+    monkeypatch.setattr("versioning.client.follower_thread.asyncio.Runner", exhausted)
+    assert cache.get(KEY, lambda: 1) == 1
+    until(lambda: "Too many open files" in cache.info().last_error, "the failure is told")
+    until(lambda: not cache.info().is_lagging, "the cache follows")
+    cache.close()
+    assert not follower_threads()
+
+
 def test_a_cache_that_nobody_holds_any_more_ends_its_thread(world: World) -> None:
     cache = VersionedCache(stream=world.stream, values=world.values)
     cache.start()

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 
 from versioning.backends.base import BackendError, StreamBackend
@@ -16,6 +17,8 @@ from versioning.index import Index
 from versioning.liveness import Now
 
 STOP_MAX_S = 2.0
+TRY_AGAIN_S = 1.0
+"""After which a thread whose loop could not be made tries again: within the time that ``stop`` waits."""
 
 _log = logging.getLogger("stampline.follower")
 
@@ -50,11 +53,19 @@ class FollowerThread:
             self._thread.join(STOP_MAX_S)
 
     def _run(self) -> None:
-        try:
-            with asyncio.Runner() as runner:
-                runner.run(self._follow())
-        finally:
-            self._has_started.set()
+        """Try until it is stopped: a loop needs files, of which the process may have none left for a moment."""
+        while not self._is_stopped:
+            try:
+                with asyncio.Runner() as runner:
+                    runner.run(self._follow())
+            except OSError as error:
+                self.stats.last_error = f"the follower cannot start: {error}"
+                _log.warning("%s", self.stats.last_error)
+            else:
+                return
+            finally:
+                self._has_started.set()
+            time.sleep(TRY_AGAIN_S)
 
     async def _follow(self) -> None:
         self._stop = asyncio.Event()
