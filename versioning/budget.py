@@ -36,7 +36,7 @@ class LoadBudget:
         return math.ceil(max(1 - self._tokens, 0) / self._per_s * 1000)
 
     def _refill(self, per_s: float, monotonic_ms: int) -> None:
-        if self._at_ms is not None:
-            earned = max(monotonic_ms - self._at_ms, 0) * per_s / 1000
-            self._tokens = min(self._tokens + earned, self._capacity)
-        self._at_ms = monotonic_ms
+        # A thread may have read the clock before another one that was here first: no time is earned twice.
+        before_ms = monotonic_ms if self._at_ms is None else self._at_ms
+        self._at_ms = max(monotonic_ms, before_ms)
+        self._tokens = min(self._tokens + (self._at_ms - before_ms) * per_s / 1000, self._capacity)

@@ -23,5 +23,11 @@ def test_an_idle_process_saves_up_no_more_than_a_second() -> None:
     assert [budget.take(60_000), budget.take(60_000)] == [True, False]
 
 
+def test_threads_that_read_the_clock_in_another_order_earn_nothing_twice() -> None:
+    budget = LoadBudget(1)
+    assert [budget.take(0), budget.take(1_000), budget.take(500)] == [True, True, False]
+    assert [budget.take(1_500), budget.take(2_000)] == [False, True]
+
+
 def test_without_a_limit_there_is_always_a_token() -> None:
     assert all(LoadBudget(None).take(0) for _ in range(1_000))
