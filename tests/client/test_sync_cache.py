@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,10 +11,15 @@ from typing import Any
 import pytest
 
 from tests.client.worlds import World
-from tests.eventually import until
+from tests.eventually import now_ms, until
 from versioning import ConfigError, LoadFailedError, Tier, VersionedCache
-from versioning.backends.memory import MemoryValues
+from versioning import stamp as stamps
+from versioning.backends.base import Fill
+from versioning.backends.memory import MemoryStream, MemoryValues
+from versioning.client.follower_thread import FIRST_READS_MAX_S
 from versioning.client.singleflight import Flight, Flights
+from versioning.entries import Entry, Heartbeat
+from versioning.header import ValueHeader, pack
 
 KEY = "t:1"
 
@@ -181,6 +187,52 @@ def test_a_cache_that_was_not_started_follows_from_its_first_miss_on(world: Worl
     until(lambda: not cache.info().is_lagging, "the cache follows")
     cache.close()
     assert not follower_threads()
+
+
+class SlowStream(MemoryStream):
+    """Its window is read when it is told to."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        super().__init__(clock)
+        self.answer = threading.Event()
+
+    async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
+        while not self.answer.is_set():
+            await asyncio.sleep(0.01)
+        return await super().read_before(before, count=count)
+
+
+def kept(world: World) -> None:
+    """Another process has loaded the value, longer ago than what is UNKNOWN is served, and it is current."""
+    ms = now_ms() - 600_000
+    head = ValueHeader(stamps.make(ms), ms)
+    world.values.fill([Fill(KEY, pack(head, b'"kept"'), 600_000)])
+
+
+def test_the_first_miss_waits_for_what_is_known_and_loads_nothing_that_is_current(pool: ThreadPoolExecutor) -> None:
+    world, clock = World(), [now_ms() - 900_000]
+    world.stream = stream = SlowStream(lambda: clock[0])
+    asyncio.run(world.begin())
+    clock[0] = now_ms()
+    asyncio.run(world.append(Heartbeat(now_ms())))
+    kept(world)
+    cache = VersionedCache(stream=stream, values=world.values)
+    readers = [pool.submit(cache.get, KEY, never) for _ in range(4)]
+    until(follower_threads, "the first reader begins to follow")
+    stream.answer.set()
+    assert [reader.result(20) for reader in readers] == ["kept"] * 4
+    cache.close()
+
+
+def test_the_first_miss_does_not_wait_long_for_a_stream_that_is_away() -> None:
+    world = World()
+    world.stream = SlowStream(now_ms)
+    cache = VersionedCache(stream=world.stream, values=world.values)
+    began_s = time.monotonic()
+    assert cache.get(KEY, lambda: 1) == 1
+    assert cache.get("t:2", lambda: 2) == 2
+    assert time.monotonic() - began_s < 2 * FIRST_READS_MAX_S
+    cache.close()
 
 
 def test_a_process_without_a_free_file_at_its_first_miss_follows_once_it_has_some(

@@ -17,6 +17,8 @@ from versioning.index import Index
 from versioning.liveness import Now
 
 STOP_MAX_S = 2.0
+FIRST_READS_MAX_S = 1.0
+"""How long reads wait for the follower they have begun: longer than it needs with a Redis that answers."""
 TRY_AGAIN_S = 1.0
 """After which a thread whose loop could not be made tries again: within the time that ``stop`` waits."""
 
@@ -30,6 +32,7 @@ class FollowerThread:
         self._index = index
         self._clock = clock
         self._pid = os.getpid()
+        self._began_s = time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._is_stopped = False
@@ -42,6 +45,11 @@ class FollowerThread:
     def wait_started(self, wait_s: float) -> None:
         """Return when the window is covered, or the follower has given up waiting for that, or after ``wait_s``."""
         self._has_started.wait(wait_s)
+
+    def wait_begun(self) -> None:
+        """The same for reads. Before it, each would load what is current and put it below every horizon."""
+        if not self._has_started.is_set():
+            self._has_started.wait(max(self._began_s + FIRST_READS_MAX_S - time.monotonic(), 0))
 
     def stop(self) -> None:
         if self._pid != os.getpid():

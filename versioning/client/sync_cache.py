@@ -118,11 +118,11 @@ class VersionedCache:
         self.close()
 
     def start(self, wait_s: float = START_MAX_S) -> None:
-        """Follow the stream; returns when the window is covered, or after ``wait_s``. Reads need not wait for it."""
+        """Follow the stream; returns when the window is covered, or after ``wait_s``. Reads wait a second at most."""
         self._is_closed = False
-        self._follow_lazily()
-        if self._follower is not None:
-            self._follower.wait_started(wait_s)
+        follower = self._following()
+        if follower is not None:
+            follower.wait_started(wait_s)
 
     def close(self) -> None:
         """End follower and connections. ``start`` opens the cache again."""
@@ -236,11 +236,16 @@ class VersionedCache:
     def _follow_lazily(self) -> None:
         if self._is_closed:
             raise RuntimeError("the cache is closed; start() opens it again")
-        if self._follower is not None or self._stream.is_lost:
-            return
-        with self._starting:
-            if self._follower is None:
-                self._follower = self._start_following()
+        follower = self._following()
+        if follower is not None:
+            follower.wait_begun()
+
+    def _following(self) -> FollowerThread | None:
+        if self._follower is None and not self._stream.is_lost:
+            with self._starting:
+                if self._follower is None:
+                    self._follower = self._start_following()
+        return self._follower
 
     def _start_following(self) -> FollowerThread | None:
         follower = FollowerThread(self._stream, self._core.index, self._core.clock)
