@@ -185,10 +185,12 @@ class _Refill:
 
     def _load(self, keys: tuple[str, ...], leased: tuple[str, ...] = ()) -> Generator[Effect, Any, None]:
         reading = self._reading
-        # The stamps first: a key that becomes pending between the two lines is then provisional without need. The
-        # other way round it would be taken for settled at a stamp that already covers the pending entry (I2).
-        fill_stamps = {key: reading.index.fill_stamp(key) for key in keys}
+        # Behind the stamps: a key that becomes pending between the lines is then provisional without need. The other
+        # way round alone it would be taken for settled at a stamp that already covers the pending entry (I2). And
+        # before them too: else one whose history is given up between the lines would be, and others still believe it.
         provisional = {key for key in keys if reading.index.is_key_pending(key)}
+        fill_stamps = {key: reading.index.fill_stamp(key) for key in keys}
+        provisional.update(key for key in keys if reading.index.is_key_pending(key))
         fill_ms = reading.clock().ms
         loaded = yield Load(keys)
         try:

@@ -12,6 +12,7 @@ from versioning.effects import FillValues, GetValues, Load, ReleaseLeases, TryLe
 from versioning.entries import Change, Gap, Generation
 from versioning.errors import LoadBudgetError, SerializeError
 from versioning.header import unpack
+from versioning.index import Index
 from versioning.limits import COLD_MS
 from versioning.read import Tier
 from versioning.readplan import plan_read, plan_renewal
@@ -80,6 +81,25 @@ def test_a_value_loaded_while_the_window_is_covered_is_not_vouched_for(at: Datac
     assert process.read().tier is Tier.LOCAL
 
 
+def test_a_key_that_is_pending_as_its_history_is_given_up_is_not_taken_for_settled(
+    at: Datacenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The follower's thread forgets all behind the look at the watermark."""
+    process, fill_stamp = Process(at), Index.fill_stamp
+    pending = process.learn(Change((KEY,), gtid="0-1-1", pending=True))
+
+    def interrupted(index: Index, key: str) -> int:
+        stamp = fill_stamp(index, key)
+        index.forget()
+        return stamp
+
+    monkeypatch.setattr(Index, "fill_stamp", interrupted)
+    process.read()
+    head, _ = unpack(at.values.stored()[KEY])
+    assert head.fill_stamp >= pending
+    assert head.is_provisional
+
+
 def test_a_value_loaded_while_its_key_is_pending_lives_for_the_provisional_ttl(at: Datacenter) -> None:
     process = Process(at)
     process.learn(Change((KEY,), gtid="0-1-1", pending=True))
@@ -95,15 +115,18 @@ def test_a_value_loaded_while_its_key_is_pending_lives_for_the_provisional_ttl(a
 def test_a_key_that_becomes_pending_as_the_load_begins_is_not_taken_for_settled(
     at: Datacenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Asked for the last time, it is not; then it is, at once."""
     process = Process(at)
+    pending: list[int] = []
+    looks = iter((None, lambda: pending.append(process.learn(Change((KEY,), gtid="0-1-1", pending=True)))))
 
-    def asked_too_late(key: str) -> bool:
-        process.learn(Change((key,), gtid="0-1-1", pending=True))
+    def asked_too_early(_: str) -> bool:
+        if (become_pending := next(looks)) is not None:
+            become_pending()
         return False
 
-    monkeypatch.setattr(process.index, "is_pending", asked_too_late)
-    pending_stamp = process.index.watermark + 1
-    assert process.read().stamp < pending_stamp
+    monkeypatch.setattr(process.index, "is_key_pending", asked_too_early)
+    assert process.read().stamp < pending[0]
 
 
 def test_not_found_is_cached_like_a_value(at: Datacenter) -> None:
