@@ -279,6 +279,23 @@ def test_a_read_that_outlives_the_cache_opens_nothing_again(world: World, pool: 
     assert len(opened) == 1
 
 
+def test_a_miss_that_meets_the_end_of_the_cache_begins_no_follower_that_nobody_would_end(world: World) -> None:
+    cache = VersionedCache(stream=world.stream, values=world.values)
+
+    class Closing:
+        """The lock of the start: the cache is closed while a reader waits for it."""
+
+        def __enter__(self) -> None:
+            cache._starting = threading.RLock()
+            cache.close()
+
+        def __exit__(self, *_: object) -> None: ...
+
+    cache._starting = Closing()  # type: ignore[assignment]
+    assert cache.get(KEY, lambda: 1) == 1
+    assert not follower_threads()
+
+
 def test_a_closed_cache_says_so_and_can_be_started_again(world: World) -> None:
     cache = VersionedCache(stream=world.stream, values=world.values)
     cache.start()

@@ -73,7 +73,7 @@ class VersionedCache:
         # A blocking Redis client notices a fork by itself.
         self._values: Opened[ValueBackend] = Opened(values, is_fork_safe=True)
         self._flights = Flights()
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()  # a signal may close the cache in the middle of its start
         self._follower: FollowerThread | None = None
         self._is_closed = False
         forks.watch(self)
@@ -126,8 +126,9 @@ class VersionedCache:
 
     def close(self) -> None:
         """End follower and connections. ``start`` opens the cache again."""
-        self._is_closed = True
-        follower, self._follower = self._follower, None
+        with self._starting:
+            self._is_closed = True
+            follower, self._follower = self._follower, None
         if follower is not None:
             follower.stop()
         values = self._values.take()
@@ -200,7 +201,7 @@ class VersionedCache:
     def after_fork(self) -> None:
         """Called in a forked child: nothing of the parent's is used; the follower starts anew with the first miss."""
         LEFT_BEHIND.append(self._follower)
-        self._follower, self._flights, self._starting = None, Flights(), threading.Lock()
+        self._follower, self._flights, self._starting = None, Flights(), threading.RLock()
         self._core.after_fork()
         self._stream.after_fork()
         self._values.after_fork()
@@ -243,7 +244,7 @@ class VersionedCache:
     def _following(self) -> FollowerThread | None:
         if self._follower is None and not self._stream.is_lost:
             with self._starting:
-                if self._follower is None:
+                if self._follower is None and not self._is_closed:
                     self._follower = self._start_following()
         return self._follower
 
