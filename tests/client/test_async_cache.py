@@ -2,16 +2,18 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from tests.client.worlds import CountedValues, World
+from tests.client.worlds import CountedValues, SlowStream, World, kept_in_a_slow_world
 from tests.eventually import now_ms, until_async
 from versioning import AsyncVersionedCache, CacheOptions, LoadFailedError, Tier, Verdict
 from versioning.backends.base import UnavailableError
 from versioning.backends.memory import MemoryValues
+from versioning.client.follower import FIRST_READS_MAX_S
 from versioning.entries import Heartbeat
 from versioning.keys import KeyFormatError
 
@@ -322,6 +324,27 @@ async def test_a_cache_that_was_not_started_follows_from_its_first_miss_on(world
     cache = AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values))
     assert await cache.get(KEY, returning(1)) == 1
     await until_async(lambda: not cache.info().is_lagging, "the cache follows")
+    await cache.aclose()
+
+
+async def test_the_first_misses_wait_for_what_is_known_and_load_nothing_that_is_current() -> None:
+    world, stream = await kept_in_a_slow_world(KEY)
+    cache = AsyncVersionedCache(stream=stream, values=CountedValues(world.values))
+    readers = [asyncio.create_task(cache.get(KEY, Loader())) for _ in range(4)]
+    await asyncio.sleep(0)
+    stream.answer.set()
+    assert await asyncio.gather(*readers) == ["kept"] * 4
+    await cache.aclose()
+
+
+async def test_the_first_misses_do_not_wait_long_for_a_stream_that_is_away() -> None:
+    world = World()
+    world.stream = SlowStream(now_ms)
+    cache = AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values))
+    began_s = time.monotonic()
+    readers = [cache.get(key, returning(1)) for key in (KEY, "t:2")]
+    assert await asyncio.gather(*readers) == [1, 1]
+    assert time.monotonic() - began_s < 2 * FIRST_READS_MAX_S
     await cache.aclose()
 
 

@@ -10,16 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.client.worlds import World
+from tests.client.worlds import SlowStream, World, kept_in_a_slow_world
 from tests.eventually import now_ms, until
 from versioning import ConfigError, LoadFailedError, Tier, VersionedCache
-from versioning import stamp as stamps
-from versioning.backends.base import Fill
-from versioning.backends.memory import MemoryStream, MemoryValues
-from versioning.client.follower_thread import FIRST_READS_MAX_S
+from versioning.backends.memory import MemoryValues
+from versioning.client.follower import FIRST_READS_MAX_S
 from versioning.client.singleflight import Flight, Flights
-from versioning.entries import Entry, Heartbeat
-from versioning.header import ValueHeader, pack
 
 KEY = "t:1"
 
@@ -189,33 +185,8 @@ def test_a_cache_that_was_not_started_follows_from_its_first_miss_on(world: Worl
     assert not follower_threads()
 
 
-class SlowStream(MemoryStream):
-    """Its window is read when it is told to."""
-
-    def __init__(self, clock: Callable[[], int]) -> None:
-        super().__init__(clock)
-        self.answer = threading.Event()
-
-    async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
-        while not self.answer.is_set():
-            await asyncio.sleep(0.01)
-        return await super().read_before(before, count=count)
-
-
-def kept(world: World) -> None:
-    """Another process has loaded the value, longer ago than what is UNKNOWN is served, and it is current."""
-    ms = now_ms() - 600_000
-    head = ValueHeader(stamps.make(ms), ms)
-    world.values.fill([Fill(KEY, pack(head, b'"kept"'), 600_000)])
-
-
 def test_the_first_miss_waits_for_what_is_known_and_loads_nothing_that_is_current(pool: ThreadPoolExecutor) -> None:
-    world, clock = World(), [now_ms() - 900_000]
-    world.stream = stream = SlowStream(lambda: clock[0])
-    asyncio.run(world.begin())
-    clock[0] = now_ms()
-    asyncio.run(world.append(Heartbeat(now_ms())))
-    kept(world)
+    world, stream = asyncio.run(kept_in_a_slow_world(KEY))
     cache = VersionedCache(stream=stream, values=world.values)
     readers = [pool.submit(cache.get, KEY, never) for _ in range(4)]
     until(follower_threads, "the first reader begins to follow")

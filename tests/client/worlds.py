@@ -1,13 +1,17 @@
 """One datacenter's stream and cached values in memory, in real time."""
 
+import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tests.eventually import now_ms
-from versioning.backends.base import Answer, Append, UnavailableError
+from versioning import stamp as stamps
+from versioning.backends.base import Answer, Append, Fill, UnavailableError
 from versioning.backends.memory import AsyncMemoryValues, MemoryStream, MemoryValues
-from versioning.entries import Body, Change, Gap, Heartbeat, NewEntry
+from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
+from versioning.header import ValueHeader, pack
 
 
 def entry(body: Body) -> NewEntry:
@@ -58,3 +62,28 @@ class World:
 
     async def change(self, *keys: str) -> int:
         return (await self.append(Change(keys, gtid="0-1-1"), Heartbeat(now_ms())))[0]
+
+
+class SlowStream(MemoryStream):
+    """Its window is read when it is told to."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        super().__init__(clock)
+        self.answer = threading.Event()
+
+    async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
+        while not self.answer.is_set():
+            await asyncio.sleep(0.01)
+        return await super().read_before(before, count=count)
+
+
+async def kept_in_a_slow_world(key: str) -> tuple[World, SlowStream]:
+    """Another process has loaded the value, longer ago than what is UNKNOWN is served, and it is current."""
+    world, at_ms = World(), now_ms() - 900_000
+    world.stream = stream = SlowStream(lambda: at_ms)
+    await world.begin()
+    at_ms = now_ms()
+    await world.append(Heartbeat(at_ms))
+    head = ValueHeader(stamps.make(at_ms - 600_000), at_ms - 600_000)
+    world.values.fill([Fill(key, pack(head, b'"kept"'), 600_000)])
+    return world, stream

@@ -17,7 +17,7 @@ from versioning.client.backend import LEFT_BEHIND, Opened
 from versioning.client.clock import system_clock
 from versioning.client.core import CacheCore, Found
 from versioning.client.decorator import CallKey
-from versioning.client.follower import START_MAX_S, Follower, FollowerStats
+from versioning.client.follower import FIRST_READS_MAX_S, START_MAX_S, Follower, FollowerStats
 from versioning.client.info import CacheInfo
 from versioning.client.singleflight import AsyncFlight, AsyncFlights, Reads
 from versioning.effects import (
@@ -75,6 +75,8 @@ class AsyncVersionedCache:
         self._flights = AsyncFlights()
         self._follower: Follower | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_begun = False
+        """Somebody has waited for the window: reads wait no more."""
         self._is_closed = False
         forks.watch(self)
 
@@ -118,17 +120,15 @@ class AsyncVersionedCache:
         await self.aclose()
 
     async def start(self, wait_s: float = START_MAX_S) -> None:
-        """Follow the stream; returns when the window is covered, or after ``wait_s``. Reads need not wait for it."""
+        """Follow the stream; returns when the window is covered, or after ``wait_s``. Then reads do not wait for it."""
         self._is_closed = False
-        follower = self._following()
-        if follower is not None:
-            await follower.start(wait_s)
+        await self._begin_to_follow(wait_s)
 
     async def aclose(self) -> None:
         """End loads, follower and connections. ``start`` opens the cache again."""
         self._is_closed = True
         await self._flights.finish(FINISH_MAX_S)
-        follower, self._follower, self._loop = self._follower, None, None
+        follower, self._follower, self._loop, self._has_begun = self._follower, None, None, False
         if follower is not None:
             await follower.aclose()
         for backend in (self._values.take(), self._stream.take()):
@@ -201,13 +201,13 @@ class AsyncVersionedCache:
     def after_fork(self) -> None:
         """Called in a forked child: nothing of the parent's is used; the follower starts anew with the first miss."""
         LEFT_BEHIND.append((self._follower, self._flights))
-        self._follower, self._loop, self._flights = None, None, AsyncFlights()
+        self._follower, self._loop, self._has_begun, self._flights = None, None, False, AsyncFlights()
         self._core.after_fork()
         self._stream.after_fork()
         self._values.after_fork()
 
     async def _find(self, key: str, loader: Loader[Any]) -> Found:
-        if self._loop is not asyncio.get_running_loop() or self._is_closed:
+        if not self._has_begun or self._loop is not asyncio.get_running_loop() or self._is_closed:
             await self._follow_lazily()
         if (read := self._core.serve_local(key)) is not None:
             return read
@@ -264,9 +264,16 @@ class AsyncVersionedCache:
     async def _follow_lazily(self) -> None:
         if self._is_closed:
             raise RuntimeError("the cache is closed; start() opens it again")
-        follows, follower = self._follower is not None, self._following()
-        if follower is not None and not follows:
-            await follower.start(0)
+        if self._has_begun:
+            self._following()
+        else:
+            await self._begin_to_follow(FIRST_READS_MAX_S)
+
+    async def _begin_to_follow(self, wait_s: float) -> None:
+        follower = self._following()
+        if follower is not None:
+            await follower.start(wait_s)
+            self._has_begun = True
 
     async def _fly(self, keys: tuple[str, ...], load: _PlanLoader, looked: Answers | None, arrived: Now) -> Reads:
         """Refill, or wait for who does. What was loaded since this reader arrived, before its look, is for it too."""

@@ -39,6 +39,9 @@ FORWARD_MS: Final = 250
 """While the window is covered, new entries are read this often: well within the time after which an index lags."""
 
 START_MAX_S: Final = 5.0
+FIRST_READS_MAX_S: Final = 1.0
+"""How long reads wait for the window where nobody has called ``start``: each would load what is current, and put it
+below every horizon. Longer than a Redis that answers needs, except for a large window."""
 CANCEL_AGAIN_S: Final = 0.1
 
 _log = logging.getLogger("stampline.follower")

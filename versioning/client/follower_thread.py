@@ -12,13 +12,12 @@ from collections.abc import Callable
 
 from versioning.backends.base import BackendError, StreamBackend
 from versioning.client.backend import Opened
-from versioning.client.follower import Follower, FollowerStats
+from versioning.client.follower import FIRST_READS_MAX_S, Follower, FollowerStats
+from versioning.client.named import named
 from versioning.index import Index
 from versioning.liveness import Now
 
 STOP_MAX_S = 2.0
-FIRST_READS_MAX_S = 1.0
-"""How long reads wait for the follower they have begun: longer than it needs with a Redis that answers."""
 TRY_AGAIN_S = 1.0
 """After which a thread whose loop could not be made tries again: within the time that ``stop`` waits."""
 
@@ -32,7 +31,7 @@ class FollowerThread:
         self._index = index
         self._clock = clock
         self._pid = os.getpid()
-        self._began_s = time.monotonic()
+        self._reads_wait_until_s = time.monotonic() + FIRST_READS_MAX_S
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._is_stopped = False
@@ -45,11 +44,12 @@ class FollowerThread:
     def wait_started(self, wait_s: float) -> None:
         """Return when the window is covered, or the follower has given up waiting for that, or after ``wait_s``."""
         self._has_started.wait(wait_s)
+        self._reads_wait_until_s = 0.0
 
     def wait_begun(self) -> None:
-        """The same for reads. Before it, each would load what is current and put it below every horizon."""
+        """The same for reads, where nobody has waited for it yet."""
         if not self._has_started.is_set():
-            self._has_started.wait(max(self._began_s + FIRST_READS_MAX_S - time.monotonic(), 0))
+            self._has_started.wait(max(self._reads_wait_until_s - time.monotonic(), 0))
 
     def stop(self) -> None:
         if self._pid != os.getpid():
@@ -68,7 +68,7 @@ class FollowerThread:
                     runner.run(self._follow())
             except OSError as error:
                 self.stats.last_error = f"the follower cannot start: {error}"
-                _log.warning("%s", self.stats.last_error)
+                _log.warning("%s", error, extra=named("follower_failed", error=self.stats.last_error))
             else:
                 return
             finally:

@@ -118,7 +118,7 @@ class VersionedCache:
         self.close()
 
     def start(self, wait_s: float = START_MAX_S) -> None:
-        """Follow the stream; returns when the window is covered, or after ``wait_s``. Reads wait a second at most."""
+        """Follow the stream; returns when the window is covered, or after ``wait_s``. Then reads do not wait for it."""
         self._is_closed = False
         follower = self._following()
         if follower is not None:
