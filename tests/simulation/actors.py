@@ -77,13 +77,13 @@ def run_source(process: Process) -> None:
     process.spawn(_must_go_on(process, lambda: _Source(_SOURCE_OPTIONS, stream, SourceStats()).run()))
 
 
-def gates(world: "World") -> list[Any]:
-    return [SimulatedGate(replica) for replica in world.replicas]
+def gates(process: Process) -> list[Any]:
+    world = process.world
+    return [SimulatedGate(replica, world.gate_cables[process.name, replica.name]) for replica in world.replicas]
 
 
 def run_mirror(process: Process) -> None:
-    world = process.world
-    process.spawn(_must_go_on(process, lambda: _mirror(process, gates(world)).run()))
+    process.spawn(_must_go_on(process, lambda: _mirror(process, gates(process)).run()))
 
 
 def _mirror(process: Process, listed: list[Any]) -> Mirror:

@@ -148,6 +148,13 @@ def _replica_stop(world: World, op: Op) -> None:
     world.later(_long_s(op.size), replica.start)
 
 
+def _gate_cut(world: World, op: Op) -> None:
+    mirror, replica = _one_of(MIRRORS, op.pick), _one_of(world.replicas, op.pick * len(MIRRORS) % 1)
+    cable = world.gate_cables[mirror, replica.name]
+    cable.is_cut = True
+    world.later(_long_s(op.size), lambda: cable.mend(world.loop.time()))
+
+
 def _replica_rewind(world: World, op: Op) -> None:
     replica = _one_of(world.replicas, op.pick)
     replica.rewind(1 + int(10 * op.size), 5.0 + 4 * op.size)
@@ -226,6 +233,7 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "replica_lag": _replica_lag,
     "replica_stop": _replica_stop,
     "replica_down": lambda world, op: _outage(_one_of(world.replicas, op.pick), op),
+    "gate_cut": _gate_cut,
     "replica_rewind": _replica_rewind,
     "load_slow": _load_slow,
     "source_crash": partial(_crash, SOURCES),
@@ -248,6 +256,8 @@ def mend(world: World) -> None:
     """Everything is up again, at once: the faults have ended."""
     world.load_extra_s = 0.0
     world.wan.is_cut, world.wan.extra_s = False, 0.0
+    for cable in world.gate_cables.values():
+        cable.mend(world.loop.time())
     world.primary.is_cut, world.primary.left = False, None
     for server in (world.stream_a, world.stream_b, world.values, *world.replicas):
         server.loses_answers = False

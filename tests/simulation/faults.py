@@ -34,6 +34,8 @@ class Faults:
     replica_stop: float = 0.0
     replica_down: float = 0.0
     """Neither loads nor the gate reach it; it applies on."""
+    gate_cut: float = 0.0
+    """One mirror does not reach one replica; loads and the other mirror do."""
     replica_rewind: float = 0.0
     """Restored from an older copy."""
     load_slow: float = 0.0
@@ -76,7 +78,8 @@ _CROWDED: Final = frozenset(
     {
         "redis_a_outage", "redis_a_failover", "redis_a_trim", "wan_cut", "answer_lost",
         "redis_b_outage", "redis_b_failover", "redis_b_flush", "redis_b_trim", "redis_b_clock_back",
-        "replica_lag", "replica_stop", "replica_down", "replica_rewind", "mirror_crash", "mirror_pause",
+        "replica_lag", "replica_stop", "replica_down", "gate_cut", "replica_rewind",
+        "mirror_crash", "mirror_pause",
     }
 )  # fmt: skip
 

@@ -49,11 +49,17 @@ class Server:
 
 
 class Cable:
-    """What several lines share: the WAN."""
+    """What may be cut, for all lines that share it."""
 
     def __init__(self) -> None:
         self.is_cut = False
         self.extra_s = 0.0
+        self.whole_s = 0.0
+        """Since when it is not cut."""
+
+    def mend(self, now_s: float) -> None:
+        if self.is_cut:
+            self.is_cut, self.whole_s = False, now_s
 
 
 class Line:

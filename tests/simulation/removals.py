@@ -97,7 +97,7 @@ def _gap_says_nothing() -> Sequence[Any]:
 
 def _gate_on_one() -> Sequence[Any]:
     gates = actors.gates
-    return [_of(actors, "gates", lambda world: gates(world)[:1])]
+    return [_of(actors, "gates", lambda process: gates(process)[:1])]
 
 
 def _stamp_after_the_load() -> Sequence[Any]:
@@ -235,7 +235,7 @@ REMOVALS: Final = (
         Faults(source_left=6),
         70.0,
     ),
-    Removal("vouching before the window is read", "P8", _vouch_before_covered, Faults(readers_away=3), 70.0, 13),
+    Removal("vouching before the window is read", "P8", _vouch_before_covered, Faults(readers_away=3), 70.0, 270),
     Removal("a generation is not spread", "P9", lambda: [_of(generations, "moment_ms", _at_once)], Faults(truncate=6)),
     Removal(
         "generations are not looked at",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from replicator.mirror.gate import GateError
 from tests.simulation.history import commit_number
 from tests.simulation.limits import BACKOFF_MAX_S
-from tests.simulation.network import NOBODY, Line, Server
+from tests.simulation.network import NOBODY, Cable, Line, Server
 from versioning.backends.base import UnavailableError
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class Replica(Server):
     def start(self) -> None:
         if self.loop.time() < self._restored_until_s:
             return
-        if self._restored_until_s and (self.is_down or not self._world.is_watched(SEEN_S, writable_for_s=SAID_S)):
+        if self._restored_until_s and (
+            self.is_down or not self._world.is_watched(self, for_s=SEEN_S, writable_for_s=SAID_S)
+        ):
             self._restore(SEEN_S)
             return
         self.is_stopped, self._restored_until_s = False, 0.0
@@ -111,10 +113,10 @@ class Replica(Server):
 class SimulatedGate:
     """A mirror's connection to one replica."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, cable: Cable) -> None:
         self.name = replica.name
         self._replica = replica
-        self._line = Line(replica, delay_s=(0.0005, 0.003), timeout_s=1.0)
+        self._line = Line(replica, delay_s=(0.0005, 0.003), timeout_s=1.0, cable=cable)
 
     async def wait(self, gtid: str, limit_ms: int) -> str:
         number = commit_number(gtid)

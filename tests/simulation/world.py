@@ -1,6 +1,7 @@
 """Two datacenters in one event loop. The world knows everything; its processes know what the wire tells them."""
 
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ class World:
         self.is_calm = False
         """No fault is part of this run: the bounds are those of a healthy system."""
         self.wan = Cable()
+        self.gate_cables: defaultdict[tuple[str, str], Cable] = defaultdict(Cable)
+        """Of a mirror to a replica, by their names."""
         self.stream_a = StreamServer(self, "stream-a")
         self.stream_b = StreamServer(self, "stream-b")
         self.values = ValueServer(self)
@@ -72,13 +75,19 @@ class World:
     def step_clock(self, name: str) -> None:
         self._skews[name] = self.processes[name].skew_ms = self.skew_ms()
 
-    def is_watched(self, for_s: float = 0.0, *, writable_for_s: float = 0.0) -> bool:
-        """Whether some mirror is there, and has been that long, and stream B too, for it to write what it sees."""
+    def is_watched(self, *replicas: Replica, for_s: float = 0.0, writable_for_s: float = 0.0) -> bool:
+        """Whether some mirror is there and reaches them, and has that long, and stream B too, to write what it sees."""
         now_s = self.loop.time()
         if self.stream_b.is_down or now_s - self.stream_b.up_s < writable_for_s:
             return False
+        since_s = now_s - for_s
         mirrors = (process for name, process in self.processes.items() if name.startswith("mirror"))
-        return any(not mirror.is_halted and now_s - mirror.resumed_s >= for_s for mirror in mirrors)
+        awake = (mirror for mirror in mirrors if not mirror.is_halted and mirror.resumed_s <= since_s)
+        return any(all(self._reaches(mirror.name, replica, since_s) for replica in replicas) for mirror in awake)
+
+    def _reaches(self, mirror: str, replica: Replica, since_s: float) -> bool:
+        cable = self.gate_cables[mirror, replica.name]
+        return not cable.is_cut and cable.whole_s <= since_s
 
     def later(self, after_s: float, action: Callable[[], object]) -> None:
         self.loop.call_later(after_s, action, context=NOBODY)

@@ -66,12 +66,13 @@ class NoPoisonedFill(Checker):
 
         The lag tells readers meanwhile.
         """
-        world, is_unseen = self.world, not self.world.is_watched()
-        if is_unseen and self._is_pending_trimmed():
+        world = self.world
+        if not world.is_watched() and self._is_pending_trimmed():
             return True
         if not any(replica.has_gone_back for replica in world.replicas):
             return False
-        return world.stream_b.loses_answers or any(replica.is_down for replica in world.replicas) or is_unseen
+        is_away = any(replica.is_down for replica in world.replicas)
+        return world.stream_b.loses_answers or is_away or not world.is_watched(*world.replicas)
 
     def _is_pending_trimmed(self) -> bool:
         history, stream = self.world.history, self.world.stream_b.store
