@@ -66,8 +66,10 @@ class GateBoard:
         return bool(self._views)
 
     def has_applied(self, gtid: str) -> bool:
-        asked_ms = self._monotonic_ms() - self._answer_life_ms
-        return not gtid or all(view.asked_ms >= asked_ms and view.has(gtid) for view in self._views)
+        return all(self._has_applied(view, gtid) for view in self._views)
+
+    def _has_applied(self, view: View, gtid: str) -> bool:
+        return not gtid or (view.has(gtid) and view.asked_ms >= self._monotonic_ms() - self._answer_life_ms)
 
     def has_kept(self, gtid: str) -> bool:
         """Whether no database was without it since what went back was last said again."""
@@ -76,7 +78,10 @@ class GateBoard:
     def says_unapplied(self, gtid: str, since_ms: int) -> bool:
         """Whether each database without ``gtid`` never had it, and was asked lately, after that time, and answered."""
         asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
-        return all(view.has(gtid) or (view.asked_ms >= asked_ms and not view.has_lost(gtid)) for view in self._views)
+        return all(
+            self._has_applied(view, gtid) or (view.asked_ms >= asked_ms and not view.has_lost(gtid))
+            for view in self._views
+        )
 
     def has_watched(self, since_ms: int) -> bool:
         """Whether no database can have gone back since then (monotonic), and caught up, without its notice."""

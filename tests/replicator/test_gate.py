@@ -157,7 +157,7 @@ async def test_an_answer_says_nothing_once_it_is_old(pauses: list[float]) -> Non
         gate.is_down = True
         await asked_again(gate, 2)
         for now_ms, is_believed in ((10_000, True), (10_001, False)):  # noqa: B007
-            assert board.has_applied("0-1-4") is is_believed
+            assert board.has_applied("0-1-4") is board.says_unapplied("0-1-4", 0) is is_believed
         assert board.has_applied("")
 
 
