@@ -2,7 +2,7 @@
 
 Law: a client that keeps the id of the last event misses nothing. It gets every entry after that id, or an event ``gap``
 (everything before it is unknown to the client now). Events: ``opened`` first, then entries under the names of their
-kinds, ``slow`` before a client that does not keep up is let go.
+kinds, ``slow`` before a client that does not keep up is let go, ``unavailable`` before one that must come back.
 """
 
 from collections.abc import AsyncIterator
@@ -51,7 +51,12 @@ async def events(knowledge: Knowledge, namespace: str, after: int | None) -> Asy
     # Listening begins before the past is read: what comes meanwhile waits, and what is in both is sent once.
     with knowledge.fanout.listen(namespace) as listener:
         sent = knowledge.index.watermark if after is None else after
+        has_begun = knowledge.follower.has_begun
         yield own_event("opened", sent, horizon=horizon_text(knowledge), doubt=knowledge.doubt(knowledge.clock()))
+        if not has_begun:
+            # What the follower begins with is told to nobody: this listener would miss it without a word.
+            yield own_event("unavailable", sent, reason=knowledge.loss or "starting: the stream has not been read yet")
+            return
         try:
             if after is not None:
                 async for event in _past(knowledge, after):

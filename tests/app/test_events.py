@@ -4,13 +4,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
+import pytest
+
 from app.events import events
 from app.fanout import QUEUE_EVENTS_MAX, Event
-from tests.app.worlds import CHANGE, World, code_of, service
+from app.knowledge import Knowledge
+from tests.app.worlds import CHANGE, START_MS, World, code_of, service
 from tests.eventually import until_async
 from versioning import stamp as stamps
-from versioning.backends.base import UnavailableError
-from versioning.entries import Change, Entry, Gap, Generation
+from versioning.backends.base import Append, UnavailableError
+from versioning.backends.memory import MemoryStream
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, NewEntry
+from versioning.index import Index
+from versioning.liveness import Now
 
 
 class Client:
@@ -94,6 +100,35 @@ async def test_a_client_that_does_not_keep_up_is_let_go_by_name_and_nobody_else(
         assert len(world.knowledge.fanout) == 1
         world.knowledge.fanout.close()
         assert len(await taken) == QUEUE_EVENTS_MAX + 500
+
+
+@pytest.mark.parametrize("is_back", [False, True], ids=["new", "comes-back"])
+async def test_before_the_service_has_begun_to_follow_a_client_is_sent_away_with_what_it_has(*, is_back: bool) -> None:
+    stream = MemoryStream(lambda: START_MS)
+    knowledge = Knowledge(stream, Index(), clock=lambda: Now(START_MS, 0))
+    seen, missed = await stream.append(
+        Append((NewEntry("1" * 16, Heartbeat(START_MS)), NewEntry("2" * 16, CHANGE)), clock_ms=START_MS)
+    )
+    held = seen if is_back else None
+
+    async def told() -> list[Event]:
+        return [event async for event in events(knowledge, "", held)]
+
+    # Redis answers again, and the service's follower has not asked yet.
+    listening = asyncio.create_task(told())
+    await until_async(lambda: listening.done() or len(knowledge.fanout) == 1, "the client listens")
+    try:
+        await knowledge.follower.start()
+        [later] = await stream.append(Append((NewEntry("3" * 16, CHANGE),), clock_ms=START_MS))
+        await until_async(lambda: knowledge.index.watermark >= later, "the service has the entry")
+        knowledge.fanout.close()
+        opened, *found = await listening
+        assert [event.name for event in found] == ["unavailable"], "entries came, and those before them did not"
+        again = events(knowledge, "", opened.stamp)
+        _, first = await anext(again), await anext(again)
+        assert first.stamp == missed if is_back else first.name == "gap"
+    finally:
+        await knowledge.follower.aclose()
 
 
 async def test_redis_that_fails_while_the_past_is_read_ends_the_stream_by_name() -> None:

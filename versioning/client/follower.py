@@ -87,6 +87,11 @@ class Follower:
     def is_covered(self) -> bool:
         return self._covered.is_set()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the newest page of this history is taken in: from here on ``on_entry`` hears of every entry."""
+        return self._has_begun
+
     async def start(self, wait_s: float = START_MAX_S) -> None:
         """Begin to follow; returns once the window is covered, or after ``wait_s``, and goes on in the background."""
         if self._task is None:
