@@ -31,7 +31,7 @@ async def get_json(url: str, tls: TlsFiles = SYSTEM_CAS) -> Any:
         raise FetchError(f"silent for {TIMEOUT_S * 1000:.0f} ms") from None
     except ConnectionRefusedError:
         raise FetchError("nothing listens there") from None
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the latter for what can be no name: "a..b", or a label of 64 letters
         raise FetchError("its name is not known") from None
     except ssl.SSLError as error:
         raise FetchError(f"TLS: {error.reason or error}") from None

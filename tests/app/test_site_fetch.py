@@ -69,3 +69,9 @@ async def test_a_server_without_tls_is_a_reason(monkeypatch: pytest.MonkeyPatch)
     async with server(HEAD) as url:
         with pytest.raises(FetchError):
             await get_json(url.replace("http:", "https:"))
+
+
+@pytest.mark.parametrize("host", ["source-1..a", "a" * 64], ids=["dots", "long"])
+async def test_what_can_be_no_name_is_a_reason_too(host: str) -> None:
+    with pytest.raises(FetchError, match="its name is not known"):
+        await get_json(f"http://{host}:9481/status")
