@@ -34,8 +34,7 @@ class Generations:
         """Take in a generation; order of arrival does not matter."""
         kept = sorted({*self[namespace], aging}, key=lambda one: one.stamp)
         while len(kept) > KEPT_MAX:
-            older, newer = kept[0], kept[1]
-            kept[:2] = [_speaking(newer._replace(start_ms=older.start_ms, spread_ms=older.spread_ms), [older])]
+            kept[:2] = [_merged(*kept[:2])]
         self.by_namespace[namespace] = tuple(kept)
 
     def prune(self, below: int, now_ms: int) -> None:
@@ -73,6 +72,13 @@ class Generations:
 
     def clear(self) -> None:
         self.by_namespace.clear()
+
+
+def _merged(older: Aging, newer: Aging) -> Aging:
+    """Return one whose moment is, for each key, no later than that of either: their spreads may differ."""
+    start_ms = min(older.start_ms, newer.start_ms)
+    end_ms = min(older.start_ms + older.spread_ms, newer.start_ms + newer.spread_ms)
+    return _speaking(newer._replace(start_ms=start_ms, spread_ms=end_ms - start_ms), [older])
 
 
 def _speaking(aging: Aging, before: list[Aging]) -> Aging:

@@ -249,6 +249,7 @@ async def test_version_keys_tell_what_is_pending(redis_b) -> None:
 async def test_of_many_generations_the_oldest_are_merged_towards_sooner(redis_b) -> None:
     backend = RedisStream.from_url(redis_b.url, version_keys=True)
     bodies = [Generation(("t",), 1_000 + number, number, "ddl", gtid="0-1-5") for number in range(KEPT_MAX)]
+    bodies[0] = Generation(("t",), 1_000, 240_000, "bump", gtid="0-1-4")
     bodies.append(Generation(("t",), 9_000, 9, "bump"))
     entries = tuple(NewEntry(f"{number:016x}", body) for number, body in enumerate(bodies))
     appended = await backend.append(Append(entries, now_ms()))

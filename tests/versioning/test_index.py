@@ -4,7 +4,7 @@ import pytest
 
 from tests.versioning.world import START_MS, at, beat_at, history, stamp_at
 from versioning.entries import Change, Gap, Generation, Poisoned, ReadBody
-from versioning.generations import Aging, Generations
+from versioning.generations import KEPT_MAX, Aging, Generations
 from versioning.index import SWEEP_KEYS, Index
 from versioning.spread import moment_ms
 from versioning.verdict import Verdict
@@ -105,6 +105,18 @@ def test_a_flood_of_generations_stays_bounded_and_errs_towards_stale() -> None:
     index = index_of(*flood, (4, beat_at(4)))
     assert len(index.generations["t"]) <= 32
     assert index.verdict("t:1", stamp_at(0), at(70)) is STALE
+
+
+def test_generations_that_are_merged_age_out_what_each_of_them_has_already() -> None:
+    generations, long, short = Generations(), Aging(1, 0, 240_000), Aging(2, 1_000, 0)
+    late = next(key for key in map("t:{}".format, range(100)) if moment_ms(key, 0, 240_000) > 200_000)
+    for aging in (long, short):
+        generations.add("t", aging)
+    assert generations.is_stale(late, 0, now_ms=1_000)
+    for stamp in range(3, 3 + KEPT_MAX):
+        generations.add("t", Aging(stamp, 2_000 + stamp, 240_000))
+    assert len(generations["t"]) == KEPT_MAX
+    assert generations.is_stale(late, 0, now_ms=1_000), "what was superseded is FRESH again"
 
 
 def test_pending_ends_with_the_next_word_of_the_replicas_and_not_with_a_bump() -> None:

@@ -146,9 +146,12 @@ local function keep_key(key, id, word)
 end
 
 local function merge_oldest(kept)
-  -- Towards "sooner": extra misses, never a stale value. What the older said of the replicas holds on.
+  -- Towards "sooner": extra misses, never a stale value. So from the earlier start to the earlier end, since spreads may
+  -- differ. What the older said of the replicas holds on.
   local older, newer = table.remove(kept, 1), kept[1]
-  newer.start_ms, newer.spread_ms = older.start_ms, older.spread_ms
+  local start_ms = math.min(tonumber(older.start_ms), tonumber(newer.start_ms))
+  local end_ms = math.min(older.start_ms + older.spread_ms, newer.start_ms + newer.spread_ms)
+  newer.start_ms, newer.spread_ms = string.format('%.0f', start_ms), string.format('%.0f', end_ms - start_ms)
   newer.word = newer.word == '' and older.word or newer.word
 end
 
