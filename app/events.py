@@ -84,14 +84,16 @@ async def _live(listener: Listener, sent: int) -> AsyncIterator[Event]:
 
 async def _past(knowledge: Knowledge, after: int) -> AsyncIterator[Event]:
     stream, until = knowledge.stream, knowledge.index.watermark
-    held = await stream.read_one(after)
+    async with knowledge.past_reads:
+        held = await stream.read_one(after)
     nonce = held.nonce if held else ""
     if held is None:
         # The reader's history is not in the stream (any more): it starts over, from now.
         yield own_event("gap", until, reason="the stream does not hold that id")
         return
     while after < until:
-        page = await stream.read_after(after, count=PAGE_ENTRIES)
+        async with knowledge.past_reads:
+            page = await stream.read_after(after, count=PAGE_ENTRIES)
         if not page:
             return
         for entry in page:

@@ -22,6 +22,11 @@ DETAILS_TIMEOUT_S: Final = 0.5
 """A lookup answers from memory; where its change came from is worth no longer wait than this."""
 
 READS_AT_ONCE: Final = 50
+"""Of entries that lookups ask for."""
+
+PAST_READS_AT_ONCE: Final = 25
+"""Of pages for clients of ``/v1/stream`` that come back, all at once after a restart. The driver has 100 connections,
+and refuses whoever wants one more: follower and bumps must find theirs."""
 
 
 class Detail(NamedTuple):
@@ -42,6 +47,7 @@ class Knowledge:
         self._details: LRUCache[int, Detail] = LRUCache(DETAILS_MAX)
         self._breaks_seen = 0
         self._reads = asyncio.Semaphore(READS_AT_ONCE)
+        self.past_reads = asyncio.Semaphore(PAST_READS_AT_ONCE)
 
     def _take(self, entry: Entry) -> None:
         if self.follower.stats.breaks != self._breaks_seen:

@@ -9,11 +9,13 @@ import pytest
 from app.events import events
 from app.fanout import QUEUE_EVENTS_MAX, Event
 from app.knowledge import Knowledge
+from deploy.simulation.redis_server import RedisServer
 from tests.app.worlds import CHANGE, START_MS, World, code_of, service
 from tests.eventually import until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append, UnavailableError
 from versioning.backends.memory import MemoryStream
+from versioning.backends.redis_stream import RedisStream
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, NewEntry
 from versioning.index import Index
 from versioning.liveness import Now
@@ -129,6 +131,29 @@ async def test_before_the_service_has_begun_to_follow_a_client_is_sent_away_with
         assert first.stamp == missed if is_back else first.name == "gap"
     finally:
         await knowledge.follower.aclose()
+
+
+@pytest.mark.integration
+async def test_many_clients_that_come_back_at_once_leave_connections_to_the_others(redis_b: RedisServer) -> None:
+    stream = RedisStream.from_url(redis_b.url)
+    knowledge = Knowledge(stream, Index())
+    entries = tuple(NewEntry(f"{number:016x}", CHANGE) for number in range(20))
+    seen, *missed = await stream.append(Append(entries, clock_ms=START_MS))
+    await knowledge.follower.start()
+
+    async def come_back() -> list[str]:
+        return [event.name async for event in events(knowledge, "", seen)]
+
+    try:
+        clients = [asyncio.create_task(come_back()) for _ in range(300)]
+        await asyncio.sleep(0)  # All of them listen.
+        knowledge.fanout.close()
+        told = await asyncio.gather(*clients)
+        assert [names for names in told if names != ["opened", *["change"] * len(missed)]] == []
+        assert knowledge.follower.stats.reconnects == 0
+    finally:
+        await knowledge.follower.aclose()
+        await stream.aclose()
 
 
 async def test_redis_that_fails_while_the_past_is_read_ends_the_stream_by_name() -> None:
