@@ -73,8 +73,13 @@ class Knowledge:
     def doubt(self, now: Now) -> str | None:
         """Return why nothing can be vouched for, or None."""
         if self.index.known_since is None:
-            return self.loss or "starting: the stream has not been read yet"
+            return self.loss or self._ignorance()
         return self.lag_text(now) if self.index.is_lagging(now) else None
+
+    def _ignorance(self) -> str:
+        if self.follower.is_covered and self.index.watermark:
+            return f"the stream begins anew below {stamps.text(self.index.horizon)}, where the lost one had been"
+        return "starting: the stream has not been read yet"
 
     def doubt_of_values(self, now: Now) -> str | None:
         """Return why no value can be vouched for, or None. Last stamps may be known for sure all the same."""

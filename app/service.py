@@ -70,7 +70,7 @@ def readiness(knowledge: Knowledge, max_lag_ms: int | None) -> str | None:
         return knowledge.loss or knowledge.follower.stats.last_error or "starting: the window is not covered yet"
     doubt = knowledge.doubt(now)
     lag_ms = knowledge.index.liveness.lag_ms(now)
-    if max_lag_ms is not None and lag_ms is not None:
+    if max_lag_ms is not None and lag_ms is not None and knowledge.index.known_since is not None:
         # The caller's limit replaces the configured one, in both directions.
         return knowledge.lag_text(now) if lag_ms > max_lag_ms else None
     return doubt

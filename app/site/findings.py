@@ -11,6 +11,7 @@ from app.site.findings_local import audit, gates, readers, stream_b
 from app.site.findings_origin import mirrors, origin
 from app.site.models import Finding, State
 from app.site.view import View
+from app.site.words import ended
 from versioning.cli.words import spoken
 
 _ORDER: Final = (State.CRITICAL, State.WARNING, State.OK, State.UNKNOWN)
@@ -27,6 +28,15 @@ def find(view: View) -> list[Finding]:
 
 
 def _unexplained(view: View) -> Finding:
+    if view.flow.lag_ms is not None and view.flow.lag_ms <= view.flow.lag_max_ms:
+        return Finding(
+            code="history_lost",
+            state=State.CRITICAL,
+            part="stream_b",
+            text=f"Stream B is read, and nothing can be vouched for: {ended(view.doubt or '')}",
+            effect=staleness(view),
+            action="Are the clocks right, and is it the Redis that stream B was in? It ends once stamps are above it.",
+        )
     since = "yet" if view.flow.lag_ms is None else f"for {spoken(view.flow.lag_ms)}"
     return Finding(
         code="lagging",

@@ -44,6 +44,25 @@ async def test_readiness_ends_with_the_lag_configured_or_asked_for() -> None:
         assert (await world.client.get("/readyz?max_lag=60")).status_code == 200
 
 
+async def test_a_history_of_which_nothing_is_known_is_ready_by_nobodys_limit() -> None:
+    async with service() as world:
+        await world.beat()
+        # Lost, and begun anew by a clock far behind: all its stamps are below those that were handed out.
+        world.stream.flush()
+        await until_async(lambda: world.knowledge.follower.stats.breaks > 0, "the service sees it")
+        world.clock.ms -= 60_000
+        await world.append(CHANGE)
+        await world.beat()
+        await until_async(lambda: world.knowledge.follower.is_covered, "the new history is read")
+        status = await world.get("/v1/status")
+        assert (status["vouches"], status["horizon"]) == (False, None)
+        assert status["reason"].startswith("the stream begins anew below ")
+        site = await world.get("/v1/site")
+        assert [finding["code"] for finding in site["findings"]] == ["history_lost"], site["headline"]
+        for path in ("/readyz", "/readyz?max_lag=15"):
+            assert code_of(await world.client.get(path)) == (503, "not_ready"), status
+
+
 async def test_a_stream_that_is_not_reached_is_named_before_the_lag_that_comes_of_it() -> None:
     async with service() as world:
         await world.beat()
