@@ -16,7 +16,12 @@ from versioning.errors import ConfigError
 
 @contextmanager
 def served(
-    status: int, body: bytes, *, is_http: bool = True, asked: list[tuple[str, str | None, bytes]] | None = None
+    status: int,
+    body: bytes,
+    *,
+    is_http: bool = True,
+    asked: list[tuple[str, str | None, bytes]] | None = None,
+    location: str = "",
 ) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -26,6 +31,8 @@ def served(
             if is_http:
                 self.send_response(status)
                 self.send_header("content-length", str(len(body)))
+                if location:
+                    self.send_header("location", location)
                 self.end_headers()
             self.wfile.write(body)
 
@@ -96,6 +103,13 @@ def test_a_bump_posts_what_is_wanted_and_prints_its_stamps(tmp_path: Path, capsy
         assert bumped(url, tmp_path) == 0
     assert capsys.readouterr().out == "7-0\n"
     assert asked == [("POST /v1/bump", "Bearer secret", b'{"reason": "by hand", "keys": ["a:1"]}')]
+
+
+def test_a_token_does_not_go_on_to_where_the_answer_points(tmp_path: Path) -> None:
+    asked: list[tuple[str, str | None, bytes]] = []
+    with served(200, b"<html>", asked=asked) as login, served(302, b"", location=f"{login}login") as url:
+        assert bumped(url, tmp_path) == 1
+    assert asked == [("GET /login", None, b"")]
 
 
 @pytest.mark.parametrize(

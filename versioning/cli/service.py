@@ -56,11 +56,13 @@ def ask(
 
 
 def _request(full: str, body: Mapping[str, Any] | None, token: str) -> urllib.request.Request:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    if body is None:
-        return urllib.request.Request(full, headers=headers)  # noqa: S310 - the scheme is checked before
-    headers["Content-Type"] = "application/json"
-    return urllib.request.Request(full, json.dumps(body).encode(), headers)  # noqa: S310
+    sent = None if body is None else json.dumps(body).encode()
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    request = urllib.request.Request(full, sent, headers)  # noqa: S310 - the scheme is checked before
+    if token:
+        # Not for whoever the answer sends us on to, as to the page of a login.
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    return request
 
 
 def _tls_refusal(error: Exception) -> str:
