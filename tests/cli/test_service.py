@@ -149,11 +149,12 @@ def test_a_bump_that_never_left_has_bumped_nothing(
     [
         (401, b'{"error": {"message": "no token", "hint": "send one"}}', 2, "401: no token (send one)"),
         (404, b"nothing", 1, "is this a version service, and a current one?"),
+        (429, b'{"error": {"message": "too many", "hint": "wait"}}', 1, "429: too many (wait)"),
         (503, b'{"error": {"message": "no Redis", "hint": "it may have been written"}}', 1, "may have been written"),
         (200, b"", 1, "it may have bumped"),
         (200, b"{}", 1, "answered without stamps"),
     ],
-    ids=["refused", "other server", "not done", "no answer", "no stamps"],
+    ids=["refused", "other server", "too many", "not done", "no answer", "no stamps"],
 )
 def test_a_bump_that_a_service_does_not_do_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], status: int, body: bytes, code: int, words: str

@@ -18,6 +18,8 @@ TIMEOUT_S: Final = 10.0
 IS_IT_RUNNING: Final = "is a version service running there?"
 _NEVER_ASKED: Final = (ConnectionRefusedError, socket.gaierror)
 """The request did not leave: nothing was done."""
+_NOT_NOW: Final = (404, 429)
+"""Refusals that another address, or the same one a little later, does not give."""
 IS_IT_ONE: Final = "is this a version service, and a current one?"
 
 
@@ -89,5 +91,5 @@ def _refusal(full: str, error: urllib.error.HTTPError) -> StamplineError:
             message, hint = str(problem["message"]), str(problem["hint"])
         except (OSError, ValueError, KeyError, TypeError):
             message, hint = str(error.reason), IS_IT_ONE
-    kind = UnavailableError if error.code >= 500 or error.code == 404 else ConfigError
+    kind = UnavailableError if error.code >= 500 or error.code in _NOT_NOW else ConfigError
     return kind(f"{full} answered {error.code}: {message}", hint=hint)
