@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from app.settings import ComponentSection
 from app.site.fetch import FetchError, get_json
 from app.site.rates import Rates
-from app.site.reports import REPORTS, MirrorReport, Report, TocReport
+from app.site.reports import REPORTS, AuditReport, MirrorReport, Report, TocReport
 from versioning.liveness import Now
 
 RATES_SPAN_MS: Final = 60_000
@@ -40,7 +40,7 @@ class Sighting:
     """Gate of a mirror to when its position was last seen to move, by the monotonic clock."""
 
     def took(self, report: Report, now: Now) -> None:
-        if isinstance(report, TocReport):
+        if isinstance(report, TocReport | AuditReport):
             self.rates.add(now.monotonic_ms, report.counts())
         if isinstance(report, MirrorReport):
             self._note_moves(report, now.monotonic_ms)

@@ -121,10 +121,16 @@ def wrong(sighting: Sighting) -> int | None:
     return report.wrong if report else None
 
 
+def is_blind(sighting: Sighting) -> bool:
+    """Whether an audit has looked within the last minute, and could not tell anything of any value."""
+    per_s = sighting.rates.per_s() or {}
+    return per_s.get("inconclusive", 0) > 0 and not per_s.get("conclusive", 0)
+
+
 def audit_rows(audits: Sequence[Sighting]) -> list[AuditRow]:
     """All rows of all audits. Two that look at the same namespace are two rows: nines do not add up."""
     return [
-        AuditRow(**row.model_dump())
+        AuditRow(**row.model_dump(exclude={"inconclusive"}))
         for sighting in audits
         if (report := _report(sighting, AuditReport))
         for row in report.rows

@@ -14,6 +14,7 @@ REPLICA_LATE_MS: Final = 10_000
 REPLICA_BAD_MS: Final = 60_000
 
 PROVISIONAL: Final = f"Values of keys that change meanwhile live {spoken(PROVISIONAL_TTL_MS)} and are loaded again."
+UNCHECKED: Final = "None, but nobody checks what is served."
 
 
 def gates(view: View) -> Iterator[Finding]:
@@ -128,6 +129,15 @@ def audit(view: View) -> Iterator[Finding]:
             effect="Readers were served a value that differs from the row.",
             action="`stampline audit --key KEY` explains one value; its log names the keys.",
         )
+    if blind := [audit.name for audit in view.audits if audit.is_up and audit.is_blind]:
+        yield Finding(
+            code="audit_blind",
+            state=State.WARNING,
+            part="audit",
+            text=ended(f"Every look of the last minute ended in a doubt: {names(blind)}"),
+            effect=UNCHECKED,
+            action="Its log says why (look_inconclusive): does its database answer, and the Redis of the values?",
+        )
     down = [audit for audit in view.audits if not audit.is_up]
     if down:
         yield Finding(
@@ -135,6 +145,6 @@ def audit(view: View) -> Iterator[Finding]:
             state=State.WARNING,
             part="audit",
             text=f"The audit does not answer ({reasons(down)}).",
-            effect="None, but nobody checks what is served.",
+            effect=UNCHECKED,
             action="Start `stampline audit`.",
         )

@@ -157,6 +157,7 @@ class AuditRow(BaseModel):
 
 class AuditProcess(Process):
     wrong: int | None = Field(description="Wrong values seen since its start.")
+    is_blind: bool = Field(description="All its looks of the last minute ended in a doubt.")
 
 
 class AuditPart(Part):

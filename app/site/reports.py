@@ -78,12 +78,18 @@ class AuditRowReport(BaseModel):
     after_s: float
     consistent: int = 0
     wrong: int = 0
+    inconclusive: int = 0
     nines: str = "-"
 
 
 class AuditReport(Report):
     wrong: int = 0
     rows: list[AuditRowReport] = []
+
+    def counts(self) -> dict[str, int]:
+        """Return its looks by whether they could tell anything."""
+        conclusive = sum(row.consistent + row.wrong for row in self.rows)
+        return {"conclusive": conclusive, "inconclusive": sum(row.inconclusive for row in self.rows)}
 
 
 REPORTS: Final[dict[str, type[Report]]] = {

@@ -6,7 +6,8 @@ import pytest
 
 from app.site.board import Sighting
 from app.site.models import State
-from tests.app.sites import Site, mirror, sighting, source, toc
+from app.site.reports import AuditReport
+from tests.app.sites import NOW, Site, mirror, sighting, source, toc
 
 CUT: dict[str, Any] = {
     "is_connected": False,
@@ -180,6 +181,21 @@ def test_wrong_values_seen_by_the_audit_are_told_with_their_numbers() -> None:
     assert site.findings[0].code == "audit_wrong"
     assert "1 of tracker_web after 60 s" in site.findings[0].text
     assert site.audit.rows[0].nines == "2.0"
+
+
+@pytest.mark.parametrize(
+    ("consistent", "inconclusive", "codes"),
+    [(99, 7, []), (100, 30, []), (99, 8, ["audit_blind"])],
+    ids=["no-look", "one-tells", "none-tells"],
+)
+def test_an_audit_whose_looks_tell_nothing_any_more_is_not_well(
+    consistent: int, inconclusive: int, codes: list[str]
+) -> None:
+    row = {"namespace": "tracker_web", "after_s": 60, "consistent": 99, "inconclusive": 7}
+    audit = sighting("audit", age_ms=30_000, rows=[row])
+    later = AuditReport.model_validate({"rows": [row | {"consistent": consistent, "inconclusive": inconclusive}]})
+    audit.took(later, NOW)
+    assert Site(others=[audit]).codes() == codes
 
 
 def test_an_audit_that_ended_is_missed() -> None:
