@@ -72,7 +72,7 @@ class Tokens:
             raise ApiError(403, "token_wrong", "this token may not bump", hint="ask for one in [serve] token_file")
         return found
 
-    def _now(self) -> tuple[int, int, int] | None:
+    def _now(self) -> tuple[int, ...] | None:
         file = self._section.token_file
         return None if file is None else mark_of(str(file))
 

@@ -18,6 +18,7 @@ from tests.app.worlds import START_MS, TOKEN, code_of, service
 from versioning import stamp as stamps
 from versioning.backends.base import Append, UnavailableError
 from versioning.backends.memory import MemoryStream
+from versioning.cli.files import read_tokens
 from versioning.entries import Change, Generation
 from versioning.errors import ConfigError
 
@@ -204,6 +205,29 @@ def test_several_tokens_have_names_or_hashes_but_never_themselves(tmp_path: Path
     assert tokens.owner(f"Bearer {TOKEN}") == "alice"
     assert tokens.owner("bearer token-without-a-name-01").startswith("sha256:")
     assert TOKEN not in repr(tokens)
+
+
+def test_a_file_that_we_are_let_read_only_after_it_was_replaced_ends_the_former_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(file: Path, *, key: str) -> list[list[str]]:
+        # As for who is not root.
+        if not file.stat().st_mode & 0o400:
+            raise ConfigError("cannot read it", hint="check the path and its owner")
+        return read_tokens(file, key=key)
+
+    monkeypatch.setattr("app.tokens.read_tokens", read)
+    file, replacing = tmp_path / "tokens", tmp_path / "tokens.new"
+    file.write_text(TOKEN)
+    tokens = Tokens(ServeSection(token_file=file))
+    replacing.write_text(OTHER)
+    replacing.chmod(0)
+    replacing.rename(file)
+    assert tokens.owner(f"Bearer {TOKEN}")
+    file.chmod(0o400)
+    assert tokens.owner(f"Bearer {OTHER}")
+    with pytest.raises(ApiError, match="may not bump"):
+        tokens.owner(f"Bearer {TOKEN}")
 
 
 def test_a_word_of_a_comment_is_no_token(tmp_path: Path) -> None:

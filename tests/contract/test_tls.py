@@ -96,6 +96,31 @@ def test_replaced_files_are_taken_up_once_they_belong_together(authority: Author
     assert current.get() is second
 
 
+def test_files_that_we_are_let_read_only_after_they_were_replaced_are_taken_up_too(
+    authority: Authority, tmp_path: Path
+) -> None:
+    used = Certificate(*(tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem")))
+    used.replace_by(authority.issue("old"))
+
+    def build(given: TlsFiles) -> ssl.SSLContext:
+        # As for who is not root.
+        if not used.key.stat().st_mode & 0o400:
+            raise ConfigError("cannot read it", hint="check the path and its owner")
+        return client_context(given)
+
+    current = Reloaded(files(used), build)
+    first = current.get()
+    new = authority.issue("new")
+    replacing = tmp_path / "key.new"
+    replacing.write_bytes(new.key.read_bytes())
+    replacing.chmod(0)
+    used.cert.write_bytes(new.cert.read_bytes())
+    replacing.rename(used.key)
+    assert current.get() is first
+    used.key.chmod(0o400)
+    assert current.get() is not first
+
+
 def test_the_dates_of_our_own_certificate_are_judged_without_a_server(
     authority: Authority, issued: Certificate, tmp_path: Path
 ) -> None:

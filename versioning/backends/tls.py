@@ -130,17 +130,19 @@ def reloading_server(files: TlsFiles) -> ssl.SSLContext:
     return context
 
 
-def _marks(files: TlsFiles) -> list[tuple[int, int, int] | None]:
+def _marks(files: TlsFiles) -> list[tuple[int, ...] | None]:
     return [mark_of(path) for path in files.paths]
 
 
-def mark_of(path: str) -> tuple[int, int, int] | None:
-    """Return what changes when the file does; None while it is not there."""
+def mark_of(path: str) -> tuple[int, ...] | None:
+    """Return what changes when the file does, or who may read it; None while it is not there."""
     try:
         found = os.stat(path)  # noqa: PTH116  the cheapest way, at every connect
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # Not st_mtime_ns: a file put in place first and given to us by chown or chmod then would never be read.
+    # The clock of ctime ticks in milliseconds: who is let read it is named besides.
+    return found.st_ctime_ns, found.st_mode, found.st_uid, found.st_gid, found.st_size, found.st_ino
 
 
 def _readable(path: str) -> str:
