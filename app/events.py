@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.errors import ApiError
-from app.fanout import Event, Listener, event_of, own_event
+from app.fanout import Event, Listener, event_of, gap_before, own_event
 from app.knowledge import Knowledge
 from app.versions import horizon_text, parse_stamp
 from versioning import stamp as stamps
@@ -98,6 +98,6 @@ async def _past(knowledge: Knowledge, after: int) -> AsyncIterator[Event]:
             return
         for entry in page:
             if entry.previous != nonce:
-                yield own_event("gap", entry.stamp, reason="the stream's history was broken")
+                yield gap_before(entry, "the stream's history was broken")
             yield event_of(entry)
             after, nonce = entry.stamp, entry.nonce

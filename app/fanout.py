@@ -46,6 +46,11 @@ def own_event(name: str, stamp: int, **fields: object) -> Event:
     return Event(stamp, name, _json({"stamp": stamps.text(stamp), "kind": name, **fields}), None)
 
 
+def gap_before(entry: Entry, reason: str) -> Event:
+    """Not with the entry's own stamp: a client that goes with that as its last id would not be sent the entry again."""
+    return own_event("gap", entry.stamp - 1, reason=reason)
+
+
 def _json(fields: dict[str, Any]) -> str:
     # Not orjson: it raises on a lone surrogate, and whatever the stream holds must not end the follower.
     return json.dumps(fields, separators=(",", ":"))

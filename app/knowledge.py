@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
-from app.fanout import Fanout, event_of, own_event
+from app.fanout import Fanout, event_of, gap_before
 from versioning import stamp as stamps
 from versioning.backends.base import BackendError, StreamBackend
 from versioning.cli.describe import time_text
@@ -52,7 +52,7 @@ class Knowledge:
     def _take(self, entry: Entry) -> None:
         if self.follower.stats.breaks != self._breaks_seen:
             self._breaks_seen = self.follower.stats.breaks
-            self.fanout.publish(own_event("gap", entry.stamp, reason="the service's follower lost continuity"))
+            self.fanout.publish(gap_before(entry, "the service's follower lost continuity"))
         self._remember(entry)
         self.fanout.publish(event_of(entry))
 

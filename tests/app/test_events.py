@@ -78,6 +78,35 @@ async def test_a_broken_history_is_told_of_as_a_gap() -> None:
         assert [(await client.next()).name for _ in range(2)] == ["gap", "change"]
 
 
+async def test_a_client_cut_off_behind_a_gap_gets_what_came_after_it() -> None:
+    async with service() as world:
+        await world.complete()
+        client = Client(world)
+        await client.next()
+        world.stream.flush()
+        await until_async(lambda: world.knowledge.follower.stats.breaks > 0, "the follower sees the break")
+        [stamp] = await world.append(CHANGE)
+        gap = await client.next()
+        again = Client(world, after=gap.stamp)
+        await again.next()
+        first = await again.next()
+        assert first.stamp == stamp or first.name == "gap"
+
+
+async def test_a_client_that_comes_back_behind_a_break_of_the_past_is_told_once_more() -> None:
+    async with service() as world:
+        seen, *_ = await world.append(CHANGE, CHANGE)
+        world.stream.drop(lambda entry: entry.stamp == seen + 1)
+        [stamp] = await world.append(CHANGE)
+        client = Client(world, after=seen)
+        await client.next()
+        gap = await client.next()
+        again = Client(world, after=gap.stamp)
+        await again.next()
+        first = await again.next()
+        assert first.stamp == stamp or first.name == "gap"
+
+
 async def test_a_namespace_filters_changes_but_never_the_proofs_of_life() -> None:
     async with service() as world:
         client = Client(world, namespace="other")
