@@ -39,6 +39,8 @@ class History:
         self._points: deque[Sample] = deque(maxlen=SPAN_MS // STEP_MS)
 
     def add(self, sample: Sample) -> None:
+        while self._points and self._points[-1].time_ms // STEP_MS > sample.time_ms // STEP_MS:
+            self._points.pop()  # The clock was set back: these times come once more.
         if self._points and self._points[-1].time_ms // STEP_MS == sample.time_ms // STEP_MS:
             self._points[-1] = self._points[-1].worse(sample)
         else:

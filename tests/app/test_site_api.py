@@ -91,6 +91,13 @@ def test_the_history_forgets_what_is_older_than_its_span() -> None:
     assert len(history.since(2 * SPAN_MS - 60_000)) == 12
 
 
+def test_a_clock_that_is_set_back_leaves_the_history_in_order() -> None:
+    history = History()
+    for at_ms in (0, STEP_MS, 2 * STEP_MS, 3 * STEP_MS, STEP_MS, 2 * STEP_MS):
+        history.add(sample(at_ms))
+    assert [point.time_ms for point in history.since(0)] == [0, STEP_MS, 2 * STEP_MS]
+
+
 async def test_the_page_may_ask_nobody_else_and_is_served_under_a_strict_policy() -> None:
     async with service() as world:
         for path in ("/", *(f"/static/{file.name}" for file in STATIC.iterdir())):
