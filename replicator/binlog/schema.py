@@ -1,7 +1,8 @@
 """What information_schema says about tables: columns and their types, and the foreign keys that act by themselves.
 
-Kept until `forget` (at DDL and for every new connection). It shows the present, the binlog may still be in the past: a
-table map that does not fit is not decoded, and the DDL in between ages out whatever was decoded wrongly before it.
+Nothing of it is kept: whoever needs it for longer says until when (`binlog.tables`). It shows the present, the binlog
+may still be in the past: a table map that does not fit is not decoded, and the DDL in between ages out whatever was
+decoded wrongly before it.
 """
 
 import re
@@ -75,19 +76,14 @@ def _unescaped(found: re.Match[str]) -> str:
 class Schema:
     def __init__(self, client: MySqlClient) -> None:
         self._client = client
-        self._columns: dict[TableName, tuple[Column, ...]] = {}
 
     def columns(self, table: TableName) -> tuple[Column, ...]:
         """Empty when there is no such table, or none that we may read."""
-        found = self._columns.get(table)
-        if found is None:
-            rows = self._client.query(_COLUMNS, (table.database, table.table))
-            found = tuple(
-                Column(str(name), str(kind).lower(), str(full), charset, collation)
-                for name, kind, full, charset, collation in rows
-            )
-            self._columns[table] = found
-        return found
+        rows = self._client.query(_COLUMNS, (table.database, table.table))
+        return tuple(
+            Column(str(name), str(kind).lower(), str(full), charset, collation)
+            for name, kind, full, charset, collation in rows
+        )
 
     def key_type(self, table: TableName, column: Column) -> str:
         """Return the column's data type; ``json`` for MariaDB's too, a LONGTEXT with a check that it brings along."""
@@ -122,9 +118,6 @@ class Schema:
         """Tables whose changes reach watched ones by themselves, and whose own foreign keys we may not see."""
         plans = make_plans(tables, self.foreign_keys({spec.database for spec in tables.specs}))
         return [table for table in plans if table not in tables.by_name and not self.shows_constraints(table)]
-
-    def forget(self) -> None:
-        self._columns.clear()
 
     def _foreign_keys_of(self, database: str) -> list[ForeignKey]:
         grouped: dict[tuple[str, ...], list[str]] = {}

@@ -2,7 +2,8 @@
 
 A server repeats the map of a table, byte for byte, before every statement, so a map is read once and found again by
 its bytes. Forgotten at DDL, with every file, and when there are too many (a server with a small table cache numbers its
-tables anew all the time).
+tables anew all the time). A table that was altered has a new number, even where no DDL tells of it (sql_log_bin = 0):
+so its columns are asked for with every map that is read, and kept no longer than what was made of them.
 """
 
 from collections.abc import Callable

@@ -75,7 +75,6 @@ class BinlogReader:
             for event in binlog.events():
                 transaction = assembler.feed(event)
                 if assembler.saw_ddl is not None:
-                    schema.forget()
                     binlog.forget_tables()
                     if assembler.saw_ddl.may_change_plans(plans):
                         plans = binlog.plans = assembler.plans = self._make_plans(schema)

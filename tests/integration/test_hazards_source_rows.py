@@ -120,6 +120,23 @@ async def test_without_metadata_a_table_of_another_shape_gives_a_generation_and_
         assert await stamped(world) == (set(), {"pair"})
 
 
+async def test_without_metadata_a_table_altered_outside_the_binlog_is_read_as_it_is_now(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """A rolling schema change, with sql_log_bin = 0 on each server: no statement tells the source of it."""
+    world = World.with_items(new_mariadb(binlog_row_metadata="NO_LOG"), redis_a)
+    world.run("CREATE TABLE pair (id INT PRIMARY KEY, a INT, b INT)", "CREATE TABLE one (id INT PRIMARY KEY, a INT)")
+    world.tables = watch(world.database, pair=["pair:{a}"], one=["one:{a}"])
+    async with world.source():
+        world.run("INSERT INTO pair VALUES (1, 10, 20)", "INSERT INTO one VALUES (1, 10)")
+        await world.forget()
+        world.run(
+            "SET sql_log_bin = 0", "ALTER TABLE pair MODIFY a INT AFTER b", "ALTER TABLE one ADD COLUMN extra INT FIRST"
+        )
+        world.run("INSERT INTO pair (id, a, b) VALUES (2, 30, 40)", "INSERT INTO one (id, a) VALUES (2, 30)")
+        assert await stamped(world) == ({"pair:30", "one:30"}, set())
+
+
 async def test_checksum_none_while_the_source_reads(new_mariadb: NewMariaDb, redis_a: RedisServer) -> None:
     world = World.with_items(new_mariadb(), redis_a)
     async with world.source():
