@@ -13,6 +13,9 @@ from enum import Enum, auto
 from itertools import islice
 from typing import NamedTuple
 
+from replicator.binlog.columns import CHARSETS
+from replicator.binlog.rowdata import charsets
+
 
 class Effect(Enum):
     BEGIN = auto()
@@ -73,6 +76,8 @@ _NAMES = re.compile(rf"(?=`((?:[^`]|``){{1,64}})`)|(?=\"((?:[^\"]|\"\"){{1,64}})
 _XID = re.compile(r"XA\s+\w+\s+X'([0-9a-f]*)'\s*,\s*X'([0-9a-f]*)'\s*,\s*(\d+)", re.IGNORECASE)
 _HEAD_WORDS_MAX = 100
 _DOUBT = ""
+# Of a session, which writes its names in it: any in which a letter of ASCII is one byte.
+_CHARSETS = tuple(name for name, codec in CHARSETS.items() if codec and not codec.startswith("utf"))
 # What a byte that is no UTF-8 is read as: a session with another character set wrote names that we cannot compare.
 _UNDECODED = re.compile(r"\\x[89a-f][0-9a-f]")
 
@@ -214,6 +219,17 @@ def _identifiers(text: str) -> frozenset[str]:
     """Comments and strings included: where these end may depend on the sql_mode, and a name must not be missed."""
     names = _NAMES.findall(_VERSION.sub(" ", text))
     return frozenset(
-        (in_ticks.replace("``", "`") or in_quotes.replace('""', '"') or bare).lower()
+        reading.lower()
         for in_ticks, in_quotes, bare in names
+        for reading in _readings(in_ticks.replace("``", "`") or in_quotes.replace('""', '"') or bare)
     )
+
+
+def _readings(name: str) -> Iterator[str]:
+    """What its bytes mean in any character set: those of another one may happen to be UTF-8 too."""
+    yield name
+    if not name.isascii():
+        for charset in _CHARSETS:
+            reading = charsets.reader(charset)(name.encode())
+            if isinstance(reading, str):
+                yield reading

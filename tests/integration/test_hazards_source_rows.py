@@ -387,6 +387,19 @@ async def test_statements_that_do_not_parse_as_utf_8_age_out_everything(
         assert await stamped(world) == (set(), {"size"})
 
 
+async def test_statements_in_another_character_set_that_parse_as_utf_8_by_chance(
+    server: SqlServer, redis_a: RedisServer
+) -> None:
+    """A client that sends UTF-8 and says latin1: the server takes each byte for a letter of the name."""
+    world = World.with_items(server, redis_a)
+    world.run("CREATE TABLE `grÃ¶n` (id INT PRIMARY KEY)")
+    world.tables = watch(world.database, **{"grÃ¶n": ["size:{id}"]})
+    async with world.source():
+        await world.forget()
+        world.run("TRUNCATE TABLE `grÃ¶n`", charset="latin1")
+        assert await stamped(world) == (set(), {"size"})
+
+
 async def test_an_event_type_the_reader_does_not_know_stops_it_by_name(
     mariadb_a: MariaDb, redis_a: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,6 +107,15 @@ def test_ddl_names_every_table_that_occurs_in_it(sql: str, tables: set[str]) -> 
     assert tables <= classify(sql).identifiers
 
 
+@pytest.mark.parametrize(("name", "charset"), [("grÃ¶n", "cp1252"), ("Ð\u0090Ð±", "latin1"), ("鐢ㄦ埛", "gbk")])
+def test_a_name_is_found_in_whatever_character_set_a_session_wrote_it(name: str, charset: str) -> None:
+    """Clients that send UTF-8 and call it something else make such names, and their statements are UTF-8 by chance."""
+    written = f"TRUNCATE TABLE `{name}`".encode(charset).decode()
+    assert written != f"TRUNCATE TABLE `{name}`"
+    assert name.lower() in classify(written).identifiers
+    assert name.lower() in classify(written.replace("`", "")).identifiers
+
+
 def test_a_comment_in_front_names_no_table() -> None:
     assert classify("/* by users */ ALTER TABLE a FORCE").identifiers == {"alter", "table", "a", "force"}
 
