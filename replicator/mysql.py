@@ -24,6 +24,8 @@ from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.backends.tls_dates import dates_problem
 
 CONNECT_TIMEOUT_S = 5
+EXECUTED_TIMEOUT_S = 5
+"""Less than a client's read timeout."""
 
 _DENIED = frozenset({1044, 1045, 1130, 1142, 1143, 1227, 1251, 1698, 3118, 4151})
 _NO_TLS = frozenset({2026, 3159})
@@ -232,6 +234,19 @@ def _end_of_binlog(client: MySqlClient, flavor: Flavor, server_id: int, variable
         return variables["gtid_executed"].replace("\n", "")
     files = binlog_files(client)
     return f"{server_id}:{files[-1][0]}/{files[-1][1]}" if files else f"{server_id}:none.0/0"
+
+
+def await_executed(client: MySqlClient, facts: ServerFacts, gtid: str) -> None:
+    """Return when what this MySQL says of its tables includes a DDL that we have read. Raises SourceError.
+
+    Its binlog shows a DDL before its data dictionary does (with semi-sync: until a replica has answered). MariaDB, and
+    MySQL before 8.0, let a question wait for the lock that the DDL still holds.
+    """
+    if facts.flavor is not Flavor.MYSQL or not gtid or facts.variables["version"].startswith("5."):
+        return
+    sql = "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)"
+    if client.query(sql, (gtid, EXECUTED_TIMEOUT_S))[0][0] != 0:
+        raise MySqlUnavailableError(f"MySQL {client.address} has not ended {gtid} for {EXECUTED_TIMEOUT_S} s")
 
 
 def replica_status(client: MySqlClient) -> list[dict[str, Any]] | None:

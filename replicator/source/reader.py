@@ -11,7 +11,7 @@ from replicator.binlog.plan import TablePlans, make_plans
 from replicator.binlog.schema import Schema
 from replicator.binlog.stream import Binlog, LinkOptions
 from replicator.errors import ReaderFailedError, SourceError
-from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts
+from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, await_executed
 from replicator.source.handover import Handover, Item, ReadUpTo
 from replicator.source.progress import Progress
 from replicator.source.stats import SourceStats
@@ -77,6 +77,7 @@ class BinlogReader:
                 if assembler.saw_ddl is not None:
                     binlog.forget_tables()
                     if assembler.saw_ddl.may_change_plans(plans):
+                        await_executed(client, facts, assembler.saw_ddl.gtid)
                         plans = binlog.plans = assembler.plans = self._make_plans(schema)
                         assembler.plans_made_ms = _now_ms()
                     assembler.saw_ddl = None

@@ -45,6 +45,7 @@ _FOREIGN_KEY_WORDS = frozenset({"references", "foreign"})
 @dataclass(frozen=True, slots=True)
 class Ddl:
     statement: Statement
+    gtid: str = ""
 
     def may_change_plans(self, plans: TablePlans) -> bool:
         """Whether it may have made or dropped a foreign key; asking the server after every DDL would be a burden."""
@@ -159,7 +160,7 @@ class Assembler:
     def _age_out(self, statement: Statement, event: QueryRan) -> None:
         if not statement.is_ddl:
             return
-        self.saw_ddl = Ddl(statement)
+        self.saw_ddl = Ddl(statement, self._gtid)
         reason = "statement: " + " ".join(event.sql[:200].split())[:80]
         is_older = event.time_ms <= self.plans_made_ms + CLOCK_ERROR_MS
         has_cut = is_older and self.saw_ddl.may_have_cut_a_cascade(self.plans)

@@ -2,24 +2,29 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
 
+from replicator.binlog.events import BinlogEvent, Committed, GroupBegan, QueryRan, RowImage, RowKind, RowsChanged
+from replicator.binlog.plan import ForeignKey, TablePlans
 from replicator.binlog.stream import LinkOptions
 from replicator.errors import MySqlUnavailableError, ReaderFailedError
 from replicator.mysql import MySqlAddress, ServerFacts
 from replicator.position import Flavor, parse
 from replicator.source import reader as readers
 from replicator.source import run as source_run
+from replicator.source.handover import Item
 from replicator.source.history import ReplayStart
 from replicator.source.options import SourceOptions
 from replicator.source.progress import Progress
 from replicator.source.reader import BinlogReader
 from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
-from replicator.tables import TableSpec, WatchedTables
+from replicator.source.transaction import Transaction
+from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.backends.memory import MemoryStream
 from versioning.keys import KeyTemplate
 
@@ -67,6 +72,84 @@ async def test_a_server_that_is_away_is_no_bug(monkeypatch: pytest.MonkeyPatch) 
     with structlog.testing.capture_logs() as logs, pytest.raises(MySqlUnavailableError, match="gone"):
         await read(monkeypatch, MySqlUnavailableError("gone"))
     assert not logs
+
+
+UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
+EIGHT = ServerFacts(Flavor.MYSQL, 1, True, parse(f"{UUID}:1-2", Flavor.MYSQL), {"version": "8.4.3"})
+ROOM = TableName("shop", "room")
+
+
+class EightClient:
+    """A MySQL 8 whose binlog shows a DDL that its data dictionary does not show yet."""
+
+    waits_answer = 0
+
+    def __init__(self, address: MySqlAddress) -> None:
+        self.address = address
+        self.is_executed = False
+
+    def query(self, sql: str, arguments: tuple[object, ...]) -> list[tuple[int]]:
+        assert (sql, arguments[0]) == ("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)", f"{UUID}:2")
+        self.is_executed = True
+        return [(self.waits_answer,)]
+
+    def close(self) -> None:
+        pass
+
+
+class EightSchema:
+    def __init__(self, client: EightClient) -> None:
+        self._client = client
+
+    def foreign_keys(self, _databases: set[str]) -> list[ForeignKey]:
+        new = ForeignKey("new", TableName("shop", "item"), ROOM, ("id",), acts_on_delete=True, acts_on_update=False)
+        return [new] if self._client.is_executed else []
+
+
+class EightBinlog:
+    """A foreign key is made, and a row of its parent is deleted."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.plans: TablePlans = {}
+
+    def events(self) -> Iterator[BinlogEvent]:
+        yield GroupBegan(f"{UUID}:2", is_open=False)
+        yield QueryRan(
+            "ALTER TABLE item ADD FOREIGN KEY (room) REFERENCES room (id) ON DELETE CASCADE", NOW_MS, "b.1/2"
+        )
+        yield GroupBegan(f"{UUID}:3", is_open=False)
+        yield QueryRan("BEGIN", NOW_MS, "b.1/3")
+        yield RowsChanged(ROOM, RowKind.DELETE, iter([RowImage({"id": 7}, None)]))
+        yield Committed(NOW_MS, "b.1/4")
+
+    def forget_tables(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+async def read_eight(monkeypatch: pytest.MonkeyPatch) -> list[Item]:
+    monkeypatch.setattr(readers, "MySqlClient", EightClient)
+    monkeypatch.setattr(readers, "Schema", EightSchema)
+    monkeypatch.setattr(readers, "Binlog", EightBinlog)
+    options = LinkOptions(1, 500, 1_000, threading.Event())
+    reader = BinlogReader(ADDRESS, TABLES, options, keys_max=10, stats=SourceStats())
+    reader.start(EIGHT, Progress(parse(f"{UUID}:1", Flavor.MYSQL)))
+    await reader.stop()
+    return await reader.handover.take()
+
+
+async def test_a_foreign_key_that_the_server_does_not_show_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    *_, deleted = await read_eight(monkeypatch)
+    assert isinstance(deleted, Transaction)
+    assert deleted.generations == ((f"foreign key cascade from {ROOM}", ("item",)),)
+
+
+async def test_a_ddl_that_does_not_end_is_read_again_and_nothing_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EightClient, "waits_answer", 1)
+    with pytest.raises(MySqlUnavailableError, match=f"has not ended {UUID}:2 for 5 s"):
+        await read_eight(monkeypatch)
 
 
 async def test_a_source_counts_a_bug_as_one_and_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
