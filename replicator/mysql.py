@@ -26,6 +26,8 @@ from versioning.backends.tls_dates import dates_problem
 CONNECT_TIMEOUT_S = 5
 EXECUTED_TIMEOUT_S = 5
 """Less than a client's read timeout."""
+_LOCK_TIMEOUT_S = 2
+"""What information_schema says of a table waits for its lock: the server gives up before we do, and says why."""
 
 _DENIED = frozenset({1044, 1045, 1130, 1142, 1143, 1227, 1251, 1698, 3118, 4151})
 _NO_TLS = frozenset({2026, 3159})
@@ -33,6 +35,7 @@ _NO_TLS = frozenset({2026, 3159})
 _CLIENT_CODES = frozenset({0, *range(2000, 3000)})
 """The driver's own; all others are said by a server that did answer."""
 _PARSE_ERROR = 1064
+_LOCK_TIMEOUT = 1205
 _BINLOG_FATAL = 1236
 # Error 1236 stands for many things, and its texts differ between versions. These say that what we ask for is not there:
 # purged, never written, or no boundary of an event. With any other one (checksums, a server id used twice, no memory,
@@ -161,14 +164,20 @@ class MySqlClient:
             try:
                 with self._connection.cursor() as cursor:
                     cursor.execute(sql, arguments)
-                    return [column[0] for column in cursor.description or ()], list(cursor.fetchall())
+                    names, rows = [column[0] for column in cursor.description or ()], list(cursor.fetchall())
+                    if cursor.warning_count:
+                        _check_is_whole(cursor, self.address)
+                    return names, rows
             except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError):
                 self.close()
                 raise
 
     def _log_in(self) -> "pymysql.Connection[Any]":
         with _login(self.address):
-            return pymysql.connect(**self.address.settings(read_timeout_s=self._read_timeout_s))
+            return pymysql.connect(
+                **self.address.settings(read_timeout_s=self._read_timeout_s),
+                init_command=f"SET SESSION lock_wait_timeout = {_LOCK_TIMEOUT_S}",
+            )
 
     def variables(self, *names: str) -> dict[str, str]:
         """Global variables in lower case; those the server does not know are absent."""
@@ -180,6 +189,15 @@ class MySqlClient:
         connection, self._connection = self._connection, None
         if connection is not None and connection.open:
             connection.close()
+
+
+def _check_is_whole(cursor: "pymysql.cursors.Cursor", address: MySqlAddress) -> None:
+    """MariaDB and old MySQLs leave a table that stays locked out of information_schema, and only warn of it."""
+    cursor.execute("SHOW WARNINGS")
+    if any(code == _LOCK_TIMEOUT for _, code, _ in cursor.fetchall()):
+        raise MySqlUnavailableError(
+            f"MySQL {address} cannot tell of a table that is locked", hint="SHOW PROCESSLIST names who has it"
+        )
 
 
 @dataclass(frozen=True, slots=True)

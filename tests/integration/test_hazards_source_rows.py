@@ -1,5 +1,6 @@
 """Row images, tables and statements that hide what they change: a key, or at least its namespace, is stamped."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.sql_server import SqlServer
 from replicator.binlog import kinds, wire
 from replicator.errors import UnsupportedEventError
+from tests.eventually import until_async
 from tests.integration.source_world import World, watch
 
 NewMariaDb = Callable[..., MariaDb]
@@ -236,6 +238,47 @@ async def test_fk_cascade_over_two_steps_and_by_set_null(server: SqlServer, redi
         await world.forget()
         world.run("INSERT INTO building VALUES (2)", "DELETE FROM building")
         assert await stamped(world) == (set(), set())
+
+
+async def test_a_table_that_is_locked_hides_no_foreign_key(new_mariadb: NewMariaDb, redis_a: RedisServer) -> None:
+    """A server with a short lock_wait_timeout leaves locked tables out of its answer, with a mere warning."""
+    server = new_mariadb(lock_wait_timeout=1)
+    world = World.with_items(server, redis_a)
+    world.run(
+        "CREATE TABLE building (id INT PRIMARY KEY)", "CREATE TABLE zoo (id INT)",
+        "CREATE TABLE room (id INT PRIMARY KEY, building INT,"
+        " FOREIGN KEY (building) REFERENCES building (id) ON DELETE CASCADE)",
+        "ALTER TABLE item ADD FOREIGN KEY (shelf) REFERENCES room (id) ON DELETE SET NULL",
+        "INSERT INTO building VALUES (1)", "INSERT INTO room VALUES (7, 1)",
+        "INSERT INTO item (id, code, shelf) VALUES (1, 'a', 7)",
+    )  # fmt: skip
+    swap = "RENAME TABLE room TO old_room, zoo TO old_zoo"  # it has room while it waits for zoo, and ends in vain
+    async with world.source():
+        with server.connect(database=world.database) as reading, reading.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT * FROM zoo")
+            swapping = asyncio.create_task(asyncio.to_thread(world.run, "SET lock_wait_timeout = 60", swap))
+            await until_async(lambda: waiting(server) == {"root"}, "the swap waits")
+            world.run("CREATE TABLE other (id INT COMMENT 'references nothing')")
+            await until_async(lambda: "stampline_source" in waiting(server), "the source asks")
+            await until_async(lambda: waiting(server) == {"root"}, "it has an answer")
+            server.execute(f"KILL QUERY {running(server, swap)}")
+            with pytest.raises(pymysql.err.MySQLError):
+                await swapping
+        await world.forget()
+        world.run("DELETE FROM building")
+        assert await stamped(world) == (set(), EVERYTHING)
+
+
+def waiting(server: SqlServer) -> set[str]:
+    """Users who wait for a table that is locked."""
+    rows = server.query("SHOW PROCESSLIST")
+    return {row["User"] for row in rows if row["State"] == "Waiting for table metadata lock"}
+
+
+def running(server: SqlServer, statement: str) -> int:
+    found: int = next(row["Id"] for row in server.query("SHOW PROCESSLIST") if row["Info"] == statement)
+    return found
 
 
 @pytest.mark.parametrize(
