@@ -2,7 +2,7 @@
 
 Feed it the events of one binlog connection in order: it returns a Transaction at each commit, DDL or other end of a
 group, and None in between. It holds one open transaction (`keys_max` keys, then only namespaces) and the prepared
-XA transactions (at most XA_MAX; when a forgotten one commits, everything is aged out).
+XA transactions (at most XA_MAX, with XA_KEYS_MAX keys; when a forgotten one commits, everything is aged out).
 
 A full ROLLBACK reaches the binlog only when the transaction changed something that cannot be rolled back. So what it
 logged is stamped like a commit: an extra miss where it was undone, no stale value where it was not. The same holds for
@@ -38,6 +38,8 @@ from versioning.limits import CLOCK_ERROR_MS
 XA_MAX = 1_000
 """Prepared XA transactions remembered; a server with more of them open is in trouble already."""
 
+XA_KEYS_MAX = 1_000_000
+"""Keys of all of them together, about 100 MB; the last one is remembered whatever it holds."""
 
 _FOREIGN_KEY_WORDS = frozenset({"references", "foreign"})
 
@@ -178,9 +180,14 @@ class Assembler:
         if not event.is_one_phase:
             self._prepared[event.xid] = self._harvest
             self._harvest = Harvest(self._keys_max, self._stats)
-            if len(self._prepared) > XA_MAX:
-                self._prepared.popitem(last=False)
+            self._forget_prepared()
         return self._complete(event)
+
+    def _forget_prepared(self) -> None:
+        keys = sum(len(harvest.keys) for harvest in self._prepared.values())
+        while len(self._prepared) > 1 and (len(self._prepared) > XA_MAX or keys > XA_KEYS_MAX):
+            _, forgotten = self._prepared.popitem(last=False)
+            keys -= len(forgotten.keys)
 
     def _end_prepared(self, statement: Statement) -> None:
         prepared = self._prepared.pop(statement.xid, None)

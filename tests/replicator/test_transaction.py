@@ -18,6 +18,7 @@ from replicator.binlog.events import (
 )
 from replicator.binlog.plan import ForeignKey, make_plans
 from replicator.position import Flavor, parse
+from replicator.source import transaction as transactions
 from replicator.source.progress import Progress
 from replicator.source.stats import SourceStats
 from replicator.source.transaction import XA_MAX, Assembler, Transaction
@@ -186,6 +187,16 @@ def test_the_commit_of_an_unknown_or_forgotten_xa_ages_out_everything(prepared: 
         fed(made, began(2 + number), XaPrepared(f"{number:04x},,1", is_one_phase=False, time_ms=1, end="b.000001/1"))
     transaction = fed(made, began(9_000, is_open=False), query("XA COMMIT X'0000',X'',1"))
     assert aged(transaction) == {"item", "code", "user"}
+
+
+def test_prepared_xa_transactions_are_forgotten_when_they_hold_too_many_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "XA_KEYS_MAX", 3)
+    made = assembler()
+    for number in (1, 2):
+        prepared = XaPrepared(f"0{number},,1", is_one_phase=False, time_ms=1, end="b.000001/1")
+        fed(made, began(1 + number), inserted(number), prepared)
+    assert fed(made, began(5, is_open=False), query("XA COMMIT X'02',X'',1")).keys == ("item:2", "code:c2")
+    assert aged(fed(made, began(6, is_open=False), query("XA COMMIT X'01',X'',1"))) == {"item", "code", "user"}
 
 
 @pytest.mark.parametrize(
