@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.versioning.world import START_MS, at, beat_at, history, stamp_at
-from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Poisoned, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Poisoned, ReadBody, Replayed
 from versioning.follow import ContinuityError, Follow
 from versioning.index import Index
 from versioning.limits import REPLAY_SLACK_MS
@@ -23,6 +23,14 @@ def following(entries: list[Entry], *, page: int = 100, window_ms: int = 10**9) 
         older = [entry for entry in newest_first if entry.stamp < follow.oldest]
         follow.take_older(older[:page], NOW)
     return follow
+
+
+def both_ways(entries: list[Entry]) -> tuple[Index, Index]:
+    """Return the index of who reads them backwards, and of who was there as they came."""
+    forwards = Follow(Index())
+    forwards.begin([], NOW)
+    forwards.take(entries, NOW)
+    return following(entries).index, forwards.index
 
 
 STREAM = history((0, Gap("start")), *((n, Change((f"t:{n}",))) for n in range(1, 20)), (100, beat_at(100)))
@@ -61,11 +69,7 @@ def test_a_hole_inside_the_stream_ends_coverage_above_it() -> None:
 def test_a_replay_makes_values_older_than_the_gap_checkable_again() -> None:
     since_ms = START_MS - 3_000_000
     stream = history((0, Gap("flushed")), (1, Change(("t:1",))), (2, Replayed(since_ms)), (100, beat_at(100)))
-    backwards = following(stream).index
-    forwards = Follow(Index())
-    forwards.begin([], NOW)
-    forwards.take(stream, NOW)
-    for index in (backwards, forwards.index):
+    for index in both_ways(stream):
         assert index.horizon >> 20 == since_ms + REPLAY_SLACK_MS
         assert index.verdict("t:1", stamp_at(-100), NOW) is Verdict.STALE
         assert index.verdict("t:2", stamp_at(-100), NOW) is Verdict.FRESH
@@ -102,6 +106,12 @@ def test_no_replay_makes_known_what_is_trimmed_below_its_gap() -> None:
         follow = following(stream[1:][:read_before])
         follow.take(stream[1:][read_before:], NOW)
         assert follow.index.horizon == stamp_at(1)
+
+
+def test_no_replay_makes_known_what_is_missing_in_the_middle() -> None:
+    above = ((2, beat_at(2)), (3, Gap("flushed")), (4, Replayed(START_MS - 3_000_000)))
+    first, _, *later = history((0, Change(("t:1",))), (1, Change(("t:1",))), *above)
+    assert following([first, *later]).index.horizon == stamp_at(2)
 
 
 def test_a_replay_counts_once_all_below_its_gap_is_read() -> None:
@@ -162,6 +172,26 @@ def test_after_a_break_the_lost_history_stays_unknown_even_if_a_new_one_covers_i
     assert follow.index.verdict("t:5", stamp_at(101), NOW) is Verdict.FRESH
 
 
+@pytest.mark.parametrize("first", [beat_at(98), Gap("start"), Poisoned("not JSON")])
+def test_after_a_break_the_lost_history_stays_unknown_even_if_an_empty_stream_begins_below_its_end(
+    first: ReadBody,
+) -> None:
+    follow = following(STREAM)
+    follow.lose()
+    follow.begin([], NOW)
+    follow.take(history((98, first), (99, beat_at(100)), name="m"), NOW)
+    assert follow.index.verdict("t:5", stamp_at(99), NOW) is Verdict.UNKNOWN
+
+
+def test_a_history_given_up_while_it_is_covered_leaves_no_doubt_to_the_one_that_begins_empty() -> None:
+    follow = Follow(Index())
+    follow.begin(STREAM[:-4:-1], NOW)
+    follow.lose()
+    follow.begin([], NOW)
+    follow.take(history((101, Gap("start")), (102, beat_at(102)), name="m"), at(102))
+    assert follow.index.verdict("t:5", stamp_at(102), at(102)) is Verdict.FRESH
+
+
 def test_a_replay_above_the_lost_history_makes_it_checkable_and_one_below_does_not() -> None:
     for gap_second, expected in ((101, Verdict.FRESH), (50, Verdict.UNKNOWN)):
         follow = following(STREAM)
@@ -214,6 +244,18 @@ def test_while_the_window_is_covered_nothing_is_vouched_for_that_may_be_doubtful
     )
 
 
+@pytest.mark.parametrize("bump_second", [2, 4])
+def test_what_a_key_was_told_beside_a_bump_decides_it_while_the_window_is_covered(bump_second: int) -> None:
+    pending, applied, bump = Change(("t:1",), "0-1-5", pending=True), Change(("t:1",), "0-1-6"), Change(("t:1",))
+    told = sorted(((6 - bump_second, applied), (bump_second, bump)), key=lambda one: one[0])
+    stream = history((0, Gap("start")), (1, pending), *told)
+    follow = Follow(Index(window_ms=10**9))
+    follow.begin(stream[2:3], NOW)
+    follow.take(stream[3:], NOW)
+    follow.take_older(stream[1::-1], NOW)
+    assert not follow.index.is_pending("t:1")
+
+
 def test_a_bump_of_its_namespace_decides_nothing_of_a_key_while_the_window_is_covered() -> None:
     pending, bump = Change(("t:1",), "0-1-5", pending=True), Generation(("t",), START_MS, 0, "by hand")
     stream = history((0, Gap("start")), (1, pending), (3, bump), (100, beat_at(100)))
@@ -235,9 +277,33 @@ def test_a_bump_of_its_namespace_decides_nothing_of_a_key_while_the_window_is_co
 )
 def test_as_long_as_a_gap_is_pending_no_value_that_was_loaded_since_is_vouched_for(end: Body, verdict: Verdict) -> None:
     opened = ((0, Gap("start")), (1, Gap("g", "0-1-5", pending=True)), (2, Change(("t:1",), "0-1-6")))
-    assert following(history(*opened, (100, beat_at(100)))).index.verdict("t:1", stamp_at(2), NOW) is Verdict.UNKNOWN
-    ended = following(history(*opened, (3, end), (100, beat_at(100))))
-    assert ended.index.verdict("t:1", stamp_at(3), NOW) is verdict
+    pending = following(history(*opened, (100, beat_at(100)))).index
+    assert pending.verdict("t:1", stamp_at(2), NOW) is Verdict.UNKNOWN
+    assert pending.verdict("u:1", stamp_at(1), NOW) is Verdict.UNKNOWN
+    for ended in both_ways(history(*opened, (3, end), (100, beat_at(100)))):
+        assert ended.verdict("t:1", stamp_at(3), NOW) is verdict
+
+
+def test_a_pending_gap_of_no_position_is_ended_by_another_one_that_is_not_pending() -> None:
+    stream = history((0, Gap("start")), (1, Gap("g", pending=True)), (2, Gap("g (said again)")), (100, beat_at(100)))
+    for pending in both_ways([*stream[:2], *history((100, beat_at(100)), previous="n1", name="m")]):
+        assert pending.verdict("t:1", stamp_at(2), NOW) is Verdict.UNKNOWN
+    for ended in both_ways(stream):
+        assert ended.verdict("t:1", stamp_at(2), NOW) is Verdict.FRESH
+
+
+@pytest.mark.parametrize(
+    ("lost", "found", "verdict"),
+    [
+        (Gap("g", "0-1-5", pending=True), Gap("flushed", "0-1-5"), Verdict.FRESH),
+        (Gap("start", "0-1-5"), Gap("flushed", "0-1-5", pending=True), Verdict.UNKNOWN),
+    ],
+)
+def test_whether_a_gap_is_pending_is_forgotten_with_its_history(lost: Body, found: Body, verdict: Verdict) -> None:
+    follow = following(history((0, lost), (100, beat_at(100))))
+    follow.lose()
+    follow.begin(history((101, found), (102, beat_at(102)), name="m")[::-1], at(102))
+    assert follow.index.verdict("t:1", stamp_at(102), at(102)) is verdict
 
 
 def test_a_pending_gap_that_nobody_says_again_is_forgotten_after_a_window() -> None:
