@@ -119,6 +119,13 @@ def test_generations_that_are_merged_age_out_what_each_of_them_has_already() -> 
     assert generations.is_stale(late, 0, now_ms=1_000), "what was superseded is FRESH again"
 
 
+def test_a_flood_of_bumps_does_not_hide_that_a_namespace_is_pending() -> None:
+    pending = Generation(("t",), START_MS, 60_000, "TRUNCATE", gtid="0-1-5", pending=True)
+    flood = [(1 + n / 100, Generation(("t",), START_MS + n * 10, 60_000, "bump")) for n in range(1, 200)]
+    index = index_of((1, pending), *flood, (4, beat_at(4)))
+    assert index.verdict("t:1", stamp_at(4), at(4)) is UNKNOWN
+
+
 def test_pending_ends_with_the_next_word_of_the_replicas_and_not_with_a_bump() -> None:
     pending = (1, Change(("t:1",), gtid="0-1-5", pending=True))
     assert index_of(pending).is_pending("t:1")
@@ -163,12 +170,27 @@ def test_what_a_generation_says_of_the_replicas_outlives_it_until_another_one_sp
     assert not generations.doubts("t:1", 4)
 
 
+def test_what_a_generation_says_of_the_replicas_is_forgotten_with_the_window() -> None:
+    generations = Generations()
+    for stamp, word in ((1, True), (4, None)):
+        generations.add("t", Aging(stamp, 0, 0, is_pending=word))
+    generations.prune(2, now_ms=0)
+    assert not generations.doubts("t:1", 4)
+
+
 def test_memory_is_bounded_by_the_window_and_what_is_dropped_is_below_the_horizon() -> None:
     index = index_of((0, Change(tuple(f"t:{n}" for n in range(SWEEP_KEYS * 3)))), window_ms=60_000)
     for entry in history(*((second, beat_at(second)) for second in range(30, 120, 5)), previous="n0"):
         index.apply(entry, at(0))
     assert len(index) == 0
     assert index.horizon >= stamp_at(0)
+
+
+def test_an_index_may_forget_all_in_the_middle_of_a_sweep() -> None:
+    index = index_of((1, Change(tuple(f"t:{n}" for n in range(SWEEP_KEYS * 2)))))
+    index.forget()
+    index.apply(history((2, beat_at(2)))[0], at(2))
+    assert len(index) == 0
 
 
 def test_the_last_stamp_of_a_key_is_that_of_its_last_change_or_generation() -> None:
@@ -202,6 +224,14 @@ def test_what_was_proven_current_before_a_gap_or_a_loss_is_known_for_a_while(bod
     assert index.judge("t:1", stamp_at(3), at(8))[1] is None
     assert index.judge("u:1", stamp_at(4), at(8))[1] is None
     assert index.judge("t:2", stamp_at(1), at(8)) == (UNKNOWN, None)
+
+
+def test_what_was_loaded_while_a_gap_was_pending_was_not_proven_current_before_a_loss() -> None:
+    index = index_of((4, Gap("lost", "0-1-5", pending=True)), (6, beat_at(6)))
+    index.horizon = stamp_at(2)
+    index.forget()
+    assert index.judge("t:1", stamp_at(3), at(8)) == (UNKNOWN, 2_000)
+    assert index.judge("t:1", stamp_at(5), at(8)) == (UNKNOWN, None)
 
 
 def test_an_index_keeps_the_first_and_the_last_past_only_and_none_longer_than_the_promise() -> None:
