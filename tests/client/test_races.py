@@ -115,3 +115,67 @@ def test_what_was_superseded_while_the_reader_stood_still_is_not_fresh(
     index, found, found_advance = world()
     found.advance = found_advance
     assert not is_served(index)
+
+
+class Forgetful(Stamps):
+    """The reader is stopped right before its look instead, or looks right behind each stamp that is dropped."""
+
+    look: Advance | None = None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        advance, self.advance = self.advance, None
+        if advance is not None:
+            advance()
+        return super().get(key, default)
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self._look()
+
+    def clear(self) -> None:
+        super().clear()
+        self._look()
+
+    def _look(self) -> None:
+        if self.look is not None:
+            self.look()
+
+
+def known() -> tuple[Index, Forgetful]:
+    index = Index(window_ms=5_000)
+    index.stamps = found = Forgetful()
+    index.horizon = stamp_at(0)
+    take(index, history((20, Change((KEY,))), (23, beat_at(23))))
+    return index, found
+
+
+def forget(index: Index) -> None:
+    index.forget()
+
+
+def prune(index: Index) -> None:
+    take(index, history((30, beat_at(30))))
+
+
+@pytest.mark.parametrize("is_served", [verdict, judge, fresh, hit, hits])
+@pytest.mark.parametrize("drop", [forget, prune])
+def test_what_is_forgotten_as_a_reader_looks_is_not_fresh(
+    drop: Callable[[Index], None], is_served: Callable[[Index], bool]
+) -> None:
+    index, found = known()
+    found.advance = lambda: drop(index)
+    assert not is_served(index)
+    assert KEY not in found
+
+
+@pytest.mark.parametrize("is_served", [verdict, judge, fresh, hit, hits])
+@pytest.mark.parametrize("drop", [forget, prune])
+def test_between_two_steps_of_forgetting_nothing_superseded_is_fresh(
+    drop: Callable[[Index], None], is_served: Callable[[Index], bool]
+) -> None:
+    index, found = known()
+    served: list[bool] = []
+    found.look = lambda: served.append(is_served(index))
+    drop(index)
+    assert served
+    assert not any(served)
