@@ -129,6 +129,18 @@ def test_a_key_that_becomes_pending_as_the_load_begins_is_not_taken_for_settled(
     assert process.read().stamp < pending[0]
 
 
+def test_what_is_loaded_replaces_a_copy_of_a_lost_history_that_no_one_can_vouch_for(at: Datacenter) -> None:
+    process = Process(at)
+    lost = process.read().stamp
+    process.index.forget()
+    at.pass_s(241)
+    process.learn(Gap("flushed"), at_second=50)
+    at.values.flush()
+    read = process.read()
+    assert (read.tier, read.stamp < lost) == (Tier.LOADED, True)
+    assert process.read().tier is Tier.LOCAL
+
+
 def test_not_found_is_cached_like_a_value(at: Datacenter) -> None:
     process = Process(at)
     assert process.read("t:9").value is None
@@ -371,6 +383,36 @@ def test_over_the_load_budget_an_old_value_is_served_while_its_age_keeps_the_pro
     at.pass_s(241)
     with pytest.raises(LoadBudgetError):
         process.read()
+
+
+def test_over_the_load_budget_a_reader_waits_no_longer_than_for_a_lease_when_redis_is_down(at: Datacenter) -> None:
+    process = Process(at, max_loads_per_s=0.001)
+    at.is_redis_up = False
+    process.read("t:2")
+    began = at.second
+    with pytest.raises(LoadBudgetError):
+        process.read()
+    assert at.second - began == pytest.approx(process.options.lease_wait_ms / 1000)
+
+
+def test_over_the_load_budget_no_value_is_served_past_its_own_life(at: Datacenter) -> None:
+    process = Process(at, max_loads_per_s=0.001)
+    at.put("old", stamp=process.index.watermark, fill_second=at.second, is_provisional=True)
+    process.read("t:2")
+    process.change()
+    with pytest.raises(LoadBudgetError):
+        process.read()
+
+
+def test_over_the_load_budget_the_younger_of_two_old_values_is_served(at: Datacenter) -> None:
+    process = Process(at, max_loads_per_s=0.001)
+    process.read()
+    at.pass_s(200)
+    process.change()
+    at.put("later", stamp=process.index.watermark, fill_second=at.second)
+    at.pass_s(100)
+    process.change()
+    assert process.read().value == "later"
 
 
 def test_a_lease_that_is_not_granted_costs_nothing_of_the_load_budget(at: Datacenter) -> None:
