@@ -4,6 +4,7 @@ import pytest
 
 from tests.versioning.processes import KEY, Datacenter, Process
 from versioning.backends.base import Fill
+from versioning.entries import Change
 from versioning.limits import DEGRADED_JITTER_MIN, DEGRADED_TTL_MS
 from versioning.liveness import Now
 from versioning.read import Tier
@@ -82,6 +83,12 @@ def test_a_provisional_value_past_its_life_is_a_miss_whatever_its_stamp(at: Data
     assert process.read().tier is Tier.LOADED
 
 
+def test_a_provisional_value_from_the_future_is_a_miss_whatever_its_stamp(at: Datacenter) -> None:
+    process = Process(at)
+    at.put("ahead", stamp=process.index.watermark, fill_second=at.second + 5, is_provisional=True)
+    assert process.read().tier is Tier.LOADED
+
+
 def test_a_value_from_the_future_is_served_when_fresh_and_a_miss_when_unknown(at: Datacenter) -> None:
     process = Process(at)
     at.put("ahead", stamp=process.index.watermark, fill_second=at.second + 5)
@@ -98,6 +105,28 @@ def test_a_wall_clock_set_back_makes_no_value_younger(at: Datacenter) -> None:
     at.pass_s(241)
     at.now = Now(at.now.ms - 3_600_000, at.now.monotonic_ms)
     assert process.read().tier is Tier.LOADED
+
+
+def test_a_wall_clock_set_back_prolongs_no_life(at: Datacenter) -> None:
+    process = Process(at)
+    process.learn(Change((KEY,), gtid="0-1-1", pending=True))
+    process.read()
+    at.pass_s(2)
+    at.now = Now(at.now.ms - 3_600_000, at.now.monotonic_ms)
+    process.hear()
+    assert process.read().tier is Tier.LOADED
+
+
+def test_a_wall_clock_set_back_during_a_load_prolongs_no_life_in_redis(at: Datacenter) -> None:
+    process = Process(at)
+
+    def load_meanwhile(keys: tuple[str, ...]) -> dict[str, str]:
+        at.now = Now(at.now.ms - 3_600_000, at.now.monotonic_ms)
+        return {KEY: "loaded"}
+
+    process.read(load=load_meanwhile)
+    at.pass_s(30 * MINUTE)
+    assert at.values.get(KEY) is None
 
 
 @pytest.mark.parametrize("stored", [b"", b"plain text that someone else stored", b"\x9eS\x02" + bytes(40)])
