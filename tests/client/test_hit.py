@@ -109,6 +109,16 @@ def test_a_wall_clock_set_back_makes_nothing_younger() -> None:
     assert hit(KEY) is None
 
 
+def test_a_heartbeat_from_the_future_vouches_no_longer_than_one_of_now() -> None:
+    world = World()
+    world.apply(0, Heartbeat(START_MS + 3_600_000))
+    world.fill(0, stamp_at(0))
+    world.at_ms = MAX_LAG_MS
+    assert served(world)
+    world.at_ms += 1
+    assert not served(world)
+
+
 def full_world() -> tuple[World, Held]:
     """The local cache is full, and KEY would be the next to go."""
     world = World()
