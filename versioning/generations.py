@@ -37,6 +37,10 @@ class Generations:
             kept[:2] = [_merged(*kept[:2])]
         self.by_namespace[namespace] = tuple(kept)
 
+    def reaches_below(self, stamp: int) -> bool:
+        """Whether any of them has a lower stamp."""
+        return any(agings[0].stamp < stamp for agings in self.by_namespace.values())
+
     def prune(self, below: int, now_ms: int) -> None:
         """Drop what no living value can be older than, and what a completed later generation covers."""
         for namespace, agings in list(self.by_namespace.items()):

@@ -255,6 +255,8 @@ class Index:
         if not self._sweep and self.watermark >= self._next_sweep:
             self._sweep = list(self.stamps)
             self._next_sweep = self.watermark + (self.window_ms << stamps.SEQUENCE_BITS) // 8
+            if self.generations.reaches_below(oldest):
+                self.horizon = max(self.horizon, oldest)  # First, as below.
             self.generations.prune(oldest, now.ms)
             self._pending_gap.forget(oldest)
             self._limit()

@@ -193,6 +193,12 @@ def test_an_index_may_forget_all_in_the_middle_of_a_sweep() -> None:
     assert len(index) == 0
 
 
+def test_what_a_generation_older_than_the_window_superseded_is_below_the_horizon() -> None:
+    index = index_of((1, Generation(("t",), START_MS, 0, "TRUNCATE")), (100, beat_at(100)), window_ms=60_000)
+    assert not index.generations
+    assert index.verdict("t:1", stamp_at(0.5), at(100)) is UNKNOWN
+
+
 def test_the_last_stamp_of_a_key_is_that_of_its_last_change_or_generation() -> None:
     index = index_of((1, Change(("t:1",))), (2, Generation(("u",), 0, 0, "x")), (3, Change(("t:1",))))
     assert index.last_stamp("t:1") == stamp_at(3)
