@@ -228,7 +228,6 @@ class Index:
                 self._add_generation(entry.stamp, body)
             case Gap() | Replayed():
                 self._pending_gap.older(entry.stamp, body)
-                self._limit()
             case Heartbeat() if not self.liveness.read_ms:
                 self.liveness.beat(body.read_ms, body.applied_ms, now)
 
