@@ -1,0 +1,68 @@
+"""Origin entries between their reading and their append, where another mirror goes on meanwhile."""
+
+import pytest
+
+from replicator.mirror.position import MirrorPosition, ReplayClaim
+from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Released
+from versioning import stamp as stamps
+from versioning.entries import Body, Change, Entry, Heartbeat, Replayed
+
+CLAIM = ReplayClaim(1, stamps.make(4))
+
+
+def entry(number: int, body: Body | None = None) -> Entry:
+    body = body or Change((f"t:{number}",), gtid=f"0-1-{number}")
+    return Entry(stamps.make(number), f"n{number}", f"n{number - 1}" if number > 1 else "", body)
+
+
+def position(number: int, claim: ReplayClaim | None = None) -> MirrorPosition:
+    return MirrorPosition(stamps.make(number), f"n{number}", claim)
+
+
+def queue_of(*numbers: int, claim: ReplayClaim | None = None) -> MirrorQueue:
+    queue = MirrorQueue("a", MirrorPosition(claim=claim))
+    for number in numbers:
+        queue.put(entry(number), 0)
+    return queue
+
+
+def released(queue: MirrorQueue) -> Released:
+    return queue.release(0, 1_000, lambda _: True, has_gates=True)
+
+
+def replays(queue: MirrorQueue) -> list[Body]:
+    return [body for body, _ in released(queue).bodies if isinstance(body, Replayed)]
+
+
+def test_what_another_mirror_has_gone_on_from_must_be_there() -> None:
+    queue = queue_of(1)
+    assert queue.drop_through(position(3)) == 1
+    queue.put(entry(2), 0)
+    with pytest.raises(BrokenOriginError, match="not there"):
+        queue.put(entry(4), 0)
+
+
+def test_what_another_mirror_has_appended_is_not_appended_again() -> None:
+    queue = queue_of(1)
+    queue.drop_through(position(3))
+    for number in (2, 3, 4):
+        queue.put(entry(number), 0)
+    assert [body.keys for body, _ in released(queue).bodies if isinstance(body, Change)] == [("t:4",)]
+
+
+@pytest.mark.parametrize(("owed", "claimed"), [(CLAIM, 1), (None, 0)])
+def test_of_a_replay_is_owed_what_the_mirror_that_is_ahead_says(owed: ReplayClaim | None, claimed: int) -> None:
+    """It may be paid, or such that nobody can pay it any more."""
+    queue = queue_of(1, claim=CLAIM)
+    queue.drop_through(position(2, owed))
+    queue.put(entry(2), 0)
+    queue.put(entry(4, Heartbeat(4, gtid="0-1-4")), 0)
+    assert len(replays(queue)) == claimed
+
+
+def test_a_replay_is_owed_until_it_is_appended_and_no_longer() -> None:
+    queue = queue_of(1, claim=CLAIM)
+    assert released(queue).position == position(1, CLAIM)
+    queue.put(entry(4, Heartbeat(4, gtid="0-1-4")), 0)
+    assert replays(queue) == [Replayed(1, "0-1-4")]
+    assert released(queue).position == position(4)
