@@ -1,0 +1,116 @@
+"""What the gates say of databases that go back, fall silent, or are spoken of by other mirrors."""
+
+import asyncio
+
+from replicator.mirror.board import GateBoard
+from replicator.mirror.gate import LATELY_MS, GateError, Target
+from replicator.mirror.options import GateStats, MirrorStats
+from replicator.mirror.view import View
+from replicator.position import MariaDbPosition
+from tests.replicator.mirror_world import ScriptedGate
+from versioning.entries import Heartbeat
+
+ANSWER_LIFE_MS = 10_000
+
+
+class Site:
+    """A replica behind a gate, at a clock of its own."""
+
+    def __init__(self, gate: ScriptedGate) -> None:
+        self.now_ms = 100_000
+        self.board = GateBoard(
+            [gate],
+            MirrorStats(),
+            lambda has: Target() if has("0-1-9") else Target("0-1-9"),
+            lambda: None,
+            lambda: None,
+            monotonic_ms=lambda: self.now_ms,
+            answer_life_ms=ANSWER_LIFE_MS,
+        )
+
+    async def ask(self) -> None:
+        [view] = self.board._views
+        self.board._accept(view, await self.board._ask(view, Target()))
+
+
+def at(sequence: int) -> MariaDbPosition:
+    return MariaDbPosition.parse(f"0-1-{sequence}")
+
+
+def view_of(sequence: int) -> View:
+    return View(ScriptedGate(), GateStats(), position=at(sequence))
+
+
+def go_back(view: View, sequence: int) -> None:
+    view.go_back(at(sequence), "")
+    view.position = at(sequence)
+
+
+async def test_what_a_database_had_counts_while_it_was_asked_lately() -> None:
+    site = Site(ScriptedGate(applied="0-1-5"))
+    await site.ask()
+    site.now_ms += ANSWER_LIFE_MS
+    assert site.board.has_applied("0-1-5")
+    site.now_ms += 1
+    assert not site.board.has_applied("0-1-5")
+
+
+async def test_a_database_that_has_fallen_silent_says_no_more_what_it_lacks() -> None:
+    site = Site(ScriptedGate(applied="0-1-5"))
+    await site.ask()
+    since_ms = site.now_ms
+    site.now_ms += LATELY_MS
+    assert site.board.says_unapplied("0-1-6", since_ms)
+    site.now_ms += 1
+    assert not site.board.says_unapplied("0-1-6", since_ms)
+
+
+async def test_a_database_that_was_away_is_asked_what_it_has_before_it_is_waited_for() -> None:
+    waits: list[str] = []
+
+    class Returning(ScriptedGate):
+        async def wait(self, gtid: str, limit_ms: int) -> str:
+            waits.append(gtid)
+            if len(waits) == 3:
+                raise GateError("it was restarted")
+            if len(waits) == 6:
+                await asyncio.Event().wait()
+            return "0-1-5"
+
+    board = Site(Returning()).board
+    watching = asyncio.ensure_future(board.run())
+    async with asyncio.timeout(10):
+        while len(waits) < 6:
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    assert waits == ["", "0-1-9", "0-1-9", "", "0-1-9", "0-1-9"]
+
+
+def test_an_answer_to_what_was_asked_before_a_doubt_does_not_end_it() -> None:
+    view = view_of(5)
+    view.doubt("0-1-5", 11)
+    view.answered(10)
+    assert not view.end_doubt()
+    assert not view.has("0-1-5")
+    view.answered(11)
+    assert view.end_doubt()
+    assert view.has("0-1-5")
+
+
+def test_of_a_database_that_went_back_twice_the_least_and_the_most_it_had_count() -> None:
+    view = view_of(9)
+    for sequence in (5, 3, 4):
+        go_back(view, sequence)
+    assert [view.kept(f"0-1-{number}") for number in (3, 4, 5)] == [True, False, False]
+    assert view.has_lost("0-1-9")
+    view.position = at(8)
+    view.note_caught_up()
+    assert view.has_lost("0-1-9")
+
+
+def test_a_database_may_be_a_little_ahead_of_every_heartbeat_of_the_source() -> None:
+    view = view_of(1)
+    assert not view.contradicts(Heartbeat(0, gtid="0-1-1"), 0, 10_000)
+    for second in range(1, 60):
+        view.position = at(second + 1)
+        assert not view.contradicts(Heartbeat(second * 1_000, gtid=f"0-1-{second}"), second * 1_000, 10_000)
