@@ -5,12 +5,13 @@ import pytest
 from replicator.mirror.board import GateBoard
 from replicator.mirror.gate import LATELY_MS, Target
 from replicator.mirror.options import MirrorStats
+from replicator.mirror.position import MirrorPosition
 from replicator.mirror.target import MirrorTarget
 from tests.replicator.mirror_world import PATIENT, ScriptedGate
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Heartbeat, NewEntry
+from versioning.entries import Change, Heartbeat, NewEntry, Origin
 from versioning.liveness import Now
 
 BEGIN_MS = 1_700_000_000_000
@@ -65,3 +66,29 @@ async def test_what_the_replicas_had_is_unknown_where_the_mirror_could_not_watch
     await site.target.sync()
     assert bool(site.target.state.lags.applied_ms) is is_asked
     assert site.board.has_applied("0-1-5") is is_asked
+
+
+async def test_what_another_mirror_says_to_be_lacking_counts_for_one_that_starts_until_its_own_next_answer() -> None:
+    site = Site()
+    await site.ask()
+    said = NewEntry("1", Change(("t:1",), "0-1-5", pending=True), Origin(PATIENT.origin_dc, "1-0", "n"))
+    await site.stream.append(
+        Append((said,), clock_ms=0, writer=PATIENT.writer, checkpoint=Checkpoint("1-0/n", BEGIN_MS, "1"))
+    )
+    site.now = Now(site.now.ms + 1, site.now.monotonic_ms + 1)
+    await site.target.sync()
+    assert not site.board.has_applied("0-1-5")
+    await site.ask()
+    assert site.board.has_applied("0-1-5")
+
+
+async def test_no_stamp_of_what_the_stream_has_lost_is_handed_out_again() -> None:
+    site = Site()
+    empty = site.stream.snapshot()
+    stamps = []
+    for _ in range(2):
+        await site.target.sync()
+        await site.target.append([(Heartbeat(BEGIN_MS), None)], MirrorPosition(), BEGIN_MS, BEGIN_MS)
+        stamps.append(site.target.state.last)
+        site.stream.restore(empty)
+    assert stamps[0] < stamps[1]
