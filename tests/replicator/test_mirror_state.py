@@ -152,14 +152,25 @@ def test_a_word_that_the_stream_has_lost_is_pending_and_due(word: Change) -> Non
     assert [(mark.written_ms, names) for mark, names in state.pendings()] == [(0, ("t:1",))]
 
 
-def test_a_word_on_what_will_be_copied_again_is_not_carried() -> None:
-    entries = entries_of([Change(("t:1",), "0-1-1", pending=True)])
+@pytest.mark.parametrize("word", [Change(("t:1",), "0-1-1", pending=True), Gap("gone", "0-1-1", pending=True)])
+def test_a_word_on_what_will_be_copied_again_is_not_carried(word: Body) -> None:
+    entries = entries_of([word])
     assert not window([], live(entries)).carrying(COPIED - 1).pending_count
 
 
 def test_a_word_that_is_still_there_is_not_carried() -> None:
     entries = entries_of([Change(("t:1",), "0-1-1", pending=True), Change(("t:1",), "0-1-1", settled=True)])
     assert not window(entries, live(entries[:1])).carrying(COPIED).pending_count
+
+
+def test_a_word_that_a_further_one_has_ended_is_not_carried_whatever_was_said_late() -> None:
+    pending, further, late = (
+        Change(("t:1",), "0-1-2", pending=True),
+        Change(("t:1",), "0-1-3"),
+        Change(("t:1",), "0-1-1"),
+    )
+    entries = entries_of([pending, further, late], origins="231")
+    assert not window(entries, live(entries[:1])).carrying(stamps.parse("3-0")).pending_count
 
 
 def test_after_a_loss_all_that_is_pending_is_due() -> None:
