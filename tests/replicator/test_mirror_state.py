@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.mirror.fold import WindowFold
-from replicator.mirror.plan import make_plan
+from replicator.mirror.plan import make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import Released
 from replicator.mirror.reasons import REWOUND, UNREADABLE, said_again
@@ -130,6 +130,20 @@ def test_a_gap_may_enter_with_the_replay_that_closes_it(*, is_old: bool, is_sett
     plan = make_plan([], Released(bodies, MirrorPosition(), 2), None, live(entries_of([Heartbeat(9, 5)])), now_ms)
     assert plan is not None
     assert plan.bodies[1][0] == Replayed(3, settled=is_settled)
+
+
+def test_a_gap_waits_no_longer_for_what_a_replay_in_front_of_it_has_ended() -> None:
+    opened, ended, gap = Gap("gone", "0-1-9", pending=True), Replayed(3), Gap("gone", "0-1-5")
+    bodies = tuple((body, Origin("a", "1-0", "n")) for body in (opened, ended, gap))
+    plan = make_plan([], Released(bodies, MirrorPosition(), 3), None, live(entries_of([Heartbeat(9, 5)])), FAR_MS)
+    assert plan is not None
+    assert [body for body, _ in plan.bodies] == [opened, replace(ended, settled=True), gap]
+
+
+def test_no_heartbeat_says_less_of_the_replicas_than_the_stream_does() -> None:
+    state = live(entries_of([Heartbeat(9, 5)]))
+    beat = next_heartbeat(Heartbeat(10), Heartbeat(4, gtid="0-1-1"), state, 9)
+    assert beat == Heartbeat(10, 5, "0-1-1")
 
 
 def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_the_entries() -> None:
