@@ -14,6 +14,7 @@ from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry, Origin, Replayed
+from versioning.limits import CLOCK_ERROR_MS
 
 NOW_MS = 1_700_000_000_000
 
@@ -69,6 +70,18 @@ async def test_a_gap_stands_for_what_may_be_trimmed_before_the_copy_begins() -> 
     assert not (await resume(origin, target, checkpoint(begun.position), last=0)).gap
     origin.trim(after.stamp)
     assert (await resume(origin, target, checkpoint(begun.position), last=0)).gap
+
+
+@pytest.mark.parametrize("known_ms", [50_000, 70_000])
+async def test_a_replay_is_owed_of_what_the_origin_knows_and_a_window_holds_whatever_the_clocks(known_ms: int) -> None:
+    clock_ms = NOW_MS - known_ms
+    origin, target = MemoryStream(lambda: clock_ms), MemoryStream(lambda: NOW_MS)
+    await write(origin, Heartbeat(1))
+    clock_ms = NOW_MS
+    (beat,) = await write(origin, Heartbeat(2))
+    since_ms = max(stamps.ms_of((await origin.state()).since), NOW_MS - 60_000)
+    claim = (await resume(origin, target, None, last=0)).position.claim
+    assert claim == ReplayClaim(since_ms + CLOCK_ERROR_MS, beat.stamp)
 
 
 async def test_a_gap_waits_for_the_first_heartbeat_of_an_origin_that_has_none() -> None:
