@@ -8,6 +8,7 @@ import pytest
 
 from replicator.mirror import run as mirror_run
 from replicator.mirror.gate import WAIT_MS
+from replicator.mirror.options import BATCH_ENTRIES_MAX
 from replicator.mirror.reasons import REWOUND, UNREADABLE, is_said_again, said_again
 from replicator.mirror.words import is_unapplied
 from tests.eventually import now_ms, until_async
@@ -292,6 +293,15 @@ async def test_no_heartbeat_passes_while_a_generation_spreads_that_was_stamped_l
     assert now_ms() >= began_ms + 500 + CLOCK_ERROR_MS
 
 
+async def test_no_heartbeat_enters_with_a_generation_that_spreads_late(world: MirrorWorld) -> None:
+    began_ms = now_ms()
+    late = Generation(("t",), began_ms, 500, "TRUNCATE", "0-1-1", committed_ms=began_ms - SPREAD_LATE_MS)
+    await world.write(late, Heartbeat(began_ms, gtid="0-1-1"))
+    world.start(ScriptedGate(applied="0-1-1"))
+    await world.until(lambda v: bool(v.heartbeats))
+    assert now_ms() >= began_ms + 500 + CLOCK_ERROR_MS
+
+
 async def test_heartbeats_pass_what_is_held_and_tell_what_is_applied(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-1")
     world.start(gate, options=PATIENT)
@@ -323,6 +333,17 @@ async def test_no_heartbeat_passes_a_gap(world: MirrorWorld) -> None:
     bodies = [entry.body for entry in view.entries]
     beat = next(n for n, body in enumerate(bodies) if isinstance(body, Heartbeat) and body.read_ms == 2_000)
     assert "0-1-9" in [body.gtid for body in bodies[:beat] if isinstance(body, Gap)]
+
+
+async def test_no_heartbeat_passes_what_one_append_does_not_hold(world: MirrorWorld) -> None:
+    count = BATCH_ENTRIES_MAX + 10
+    await world.write(*(Change((f"t:{number}",), gtid=f"0-1-{number}") for number in range(1, count + 1)))
+    await world.beat(f"0-1-{count}", read_ms=1_000)
+    world.start(ScriptedGate(applied=f"0-1-{count}"))
+    view = await world.until(lambda v: len(v.keys) == count and bool(v.heartbeats))
+    bodies = [entry.body for entry in view.entries]
+    beat = next(n for n, body in enumerate(bodies) if isinstance(body, Heartbeat))
+    assert sum(isinstance(body, Change) for body in bodies[:beat]) == count
 
 
 async def test_heartbeats_move_the_checkpoint_when_nothing_is_held(world: MirrorWorld) -> None:
