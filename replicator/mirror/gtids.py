@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import structlog
 
-from replicator.position import FilePosition, Flavor, MariaDbPosition, Position, parse
+from replicator.position import FilePosition, Flavor, MariaDbPosition, MySqlPosition, Position, parse
 from versioning.errors import FormatError
 
 log = structlog.get_logger()
@@ -41,6 +41,18 @@ def position_at(gtid: str) -> Position | None:
 def includes(position: Position, gtid: str) -> bool:
     wanted = position_at(gtid)
     return wanted is not None and position.covers(wanted)
+
+
+def joined(one: str, other: str) -> str:
+    """Return the least position that includes both: each may be further in a domain, or of a server, of its own."""
+    first, second = position_at(one), position_at(other)
+    if isinstance(first, MySqlPosition) and isinstance(second, MySqlPosition):
+        return str(MySqlPosition.parse(f"{first},{second}"))
+    if isinstance(first, MariaDbPosition) and isinstance(second, MariaDbPosition):
+        for part in str(second).split(","):
+            first = first.after(part)
+        return str(first)
+    return one if first is not None and includes(first, other) else other
 
 
 def lacks(position: Position, gtid: str) -> bool:

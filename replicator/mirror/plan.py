@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from replicator.mirror import reasons
-from replicator.mirror.gtids import answer_includes
+from replicator.mirror.gtids import answer_includes, joined
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import Released
 from replicator.mirror.settle import Again
@@ -95,7 +95,7 @@ def _awaiting(gap: Gap, awaited: str) -> Gap:
     """
     if not awaited or not gap.gtid or answer_includes(gap.gtid, awaited):
         return gap
-    return replace(gap, gtid=awaited, pending=True)
+    return replace(gap, gtid=joined(gap.gtid, awaited), pending=True)
 
 
 def next_heartbeat(beat: Heartbeat, applied: Heartbeat | None, state: MirrorState, read_ms: int) -> Heartbeat | None:

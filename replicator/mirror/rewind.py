@@ -6,7 +6,7 @@ When it is behind by more than the window, or has less than it had at the last g
 the stream too soon, keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
-from replicator.mirror.gtids import answer_includes
+from replicator.mirror.gtids import answer_includes, joined
 from replicator.mirror.queue import IsApplied
 from replicator.mirror.reasons import REWOUND
 from replicator.mirror.settle import Again
@@ -119,7 +119,7 @@ class _Scan:
         furthest = self._newest_position
         for gtid in (self._newest_gtid, self._gap_gtid):
             if gtid and not (furthest and answer_includes(furthest, gtid)):
-                furthest = gtid
+                furthest = joined(furthest, gtid) if furthest else gtid
         return furthest
 
 

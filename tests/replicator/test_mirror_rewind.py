@@ -49,6 +49,12 @@ async def test_what_came_before_an_entry_that_was_kept_was_kept_too() -> None:
     assert await said_again(26, plain(20), plain(26)) == []
 
 
+async def test_the_gap_waits_for_what_replicas_had_in_every_domain() -> None:
+    beat = Heartbeat(1, 1, "0-1-5,1-1-9")
+    assert await said_again(9, beat, plain(6)) == []
+    assert await said_again(7, beat, plain(6)) == [Gap(REWOUND, "0-1-6,1-1-9", pending=True)]
+
+
 async def test_what_was_settled_late_tells_nothing_of_what_was_trimmed_before_it() -> None:
     """Its transaction is old; those settled with it, and trimmed, need not be."""
     assert await said_again(26, settled(21)) == [Gap(REWOUND, pending=True)]

@@ -132,6 +132,14 @@ def test_a_gap_may_enter_with_the_replay_that_closes_it(*, is_old: bool, is_sett
     assert plan.bodies[1][0] == Replayed(3, settled=is_settled)
 
 
+def test_a_gap_waits_for_its_own_position_and_for_that_of_the_one_it_takes_the_place_of() -> None:
+    gaps = Gap("gone", "0-1-9", pending=True), Gap("gone", "0-1-5,1-1-7")
+    released = Released(tuple((gap, Origin("a", "1-0", "n")) for gap in gaps), MirrorPosition(), 2)
+    plan = make_plan([], released, None, live(entries_of([Heartbeat(9, 5)])), FAR_MS)
+    assert plan is not None
+    assert plan.bodies[1][0] == Gap("gone", "0-1-9,1-1-7", pending=True)
+
+
 def test_a_gap_waits_no_longer_for_what_a_replay_in_front_of_it_has_ended() -> None:
     opened, ended, gap = Gap("gone", "0-1-9", pending=True), Replayed(3), Gap("gone", "0-1-5")
     bodies = tuple((body, Origin("a", "1-0", "n")) for body in (opened, ended, gap))
