@@ -97,6 +97,20 @@ def test_an_older_word_said_late_leaves_a_key_pending_and_due(late: dict[str, bo
         assert {name: told(mark) for name, mark in state.keys.items()} == {"t:1": (pending, 0), "t:2": (pending, 2_000)}
 
 
+def test_a_stamp_ahead_of_the_clock_makes_nothing_wait_longer() -> None:
+    [entry] = entries_of([Change(("t:1",), "0-1-1", pending=True)])
+    state = MirrorState("a")
+    state.take(entry, 400)
+    assert (state.keys["t:1"].since_ms, state.keys["t:1"].written_ms) == (400, 400)
+
+
+def test_that_a_replica_had_gone_back_is_known_by_each_word_on_what_was_copied() -> None:
+    copied = [Change((f"t:{number}",), f"0-1-{number}") for number in (1, 2)]
+    first, second = (replace(change, pending=True) for change in copied)
+    state = live(entries_of([*copied, first, Heartbeat(9, 5), second], origins="12102"))
+    assert not state.lags.applied_ms
+
+
 def test_another_origin_s_entries_say_nothing() -> None:
     entries = entries_of([Change(("t:1",), "0-1-1", pending=True)], dc="c")
     assert live(entries).pending_count == window(entries).carrying(COPIED).pending_count == 0
