@@ -86,7 +86,7 @@ def test_the_doctor_names_every_certificate_that_ends_soon(
     done = run("doctor", "--json", "--config", str(world.write_doctor()))
     found = [finding for finding in json.loads(done.out)["findings"] if finding["check"] == "tls_expiry"]
     kinds = {finding["subject"].split()[0] for finding in found}
-    assert kinds == {"source", "gate", "origin", "stream", "values", "certificate"}, done.out
+    assert kinds == {"source", "gate", "toc", "origin", "stream", "values", "certificate"}, done.out
     assert all("in 2 hours" in finding["what"] for finding in found)
 
 
