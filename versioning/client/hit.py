@@ -36,11 +36,12 @@ def make_hit(index: Index, local: LocalCache, counters: Counters, ticks: Ticks, 
         if held is None:
             return None
         stamp, vouches_until_s = held.fill_stamp, liveness.vouches_until_s
-        if stamp < index.horizon or stamp > index.ceiling or stamp < stamp_of(key, 0):
+        if not index.horizon <= stamp <= index.ceiling or stamp < stamp_of(key, 0):
             return None
         if aging and not generations.vouches(key, stamp, wall_ms()):
             return None
-        if stamp < index.horizon or stamp > index.ceiling:
+        # Once more: what is forgotten meanwhile is below it. Whatever else came was not there at the first look.
+        if stamp < index.horizon:
             return None
         # The clock last: a process that was stopped on the way here must not vouch.
         now_s = read_clock(which)
