@@ -92,3 +92,23 @@ async def test_no_stamp_of_what_the_stream_has_lost_is_handed_out_again() -> Non
         stamps.append(site.target.state.last)
         site.stream.restore(empty)
     assert stamps[0] < stamps[1]
+
+
+async def test_an_append_tells_how_the_stream_was_when_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer may be read much later: another mirror has written meanwhile, and that is lost."""
+    site, append = Site(), MemoryStream.append
+
+    async def late(stream: MemoryStream, batch: Append) -> list[int]:
+        stamps = await append(stream, batch)
+        await site.pass_time(DOWN_MS, is_asked=False)
+        await site.ask()
+        return stamps
+
+    await site.ask()
+    await site.target.sync()
+    monkeypatch.setattr(MemoryStream, "append", late)
+    beat = Heartbeat(BEGIN_MS, BEGIN_MS - 500)
+    await site.target.append([(beat, None)], MirrorPosition(), BEGIN_MS, BEGIN_MS)
+    site.stream.restore(MemoryStream(lambda: site.now.ms).snapshot())
+    await site.target.sync()
+    assert not site.target.state.lags.applied_ms
