@@ -64,7 +64,6 @@ class WindowFold:
         """Stamp of the last word on a name, and the highest stamp that words on it have in the origin's stream."""
         self._gap_stamp = stamps.ZERO
         self._beat: tuple[str, int] | None = None
-        self._known_last = before.last if before is not None else stamps.ZERO
         self._is_told_since = False
         """A heartbeat behind all that was known before tells how far the replicas are."""
         self._acknowledged: deque[tuple[str, int]] = deque(maxlen=PROMISED_MAX)
@@ -77,8 +76,7 @@ class WindowFold:
             self._begin_with(entry)
         body, written_ms = entry.body, stamps.ms_of(entry.stamp)
         if isinstance(body, Heartbeat):
-            self._take_heartbeat(body, written_ms)
-            self._is_told_since |= bool(body.applied_ms) and entry.stamp > self._known_last
+            self._take_heartbeat(body, entry.stamp)
         elif entry.origin is not None and entry.origin.dc == self._state.dc:
             self._take_own(entry, written_ms)
         self._state.take(entry, self._now_ms)
@@ -91,9 +89,11 @@ class WindowFold:
             state.is_short |= bool(oldest.previous) and not (self._is_whole or state.is_timed)
             state.unclaimed_ms = 0 if self._is_whole else just_after(oldest.stamp)
 
-    def _take_heartbeat(self, body: Heartbeat, written_ms: int) -> None:
+    def _take_heartbeat(self, body: Heartbeat, stamp: int) -> None:
         if body.gtid:
-            self._beat = body.gtid, written_ms
+            self._beat = body.gtid, stamps.ms_of(stamp)
+        if self._before is not None and stamp > self._before.last:
+            self._is_told_since |= bool(body.applied_ms)
         if self._is_whole and self._before is None and self._state.lags.is_untold:
             # How the replicas lagged before a whole window concerns nobody.
             self._state.lags.applied_ms = body.applied_ms
