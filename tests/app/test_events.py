@@ -67,30 +67,35 @@ async def test_a_client_whose_id_is_gone_is_told_of_the_gap() -> None:
         assert (await client.next()).name == "gap"
 
 
+async def behind_a_break(world: World) -> tuple[Client, int]:
+    """Return a client that was there, and the stamp of the first entry since."""
+    await world.complete()
+    client = Client(world)
+    await client.next()
+    world.stream.flush()
+    await until_async(lambda: world.knowledge.follower.stats.breaks > 0, "the follower sees the break")
+    [stamp] = await world.append(CHANGE)
+    return client, stamp
+
+
+async def misses_nothing(world: World, gap: Event, stamp: int) -> bool:
+    """Whether a client that was cut off behind the gap is told of what came next, or of the gap once more."""
+    again = Client(world, after=gap.stamp)
+    await again.next()
+    first = await again.next()
+    return first.stamp == stamp or first.name == "gap"
+
+
 async def test_a_broken_history_is_told_of_as_a_gap() -> None:
     async with service() as world:
-        await world.complete()
-        client = Client(world)
-        await client.next()
-        world.stream.flush()
-        await until_async(lambda: world.knowledge.follower.stats.breaks > 0, "the follower sees the break")
-        await world.append(CHANGE)
+        client, _ = await behind_a_break(world)
         assert [(await client.next()).name for _ in range(2)] == ["gap", "change"]
 
 
 async def test_a_client_cut_off_behind_a_gap_gets_what_came_after_it() -> None:
     async with service() as world:
-        await world.complete()
-        client = Client(world)
-        await client.next()
-        world.stream.flush()
-        await until_async(lambda: world.knowledge.follower.stats.breaks > 0, "the follower sees the break")
-        [stamp] = await world.append(CHANGE)
-        gap = await client.next()
-        again = Client(world, after=gap.stamp)
-        await again.next()
-        first = await again.next()
-        assert first.stamp == stamp or first.name == "gap"
+        client, stamp = await behind_a_break(world)
+        assert await misses_nothing(world, await client.next(), stamp)
 
 
 async def test_a_client_that_comes_back_behind_a_break_of_the_past_is_told_once_more() -> None:
@@ -100,11 +105,7 @@ async def test_a_client_that_comes_back_behind_a_break_of_the_past_is_told_once_
         [stamp] = await world.append(CHANGE)
         client = Client(world, after=seen)
         await client.next()
-        gap = await client.next()
-        again = Client(world, after=gap.stamp)
-        await again.next()
-        first = await again.next()
-        assert first.stamp == stamp or first.name == "gap"
+        assert await misses_nothing(world, await client.next(), stamp)
 
 
 async def test_a_namespace_filters_changes_but_never_the_proofs_of_life() -> None:

@@ -219,16 +219,20 @@ async def test_xa_rollback_stamps_nothing(mariadb_a: MariaDb, redis_a: RedisServ
         assert await stamped(world) == (set(), set())
 
 
+CASCADE_IN_TWO_STEPS = (
+    "CREATE TABLE building (id INT PRIMARY KEY)",
+    "CREATE TABLE room (id INT PRIMARY KEY, building INT)",
+    "ALTER TABLE room ADD FOREIGN KEY (building) REFERENCES building (id) ON DELETE CASCADE",
+    "ALTER TABLE item ADD FOREIGN KEY (shelf) REFERENCES room (id) ON DELETE SET NULL",
+    "INSERT INTO building VALUES (1)",
+    "INSERT INTO room VALUES (7, 1)",
+    "INSERT INTO item (id, code, shelf) VALUES (1, 'a', 7)",
+)
+
+
 async def test_fk_cascade_over_two_steps_and_by_set_null(server: SqlServer, redis_a: RedisServer) -> None:
     world = World.with_items(server, redis_a)
-    world.run(
-        "CREATE TABLE building (id INT PRIMARY KEY)",
-        "CREATE TABLE room (id INT PRIMARY KEY, building INT,"
-        " FOREIGN KEY (building) REFERENCES building (id) ON DELETE CASCADE)",
-        "ALTER TABLE item ADD FOREIGN KEY (shelf) REFERENCES room (id) ON DELETE SET NULL",
-        "INSERT INTO building VALUES (1)", "INSERT INTO room VALUES (7, 1)",
-        "INSERT INTO item (id, code, shelf) VALUES (1, 'a', 7)",
-    )  # fmt: skip
+    world.run(*CASCADE_IN_TWO_STEPS)
     async with world.source():
         await world.forget()
         world.run("DELETE FROM building")
@@ -244,14 +248,7 @@ async def test_a_table_that_is_locked_hides_no_foreign_key(new_mariadb: NewMaria
     """A server with a short lock_wait_timeout leaves locked tables out of its answer, with a mere warning."""
     server = new_mariadb(lock_wait_timeout=1)
     world = World.with_items(server, redis_a)
-    world.run(
-        "CREATE TABLE building (id INT PRIMARY KEY)", "CREATE TABLE zoo (id INT)",
-        "CREATE TABLE room (id INT PRIMARY KEY, building INT,"
-        " FOREIGN KEY (building) REFERENCES building (id) ON DELETE CASCADE)",
-        "ALTER TABLE item ADD FOREIGN KEY (shelf) REFERENCES room (id) ON DELETE SET NULL",
-        "INSERT INTO building VALUES (1)", "INSERT INTO room VALUES (7, 1)",
-        "INSERT INTO item (id, code, shelf) VALUES (1, 'a', 7)",
-    )  # fmt: skip
+    world.run(*CASCADE_IN_TWO_STEPS, "CREATE TABLE zoo (id INT)")
     swap = "RENAME TABLE room TO old_room, zoo TO old_zoo"  # it has room while it waits for zoo, and ends in vain
     async with world.source():
         with server.connect(database=world.database) as reading, reading.cursor() as cursor:
