@@ -133,7 +133,7 @@ class MirrorWriter:
             if self.is_ready and not self.is_breaking:
                 await self._say_of_replicas()
             now = self._clock()
-            await self._look_for_trimming(now)
+            await self._look_at_target(now)
             plan = self._plan(now) if self.is_ready else None
             if plan is not None:
                 await self._append(plan, now)
@@ -184,10 +184,13 @@ class MirrorWriter:
             return self.queue.beats.newest
         return released.beat or NO_BEAT
 
-    async def _look_for_trimming(self, now: Now) -> None:
+    async def _look_at_target(self, now: Now) -> None:
+        """Where there is nothing to append, no refusal tells that the target stream has lost what is pending."""
         if not self._board or not self._target.state.pending_count or now.monotonic_ms < self._next_look_ms:
             return
         try:
+            if self.is_ready and not self.is_breaking:
+                await self._look_again()
             self._oldest = await self._target.oldest()
         except BackendError:
             return  # The next append says that Redis does not answer; then look at once.

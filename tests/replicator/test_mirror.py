@@ -442,6 +442,19 @@ async def test_a_target_that_lost_writes_gets_them_again_with_new_stamps(world: 
     assert_joined(view)
 
 
+async def test_what_a_target_lost_of_pending_data_is_said_again_though_nothing_more_comes(world: MirrorWorld) -> None:
+    world.start(ScriptedGate(applied="0-1-1"))
+    await world.change(1)
+    await world.until(lambda v: v.keys == ["t:1"])
+    snapshot = world.target.snapshot()
+    await world.change(2)
+    lost = (await world.until(lambda v: v.keys == ["t:1", "t:2"])).entries[-1]
+    world.fail_over(snapshot)
+    view = await world.until(lambda v: v.keys == ["t:1", "t:2"])
+    assert view.changes[-1].pending
+    assert view.entries[-1].stamp > lost.stamp
+
+
 async def test_a_flushed_origin_is_a_gap_and_then_its_own_replay(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-99")
     await world.begin_target()
