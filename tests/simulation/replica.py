@@ -20,6 +20,9 @@ SEEN_S = 1.5
 than two questions of the gate, or catches up while it is down or every mirror is, or of which no mirror that saw it
 lives until it can write, nobody learns: a limit that README names."""
 
+GATE_TIMEOUT_S = 1.0
+"""A question of the gate that its line does not carry ends after that long."""
+
 SAID_S = SEEN_S + BACKOFF_MAX_S
 """Stream B has been up for that long by then: a mirror has tried again, and written what it saw."""
 
@@ -116,7 +119,7 @@ class SimulatedGate:
     def __init__(self, replica: Replica, cable: Cable) -> None:
         self.name = replica.name
         self._replica = replica
-        self._line = Line(replica, delay_s=(0.0005, 0.003), timeout_s=1.0, cable=cable)
+        self._line = Line(replica, delay_s=(0.0005, 0.003), timeout_s=GATE_TIMEOUT_S, cable=cable)
 
     async def wait(self, gtid: str, limit_ms: int) -> str:
         number = commit_number(gtid)

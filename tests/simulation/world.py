@@ -11,7 +11,7 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import NOBODY, Cable
 from tests.simulation.primary import Commit, Primary
 from tests.simulation.process import Process
-from tests.simulation.replica import Replica
+from tests.simulation.replica import GATE_TIMEOUT_S, Replica
 from tests.simulation.streams import StreamServer
 from tests.simulation.values import ValueServer
 from versioning.entries import Entry, kind_of
@@ -87,7 +87,8 @@ class World:
 
     def _reaches(self, mirror: str, replica: Replica, since_s: float) -> bool:
         cable = self.gate_cables[mirror, replica.name]
-        return not cable.is_cut and cable.whole_s <= since_s
+        # What was asked just before it was mended must time out first.
+        return not cable.is_cut and cable.whole_s <= since_s - GATE_TIMEOUT_S
 
     def later(self, after_s: float, action: Callable[[], object]) -> None:
         self.loop.call_later(after_s, action, context=NOBODY)
