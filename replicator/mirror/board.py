@@ -76,10 +76,10 @@ class GateBoard:
         return all(view.kept(gtid) for view in self._views)
 
     def says_unapplied(self, gtid: str, since_ms: int) -> bool:
-        """Whether each database without ``gtid`` never had it, and was asked lately, after that time, and answered."""
+        """Whether each database without ``gtid`` never had it, and says so: asked lately, and after that time."""
         asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
         return all(
-            self._has_applied(view, gtid) or (view.asked_ms >= asked_ms and not view.has_lost(gtid))
+            self._has_applied(view, gtid) or (view.asked_ms >= asked_ms and view.never_had(gtid))
             for view in self._views
         )
 

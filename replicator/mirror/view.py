@@ -115,9 +115,9 @@ class View:
         if self.had is not None and self.position is not None and self.position.covers(self.had):
             self.had = None
 
-    def has_lost(self, gtid: str) -> bool:
-        """Whether it had this before it went back: values with it have been served."""
-        return _has(self.had, gtid)
+    def never_had(self, gtid: str) -> bool:
+        """Whether it is without this by its last answer, and was before: of what it lost values have been served."""
+        return self.doubted_ms is None and not _has(self.position, gtid) and not _has(self.had, gtid)
 
 
 def _has(position: Position | None, gtid: str) -> bool:

@@ -65,6 +65,17 @@ async def test_a_database_that_has_fallen_silent_says_no_more_what_it_lacks() ->
     assert not site.board.says_unapplied("0-1-6", since_ms)
 
 
+async def test_a_database_that_is_in_doubt_does_not_say_that_it_lacks_what_it_has() -> None:
+    site = Site(ScriptedGate(applied="0-1-5"))
+    await site.ask()
+    site.board.doubt("0-1-5")
+    for gtid in ("0-1-5", "0-1-6"):
+        assert not site.board.says_unapplied(gtid, site.now_ms)
+    await site.ask()
+    assert site.board.has_applied("0-1-5")
+    assert site.board.says_unapplied("0-1-6", site.now_ms)
+
+
 async def test_a_database_that_was_away_is_asked_what_it_has_before_it_is_waited_for() -> None:
     waits: list[str] = []
 
@@ -102,10 +113,11 @@ def test_of_a_database_that_went_back_twice_the_least_and_the_most_it_had_count(
     for sequence in (5, 3, 4):
         go_back(view, sequence)
     assert [view.kept(f"0-1-{number}") for number in (3, 4, 5)] == [True, False, False]
-    assert view.has_lost("0-1-9")
+    assert not view.never_had("0-1-9")
     view.position = at(8)
     view.note_caught_up()
-    assert view.has_lost("0-1-9")
+    assert not view.never_had("0-1-9")
+    assert view.never_had("0-1-10")
 
 
 def test_a_database_may_be_a_little_ahead_of_every_heartbeat_of_the_source() -> None:
