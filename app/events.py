@@ -5,14 +5,15 @@ Law: a client that keeps the id of the last event misses nothing. It gets every 
 kinds, ``slow`` before a client that does not keep up is let go, ``unavailable`` before one that must come back.
 """
 
-from collections.abc import AsyncIterator
-from typing import Annotated, Final
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Depends, Header, Response
+from fastapi.responses import StreamingResponse
 
 from app.errors import ApiError
-from app.fanout import Event, Listener, event_of, gap_before, own_event
+from app.fanout import SILENCE, Event, Listener, event_of, gap_before, own_event
 from app.knowledge import Knowledge
 from app.versions import horizon_text, parse_stamp
 from versioning import stamp as stamps
@@ -20,6 +21,12 @@ from versioning.backends.base import BackendError
 
 PAGE_ENTRIES: Final = 500
 RETRY_MS: Final = 1_000
+
+_KIND: Final = "text/event-stream"
+_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+"""Neither a cache nor a proxy may keep events back."""
+
+_DOCUMENTED: Final[dict[int | str, dict[str, Any]]] = {200: {"content": {_KIND: {"schema": {"type": "string"}}}}}
 
 
 def router(knowledge: Knowledge) -> APIRouter:
@@ -31,23 +38,32 @@ def router(knowledge: Knowledge) -> APIRouter:
             raise ApiError(503, "too_many_listeners", "no more listeners fit", hint="ask another service")
         return parse_stamp(last_event_id) if last_event_id else None
 
-    @routes.get("/stream", response_class=EventSourceResponse)
-    async def stream(
+    # Another one, because it ends with the request. The generator of a client that goes away with events on their way
+    # to it stays where it is, and would listen on until the garbage collector comes by.
+    async def told(
         after: Annotated[int | None, Depends(resume_after)], namespace: str = ""
-    ) -> AsyncIterator[ServerSentEvent]:
+    ) -> AsyncIterator[AsyncIterator[Event]]:
+        async with aclosing(events(knowledge, namespace, after)) as found:
+            yield found
+
+    # Not FastAPI's own events: theirs end in a traceback for each client that goes away like that.
+    @routes.get("/stream", response_class=Response, responses=_DOCUMENTED)
+    async def stream(found: Annotated[AsyncIterator[Event], Depends(told)]) -> StreamingResponse:
         """Entries as they come; with `Last-Event-ID` (a stamp), all since that one first. `namespace` filters."""
-        async for event in events(knowledge, namespace, after):
-            yield ServerSentEvent(
-                raw_data=event.data,
-                event=event.name,
-                id=stamps.text(event.stamp),
-                retry=RETRY_MS if event.name == "opened" else None,
-            )
+        return StreamingResponse((_text(event) async for event in found), media_type=_KIND, headers=_HEADERS)
 
     return routes
 
 
-async def events(knowledge: Knowledge, namespace: str, after: int | None) -> AsyncIterator[Event]:
+def _text(event: Event) -> str:
+    """Data is JSON, which has no line breaks."""
+    if event is SILENCE:
+        return ": ping\n\n"
+    lines = f"event: {event.name}\ndata: {event.data}\nid: {stamps.text(event.stamp)}\n"
+    return f"{lines}retry: {RETRY_MS}\n\n" if event.name == "opened" else f"{lines}\n"
+
+
+async def events(knowledge: Knowledge, namespace: str, after: int | None) -> AsyncGenerator[Event]:
     # Listening begins before the past is read: what comes meanwhile waits, and what is in both is sent once.
     with knowledge.fanout.listen(namespace) as listener:
         sent = knowledge.index.watermark if after is None else after
@@ -73,6 +89,9 @@ async def events(knowledge: Knowledge, namespace: str, after: int | None) -> Asy
 async def _live(listener: Listener, sent: int) -> AsyncIterator[Event]:
     is_joined = False
     async for event in listener.events():
+        if event is SILENCE:
+            yield event
+            continue
         # Only the first ones can be in both. Later stamps may even be lower: then a gap has said so.
         is_joined = is_joined or event.stamp > sent or event.name == "gap"
         if is_joined:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,9 @@ QUEUE_EVENTS_MAX: Final = 10_000
 CLIENTS_MAX: Final = 1_000
 """Each costs a socket and at worst a full queue of references to shared events."""
 
+SILENCE_S: Final = 15.0
+"""Heartbeats come twice a second. Without any, a listener is told so often that the connection still is one."""
+
 
 class Event(NamedTuple):
     stamp: int
@@ -29,6 +32,10 @@ class Event(NamedTuple):
 
     def is_for(self, namespace: str) -> bool:
         return not namespace or self.namespaces is None or namespace in self.namespaces
+
+
+SILENCE: Final = Event(stamps.ZERO, "silence", "", None)
+"""Nothing came for ``SILENCE_S``."""
 
 
 def event_of(entry: Entry) -> Event:
@@ -79,14 +86,22 @@ class Listener:
         self._is_ended = True
         self._wake.set()
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Yield what was offered, until the end; then ``is_slow`` says whether it was this listener's fault."""
+    async def events(self) -> AsyncGenerator[Event]:
+        """Yield what was offered, or SILENCE, until the end; then ``is_slow`` says whether that was its own fault."""
         while not self._is_ended or self._events:
             while self._events:
                 yield self._events.popleft()
-            if not self._is_ended:
+            if not (self._is_ended or await self._is_woken()):
+                yield SILENCE
+
+    async def _is_woken(self) -> bool:
+        try:
+            async with asyncio.timeout(SILENCE_S):
                 await self._wake.wait()
-                self._wake.clear()
+        except TimeoutError:
+            return False
+        self._wake.clear()
+        return True
 
 
 class Fanout:

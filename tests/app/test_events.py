@@ -1,11 +1,14 @@
 """The stream for clients without Redis: a client that keeps the last id misses nothing, or is told so."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 
 import pytest
+from starlette.types import Message, Scope
 
+from app import fanout
 from app.events import events
 from app.fanout import QUEUE_EVENTS_MAX, Event
 from app.knowledge import Knowledge
@@ -227,3 +230,45 @@ async def test_over_http_an_event_has_name_id_and_json() -> None:
         assert f"id: {stamps.text(seen)}" in opened
         assert f"id: {stamps.text(stamp)}" in change
         assert "event: change" in change
+
+
+async def test_a_silent_stream_says_that_its_connection_still_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "SILENCE_S", 0.01)
+    async with service() as world:
+        request = asyncio.create_task(world.client.get("/v1/stream"))
+        await until_async(lambda: len(world.knowledge.fanout) == 1, "the client listens")
+        await asyncio.sleep(0.1)
+        await world.append(CHANGE)
+        world.knowledge.fanout.close()
+        told = (await request).text.split("\n\n")
+        assert told[1] == ": ping"
+        assert told[-2].startswith("event: change")
+
+
+async def test_a_client_that_goes_away_with_events_on_their_way_to_it_listens_no_more() -> None:
+    is_gone = asyncio.Event()
+
+    async def receive() -> Message:
+        await is_gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()  # It reads no more: its socket is full.
+
+    scope: Scope = {
+        "type": "http", "method": "GET", "path": "/v1/stream", "query_string": b"", "headers": [], "root_path": "",
+        "http_version": "1.1", "scheme": "http", "asgi": {"version": "3.0", "spec_version": "2.3"},
+    }  # fmt: skip
+    async with service() as world:
+        await world.beat()
+        gc.disable()
+        try:
+            request = asyncio.create_task(world.app(scope, receive, send))
+            await until_async(lambda: len(world.knowledge.fanout) == 1, "the client listens")
+            await world.append(*([CHANGE] * 20))
+            is_gone.set()
+            await request
+            assert len(world.knowledge.fanout) == 0
+        finally:
+            gc.enable()
