@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.eventually import now_ms
+from versioning import AsyncVersionedCache, VersionedCache
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, Fill, UnavailableError
 from versioning.backends.memory import AsyncMemoryValues, MemoryValues
@@ -146,6 +147,23 @@ async def test_a_prefix_with_a_hash_tag_keeps_leases_at_their_values(redis_clust
     assert await values("fill", [Fill("t:1", value(1), 60_000, TOKEN)]) == [True]
     assert await values("try_lease", {"t:1": value(1)[:SIZE], "t:2": NONE}, OTHER, 60_000) == [True, False]
     await values("aclose" if flavour is AsyncRedisValues else "close")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["redis", "cluster"])
+@pytest.mark.parametrize("flavour", [VersionedCache, AsyncVersionedCache])
+async def test_readers_behind_a_wrong_password_try_it_once_and_a_log_says_so(new_redis, caplog, flavour, kind) -> None:
+    server = new_redis(requirepass="right")
+    values_url = f"{kind}://:wrong@127.0.0.1:{server.port}"
+    cache = Values(flavour.from_url("redis://127.0.0.1:1", values_url, values_timeout_ms=2_000, local_ttl_ms=0))
+    for number in range(5):
+        assert await cache("get", f"t:{number}", lambda number=number: number) == number
+    await cache("aclose" if flavour is AsyncVersionedCache else "close")
+    with server.client() as client:
+        assert client.info("errorstats")["errorstat_WRONGPASS"]["count"] <= (2 if kind == "cluster" else 1)
+    [told] = [record.getMessage() for record in caplog.records if record.name == "stampline.values"]
+    assert "invalid username-password pair" in told
+    assert "check user, password and ACL" in told
 
 
 @pytest.mark.integration

@@ -125,7 +125,8 @@ def _cancellations() -> int:
     return 0
 
 
-def _translation(address: str, error: Exception) -> BackendError:
+def _translation(address: str, raised: Exception) -> BackendError:
+    error = _refusal_behind(raised) or raised
     what = str(error) or type(error).__name__
     if isinstance(error, (redis.sentinel.MasterNotFoundError, redis.asyncio.sentinel.MasterNotFoundError)):
         # The driver goes on with the settings of every sentinel; why each failed it does not keep.
@@ -144,6 +145,12 @@ def _translation(address: str, error: Exception) -> BackendError:
         return UnavailableError(f"Redis {address} is not available: {what}", hint=hint)
     kind = ScriptMissingError if isinstance(error, redis.exceptions.NoScriptError) else BackendError
     return kind(f"Redis {address} answered an error: {what}")
+
+
+def _refusal_behind(error: Exception) -> Exception | None:
+    """What a cluster client raises that no node has let in looks as if none was reached: its cause tells."""
+    is_of_cluster = isinstance(error, redis.exceptions.RedisClusterException)
+    return error.__cause__ if is_of_cluster and isinstance(error.__cause__, _REFUSED) else None
 
 
 @dataclass(frozen=True, slots=True)

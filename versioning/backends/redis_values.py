@@ -6,20 +6,43 @@ to its loader. A script that is sent again (Redis had forgotten it, or had close
 one that was sent once.
 """
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Self
 
 import redis.exceptions
 
-from versioning.backends.base import Answer, Fill
+from versioning.backends.base import Answer, BackendError, Fill, UnavailableError
 from versioning.backends.redis_connect import Border, RedisAddress, ScriptMissingError, aclose, close
 from versioning.backends.redis_lanes import Lanes
 from versioning.backends.redis_pipeline import Pipeline
 from versioning.backends.redis_scripts import FILL, LEASE, RELEASE, Call, Script, packed
+from versioning.errors import ConfigError
 from versioning.keys import has_hash_tag
 
 TIMEOUT_MS: Final = 50
 """A read that takes longer than this costs more than the database would."""
+
+TOLD_AGAIN_S: Final = 60.0
+"""Every read may meet the same error."""
+
+_log = logging.getLogger("stampline.values")
+
+
+class _ToldBorder(Border):
+    """Says in the log, now and then, what caches only count: to a reader a wrong password is a miss like any other."""
+
+    _told_s = float("-inf")
+
+    def translate(self, error: Exception) -> BackendError:
+        found = super().translate(error)
+        now_s = time.monotonic()
+        if now_s - self._told_s >= TOLD_AGAIN_S and not isinstance(found, ScriptMissingError):
+            self._told_s = now_s
+            _log.warning("cached values cannot be shared: %s", found)
+        return found
 
 
 class _Names:
@@ -60,11 +83,11 @@ class RedisValues:
     """A ``ValueBackend``: safe to share between threads."""
 
     def __init__(self, address: RedisAddress, *, prefix: str = "", timeout_ms: int = TIMEOUT_MS) -> None:
-        self._border = Border(str(address))
+        self._border = _ToldBorder(str(address))
         self._names = _Names(prefix)
-        with self._border:
-            self._client = address.connect(timeout_ms)
-        self._lanes = None if address.kind == "cluster" else Lanes(self._client.connection_pool)
+        self._connect = partial(address.connect, timeout_ms)
+        self._client: Any = None if address.kind == "cluster" else self._connect()
+        self._lanes = None if self._client is None else Lanes(self._client.connection_pool)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -74,14 +97,14 @@ class RedisValues:
         name = self._names.value(key)
         with self._border:
             if self._lanes is None:
-                return self._client.get(name)  # type: ignore[no-any-return]
+                return self._cluster().get(name)  # type: ignore[no-any-return]
             return self._lanes.ask(packed("GET", name))  # type: ignore[no-any-return]
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         names = self._names.values(keys)
         with self._border:
             if self._lanes is None:
-                return self._client.mget_nonatomic(names)  # type: ignore[no-any-return]
+                return self._cluster().mget_nonatomic(names)  # type: ignore[no-any-return]
             return self._lanes.ask(packed("MGET", *names))  # type: ignore[no-any-return]
 
     def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]:
@@ -96,12 +119,22 @@ class RedisValues:
     def close(self) -> None:
         if self._lanes is not None:
             self._lanes.give_back()
-        close(self._client)
+        if self._client is not None:
+            close(self._client)
+
+    def _cluster(self) -> Any:
+        """Connect at the first use: behind the border, which stays shut after a refused login."""
+        if self._client is None:
+            try:
+                self._client = self._connect()
+            except ConfigError as error:  # checked when the cache was made: files of TLS that are being replaced
+                raise UnavailableError(error.message, hint=error.hint) from error
+        return self._client
 
     def _run(self, script: Script, calls: Sequence[Call]) -> list[Any]:
         with self._border:
             if self._lanes is None:
-                registered = self._client.register_script(script.text)
+                registered = self._cluster().register_script(script.text)
                 return [registered(*call) for call in calls]
             commands = list(map(script.command, calls))
             try:
@@ -115,7 +148,7 @@ class AsyncRedisValues:
     """An ``AsyncValueBackend``: belongs to one event loop."""
 
     def __init__(self, address: RedisAddress, *, prefix: str = "", timeout_ms: int = TIMEOUT_MS) -> None:
-        self._border = Border(str(address))
+        self._border = _ToldBorder(str(address))
         self._names = _Names(prefix)
         self._client = address.connect_async(timeout_ms)
         is_cluster = address.kind == "cluster"
