@@ -182,12 +182,20 @@ def test_only_plain_words_switch_verification_off(url: str, expected: TlsFiles) 
         ("redis://:hunter2@[::1/0", "cannot be read"),
         ("redis://h/twelve", "database"),
         ("redis://h:port", "port"),
+        ("redis://:hunter2@h:1,h:2/0", "several servers"),
+        ("cluster://:hunter2@h/1", "database 0 only"),
+        ("clusters://:hunter2@h?db=1", "database 0 only"),
     ],
 )
 def test_a_url_that_makes_no_sense_is_refused_without_its_password(url: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         RedisAddress.parse(url)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["", "/", "/0", "?db=0"])
+def test_a_cluster_has_one_database_and_may_say_so(end: str) -> None:
+    assert RedisAddress.parse(f"cluster://h:1,h:2{end}").nodes == (("h", 1), ("h", 2))
 
 
 @pytest.mark.parametrize("cache", [VersionedCache, AsyncVersionedCache])

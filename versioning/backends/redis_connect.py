@@ -187,8 +187,7 @@ class RedisAddress:
         path = parts.path.strip("/")
         if kind == "redis" and path:
             given.setdefault("db", path)
-        if kind == "sentinel" and not path:
-            raise ConfigError("a sentinel:// URL lacks its service", hint="sentinel://host:26379,host:26379/mymaster")
+        redis_url.check_kind(kind, hosts, path, given)
         return cls(
             kind,
             tuple(redis_url.node(host, redis_url.DEFAULT_PORTS[kind]) for host in hosts.split(",")),

@@ -27,6 +27,17 @@ def split(url: str) -> SplitResult:
         raise ConfigError("a Redis URL cannot be read", hint="redis://user:password@host:6379/0") from None
 
 
+def check_kind(kind: str, hosts: str, path: str, given: Mapping[str, str]) -> None:
+    """Raises ConfigError for what such a Redis has not: to its driver it would be an error at each read, or nothing."""
+    if kind == "redis" and "," in hosts:
+        hint = "one of them, or all of them with sentinel:// or cluster://"
+        raise ConfigError("a redis:// URL names several servers", hint=hint)
+    if kind == "cluster" and {path, given.get("db", "")} - {"", "0"}:
+        raise ConfigError("a cluster:// URL names a database", hint="a cluster has database 0 only: leave it out")
+    if kind == "sentinel" and not path:
+        raise ConfigError("a sentinel:// URL lacks its service", hint="sentinel://host:26379,host:26379/mymaster")
+
+
 def options(given: Mapping[str, str]) -> dict[str, Any]:
     unknown = sorted(name for name in given if name not in TLS_OPTIONS and name not in OTHER_OPTIONS)
     if unknown:
