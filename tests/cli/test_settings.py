@@ -1,5 +1,6 @@
 """Settings: one file, environment over it, flags over both; every mistake is one line that names key and file."""
 
+import os
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -54,6 +55,18 @@ def test_the_file_may_be_named_by_the_environment(file: Path, monkeypatch: pytes
     file.write_text(STREAM)
     monkeypatch.setenv("STAMPLINE_CONFIG", str(file))
     assert Settings.load(None).file == file
+
+
+def test_the_file_may_be_a_pipe(file: Path) -> None:
+    out, into = os.pipe()
+    os.write(into, b"[serve]\nread_only = true\n" + STREAM.encode())
+    os.close(into)
+    try:
+        settings = Settings.load(Path(f"/dev/fd/{out}"))
+    finally:
+        os.close(out)
+    assert settings.one(ServeSection).read_only
+    assert settings.one(StreamSection).url
 
 
 @pytest.mark.parametrize(

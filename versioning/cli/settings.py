@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from versioning.cli.environment import ENV_CONFIG, ENV_PREFIX, NESTED, check_environment
 from versioning.errors import ConfigError
@@ -49,13 +49,13 @@ class Settings:
         """
         named = os.environ.get(ENV_CONFIG)
         file = file or (Path(named) if named else None)
-        _check_file(file)
+        written = _read(file)
         sections = _known_sections()
         check_environment(os.environ, sections)
         given = {name: _given(fields) for name, fields in (flags or {}).items()}
         try:
             flagged: dict[str, Any] = {name: fields for name, fields in given.items() if fields}
-            values = _model(sections, file)(**flagged)
+            values = _model(sections, written)(**flagged)
         except ValidationError as error:
             raise ConfigError(f"{_place(file)}: {_first_problem(error)}", hint=_hint(error)) from None
         return cls(values, file)
@@ -98,7 +98,7 @@ def _known_sections() -> dict[str, Any]:
     return sections
 
 
-def _model(sections: Mapping[str, Any], file: Path | None) -> type[BaseSettings]:
+def _model(sections: Mapping[str, Any], written: dict[str, Any]) -> type[BaseSettings]:
     class Root(BaseSettings):
         model_config = SettingsConfigDict(
             extra="forbid",
@@ -118,19 +118,18 @@ def _model(sections: Mapping[str, Any], file: Path | None) -> type[BaseSettings]
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             del dotenv_settings, file_secret_settings
-            toml = TomlConfigSettingsSource(settings_cls, toml_file=file)
-            return init_settings, env_settings, toml
+            return init_settings, env_settings, InitSettingsSource(settings_cls, written)
 
     fields: dict[str, Any] = {name: (kind | None, None) for name, kind in sections.items()}
     return create_model("Root", __base__=Root, **fields)
 
 
-def _check_file(file: Path | None) -> None:
-    """Read the file once by ourselves: the library skips an absent one without a word."""
+def _read(file: Path | None) -> dict[str, Any]:
+    """Once: it may be a pipe from what decrypts it, which a second look would find empty, and every setting unset."""
     if file is None:
-        return
+        return {}
     try:
-        tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}", hint="name it with --config FILE") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
