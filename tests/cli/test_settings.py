@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from app.settings import ServeSection, TocSection
 from replicator.settings import MirrorSection, SourceSection, TableSection, watched_tables
 from versioning.backends.redis_connect import RedisAddress
+from versioning.cli.files import read_secret
 from versioning.cli.masked import MASK, mask_url, masked
 from versioning.cli.sections import MySqlSection, StreamSection, ValuesSection
 from versioning.cli.settings import Settings
@@ -111,6 +112,10 @@ def test_a_file_that_is_not_toml_is_named(file: Path, text: str) -> None:
     refused(file, text)
 
 
+def test_a_file_with_a_byte_order_mark_is_refused_for_that_and_not_for_its_first_line(file: Path) -> None:
+    assert "byte order mark" in refused(file, f"\N{BOM}{STREAM}")
+
+
 def test_an_absent_file_is_named(file: Path) -> None:
     with pytest.raises(ConfigError, match=str(file)):
         Settings.load(file)
@@ -154,6 +159,16 @@ def test_an_environment_variable_of_no_key_is_refused(file: Path, monkeypatch: p
 def test_a_whole_section_may_come_from_the_environment(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAMPLINE_TABLE", '[{"name": "shop.a", "keys": ["a:{id}"]}]')
     assert watched_tables(Settings.load(None).many(TableSection)).namespaces == {"a"}
+
+
+@pytest.mark.parametrize("value", ["b1", '[{"name": "b1", "password": "secret"'])
+def test_a_list_of_the_environment_that_is_no_json_is_refused_by_name_and_without_what_is_in_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("STAMPLINE_MIRROR__GATE", value)
+    with pytest.raises(ConfigError, match=r"^environment: STAMPLINE_MIRROR__GATE is no JSON") as caught:
+        Settings.load(None)
+    assert "secret" not in str(caught.value)
 
 
 KUBERNETES = {
@@ -238,6 +253,13 @@ def test_secrets_come_from_files_without_their_line_end(file: Path, tmp_path: Pa
     target = settings.one(TocSection).mysql.target()
     assert (target.host, target.port, target.user, target.password) == ("db", 3307, "toc", "p@ss:w/rd")
     assert target.database == "shop"
+
+
+@pytest.mark.parametrize("text", ["\N{BOM}p@ss\r\n", "\N{BOM}p@ss", "p@ss\r\n"])
+def test_what_an_editor_puts_around_a_secret_is_no_part_of_it(tmp_path: Path, text: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(text.encode())
+    assert read_secret(secret, key="password_file") == "p@ss"
 
 
 def test_a_secret_file_that_cannot_be_read_is_named(file: Path) -> None:

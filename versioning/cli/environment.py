@@ -1,6 +1,7 @@
 """Settings from the environment: ``STAMPLINE_<SECTION>__<KEY>``. What is spelled otherwise is refused, not ignored."""
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, get_origin
@@ -30,6 +31,15 @@ def check_environment(environ: Mapping[str, str], sections: Mapping[str, Any]) -
             section = name[len(ENV_PREFIX) :].lower().partition(NESTED)[0]
             if section not in sections:
                 raise ConfigError(f"environment: {name} is no setting", hint=_hint(name, sections))
+
+
+def no_json(environ: Mapping[str, str], cause: BaseException | None) -> ConfigError:
+    """Name the variable of a list that cannot be read, and not what is in it: that may be a password."""
+    found, where = "a list", ""
+    if isinstance(cause, json.JSONDecodeError):
+        ours = (name for name, value in environ.items() if name.upper().startswith(ENV_PREFIX) and value == cause.doc)
+        found, where = next(ours, found), f": {cause.msg} at character {cause.pos + 1}"
+    return ConfigError(f"environment: {found} is no JSON{where}", hint='a list is one name, as \'[{"name": "b1"}]\'')
 
 
 def _is_link(name: str, value: str) -> bool:

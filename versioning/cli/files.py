@@ -14,9 +14,9 @@ _HINT: Final = "check the path and its owner"
 
 
 def read_secret(file: Path, *, key: str) -> str:
-    """Read a secret from its file, without the line end an editor adds; raises ConfigError."""
+    """Read a secret from its file, without the byte order mark and line end an editor adds; raises ConfigError."""
     try:
-        secret = file.read_text(encoding="utf-8").rstrip("\r\n")
+        secret = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise _unreadable(key, file, error) from None
     except UnicodeDecodeError as error:

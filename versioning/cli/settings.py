@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
-from versioning.cli.environment import ENV_CONFIG, ENV_PREFIX, NESTED, check_environment
+from versioning.cli.environment import ENV_CONFIG, ENV_PREFIX, NESTED, check_environment, no_json
 from versioning.errors import ConfigError
 
 SETTINGS_GROUP: Final = "stampline.settings"
@@ -58,6 +64,8 @@ class Settings:
             values = _model(sections, written)(**flagged)
         except ValidationError as error:
             raise ConfigError(f"{_place(file)}: {_first_problem(error)}", hint=_hint(error)) from None
+        except SettingsError as error:
+            raise no_json(os.environ, error.__cause__) from None
         return cls(values, file)
 
     def one(self, kind: type[AnySection]) -> AnySection:
@@ -129,7 +137,10 @@ def _read(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if text.startswith("\N{BOM}"):
+            raise ConfigError(f"{file} begins with a byte order mark", hint="save it as UTF-8 without one")
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}", hint="name it with --config FILE") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
