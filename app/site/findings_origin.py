@@ -9,6 +9,7 @@ from app.site.reports import ACCESS_DENIED, TARGET_DENIED, TARGET_LOST
 from app.site.view import ALIVE_MS, View
 from app.site.words import ended, names
 from versioning.cli.words import spoken
+from versioning.limits import SPREAD_MAX_MS
 
 HESITATES_MS: Final = 2_500
 """A mirror that has just been started is not connected for a moment; that is no cut link."""
@@ -18,6 +19,10 @@ AHEAD_MS: Final = 1_500
 
 UNSEEN: Final = "None as long as changes arrive: then one of them does run."
 UNSEEN_WHY: Final = "Do they run? Can this service reach their --metrics-port?"
+SILENT_WHY: Final = (
+    "Does `stampline tail` show a generation that came late? Then it ends with its spread, within "
+    f"{spoken(SPREAD_MAX_MS)}. Else: does Redis B take writes?"
+)
 
 
 def origin(view: View) -> Iterator[Finding]:
@@ -122,16 +127,24 @@ def mirrors(view: View) -> Iterator[Finding]:
     ahead = [gate.name for gate in view.gates if gate.is_ahead]
     if ahead:
         yield _left_behind(view, ahead)
-    elif view.is_wan_up and view.is_source_alive and (view.heard_age_ms or 0) > ALIVE_MS:
+    elif view.is_wan_up and view.is_source_alive and _is_silent(view):
         words = first_error([mirror.last_error for mirror in live])
+        # Nobody knows for how long where the stream, and with it all that was heard, was lost.
+        since = "since it began" if view.heard_age_ms is None else f"for {spoken(view.heard_age_ms)}"
         yield Finding(
             code="mirrors_stalled",
             state=State.CRITICAL,
             part="mirror",
-            text=f"The mirrors read stream A, but nothing has entered stream B for {spoken(view.heard_age_ms)}.",
+            text=f"The mirrors read stream A, but no heartbeat has entered stream B {since}.",
             effect=staleness(view),
-            action=f"Does Redis B take writes? The mirror says: {words}" if words else "Does Redis B take writes?",
+            action=f"{SILENT_WHY} The mirror says: {words}" if words else SILENT_WHY,
         )
+
+
+def _is_silent(view: View) -> bool:
+    if view.heard_age_ms is None:
+        return view.doubt is not None and view.is_covered and view.own.is_connected
+    return view.heard_age_ms > ALIVE_MS
 
 
 def _left_behind(view: View, ahead: Sequence[str]) -> Finding:

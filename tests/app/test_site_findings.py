@@ -131,6 +131,15 @@ def test_mirrors_that_cannot_write_stream_b_are_told_from_a_cut_link() -> None:
     assert Site(mirrors=[stuck], lag_ms=20_000).codes() == ["mirrors_stalled"]
 
 
+def test_mirrors_that_have_not_said_a_heartbeat_since_stream_b_was_lost_are_the_reason_that_is_named() -> None:
+    silent = mirror(read_ms=0, last_error="the target stream has lost this origin's checkpoint")
+    [finding] = Site(mirrors=[silent], lag_ms=None).draw().findings
+    assert finding.code == "mirrors_stalled"
+    assert "no heartbeat has entered stream B since it began" in finding.text
+    assert "a generation that came late" in finding.action
+    assert Site(mirrors=[silent], lag_ms=400).codes() == []
+
+
 def test_a_replica_that_is_down_is_named_with_the_keys_that_are_pending_for_it() -> None:
     gates = {"mysql-b": {"is_up": False, "last_error": "MySQL b:3307: refused"}, "mysql-c": {"is_up": True}}
     site = Site(mirrors=[mirror(gates=gates)], pending=3).draw()
