@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -45,3 +46,14 @@ def test_other_libraries_say_their_warnings_as_they_are(capsys: pytest.CaptureFi
     logging.getLogger("other").warning("look %s", "here")
     [line] = capsys.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "look here"
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full").open("w", buffering=1, encoding="utf-8")  # noqa: SIM115 - closing it fails
+    monkeypatch.setattr("sys.stderr", full)
+    log.configure()
+    for number in range(1000):  # more than any buffer holds
+        structlog.get_logger().warning("target_lost", number=number)
+        logging.getLogger("other").warning("look here")
+    with pytest.raises(OSError, match="No space left"):
+        full.close()

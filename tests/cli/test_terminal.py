@@ -23,16 +23,16 @@ def url() -> Iterator[str]:
         yield url
 
 
-def start(*arguments: str, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+def start(*arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
     # A job in the background inherits SIGINT ignored, and would hand it on.
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return subprocess.Popen([STAMPLINE, *arguments], stdout=stdout, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen([STAMPLINE, *arguments], stdout=stdout, stderr=stderr, text=True)
     finally:
         signal.signal(signal.SIGINT, inherited)
 
 
-def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
+def ended(process: "subprocess.Popen[str]") -> tuple[int, str | None]:
     """Its exit code, and what it said on stderr."""
     _, err = process.communicate(timeout=DEADLINE_S)
     return process.returncode, err
@@ -58,6 +58,12 @@ def test_an_output_that_is_full_is_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         code, err = ended(start("config", "check", stdout=full.fileno()))
     assert (code, err) == (1, "stampline: cannot write the output: No space left on device\n")
+
+
+def test_what_a_person_must_mend_is_told_by_the_code_where_the_line_has_nowhere_to_go() -> None:
+    with Path("/dev/full").open("w") as full:
+        process = start("mirror", stderr=full.fileno())
+    assert ended(process) == (2, None)
 
 
 def test_watching_goes_on_until_its_reader_goes_away(url: str) -> None:

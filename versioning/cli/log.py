@@ -1,9 +1,13 @@
-"""Logs go to stderr: readable on a terminal, one JSON object per line everywhere else. Called once, by a command."""
+"""Logs go to stderr: readable on a terminal, one JSON object per line everywhere else. Called once, by a command.
 
+A line that cannot be written, since the disk is full or whoever read them has gone, is lost; its writer goes on.
+"""
+
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
@@ -19,6 +23,7 @@ def configure(level: str = "info") -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    output = _Output(sys.stderr)
     renderer: list[Any]
     if sys.stderr.isatty():
         renderer = [structlog.dev.ConsoleRenderer()]
@@ -27,10 +32,10 @@ def configure(level: str = "info") -> None:
     structlog.configure(
         processors=[*before, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", output)),
         cache_logger_on_first_use=False,
     )
-    _route_standard_logging(before, renderer)
+    _route_standard_logging(output, before, renderer)
     logging.getLogger("stampline").setLevel(LEVELS[level])
 
 
@@ -44,13 +49,28 @@ def role_failed(error: StamplineError, code: int) -> None:
     structlog.get_logger().error("role_failed", error=error.message, hint=error.hint, exit_code=code)
 
 
-def _route_standard_logging(before: list[Any], renderer: list[Any]) -> None:
+class _Output:
+    """As much of a file as loggers use."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+
+def _route_standard_logging(output: _Output, before: list[Any], renderer: list[Any]) -> None:
     """What other libraries log takes the same form; only their warnings are worth a line of ours."""
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[_name, *before],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]

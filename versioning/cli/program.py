@@ -4,6 +4,7 @@
 of a role whose log is JSON, a line of JSON.
 """
 
+import contextlib
 import errno
 import os
 import sys
@@ -136,10 +137,11 @@ def _missing(name: str, extra: str, package: str) -> Callable[[], None]:
 
 
 def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _drop_output()
+    for output in (sys.stdout, sys.stderr):
+        try:
+            output.flush()
+        except OSError:
+            _drop(output)
 
 
 def _open_output() -> tuple[TextIO, TextIO]:
@@ -149,10 +151,10 @@ def _open_output() -> tuple[TextIO, TextIO]:
     return sys.stdout, sys.stderr
 
 
-def _drop_output() -> None:
+def _drop(output: TextIO) -> None:
     """What is still buffered has nowhere to go, and must not be tried again at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, output.fileno())
     os.close(nowhere)
 
 
@@ -167,5 +169,6 @@ def _refuse(error: StamplineError, code: int) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write("stampline: " + " ".join(message.split()) + "\n")
+    with contextlib.suppress(OSError):  # the code says most of it
+        sys.stderr.write("stampline: " + " ".join(message.split()) + "\n")
     return code
