@@ -53,6 +53,9 @@ class Follow:
     """Keeps ``index`` true to one stream. Calls come from one thread."""
 
     def __init__(self, index: Index) -> None:
+        if index.watermark:
+            # Of a cache that was closed and started again: what came meanwhile is above what its keys have there.
+            index.forget()
         self.index = index
         self.wants_older = False
         self.oldest = stamps.ZERO

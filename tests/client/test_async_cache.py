@@ -358,6 +358,16 @@ async def test_a_closed_cache_says_so_and_can_be_started_again(world: World) -> 
         assert await cache.get(KEY, returning(1)) == 1
 
 
+async def test_a_cache_that_is_started_again_knows_what_changed_meanwhile(world: World) -> None:
+    await world.change(KEY)
+    cache = AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values))
+    async with cache:
+        assert await cache.get(KEY, returning(1)) == 1
+    await world.change(KEY)
+    async with cache:
+        assert await cache.get(KEY, returning(2)) == 2
+
+
 async def test_closing_ends_loads_that_hang_and_tells_their_readers(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

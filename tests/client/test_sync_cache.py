@@ -275,3 +275,13 @@ def test_a_closed_cache_says_so_and_can_be_started_again(world: World) -> None:
         cache.get(KEY, never)
     with cache:
         assert cache.get(KEY, lambda: 1) == 1
+
+
+def test_a_cache_that_is_started_again_knows_what_changed_meanwhile(world: World) -> None:
+    asyncio.run(world.change(KEY))
+    cache = VersionedCache(stream=world.stream, values=world.values)
+    with cache:
+        assert cache.get(KEY, lambda: 1) == 1
+    asyncio.run(world.change(KEY))
+    with cache:
+        assert cache.get(KEY, lambda: 2) == 2
