@@ -87,3 +87,4 @@ class ColumnFacts:
     """Of an ENUM or SET, in order; None: its text is not known for sure."""
     decimals: int | None = None
     """Digits behind the point that a SELECT shows of a FLOAT(m,d) or DOUBLE(m,d); None: as many as there are."""
+    is_null_sure: bool = True

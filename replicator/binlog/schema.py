@@ -20,7 +20,7 @@ _DECIMALS = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
 _ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 
 _COLUMNS = """
-SELECT column_name, data_type, column_type, character_set_name, collation_name FROM information_schema.columns
+SELECT column_name, data_type, column_type, character_set_name, collation_name, extra FROM information_schema.columns
 WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
 """
 _PRIMARY_KEY = """
@@ -31,6 +31,10 @@ _CONSTRAINTS = """
 SELECT 1 FROM information_schema.table_constraints WHERE table_schema = %s AND table_name = %s LIMIT 1
 """
 _SPELLING = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema = %s AND table_name = %s"
+_IS_VERSIONED = """
+SELECT 1 FROM information_schema.tables
+WHERE table_schema = %s AND table_name = %s AND table_type = 'SYSTEM VERSIONED'
+"""
 _CHECKS = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
 # One schema at a time and no join: MariaDB opens every table it must look at, and opening all tables of a server for
 # one question (views of `sys` included) has crashed a 10.11.
@@ -52,6 +56,8 @@ class Column:
     column_type: str
     charset: str | None
     collation: str | None = None
+    is_null_sure: bool = True
+    """False: the binlog may say NULL of it where there is a value."""
 
     @property
     def is_unsigned(self) -> bool:
@@ -80,9 +86,13 @@ class Schema:
     def columns(self, table: TableName) -> tuple[Column, ...]:
         """Empty when there is no such table, or none that we may read."""
         rows = self._client.query(_COLUMNS, (table.database, table.table))
+        virtual = {name for name, *_, extra in rows if "VIRTUAL" in str(extra).upper()}
+        # MariaDB writes all columns of a row of such a table, in a session with MINIMAL images too, and has not always
+        # computed these.
+        unsure = virtual if virtual and self._client.query(_IS_VERSIONED, table) else set()
         return tuple(
-            Column(str(name), str(kind).lower(), str(full), charset, collation)
-            for name, kind, full, charset, collation in rows
+            Column(str(name), str(kind).lower(), str(full), charset, collation, name not in unsure)
+            for name, kind, full, charset, collation, _ in rows
         )
 
     def key_type(self, table: TableName, column: Column) -> str:

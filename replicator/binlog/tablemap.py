@@ -95,7 +95,16 @@ def _resolve(raw: RawMap, index: int, column: Column | None, lists: _Lists) -> C
     is_unsigned = raw.unsigned[index] if len(raw.unsigned) == len(raw.kinds) else bool(column and column.is_unsigned)
     name = raw.names[index] if len(raw.names) == len(raw.kinds) else column.name if column else ""
     decimals = column.decimals if column and kind in {FLOAT, DOUBLE} else None
-    return ColumnFacts(name, kind, listed_charset or _charset(column), raw.sizes[index], is_unsigned, members, decimals)
+    return ColumnFacts(
+        name,
+        kind,
+        listed_charset or _charset(column),
+        raw.sizes[index],
+        is_unsigned,
+        members,
+        decimals,
+        is_null_sure=column is None or column.is_null_sure,
+    )
 
 
 def _members(listed: Sequence[str | None] | None, column: Column | None) -> tuple[str | None, ...]:

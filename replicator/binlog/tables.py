@@ -9,7 +9,7 @@ so its columns are asked for with every map that is read, and kept no longer tha
 from collections.abc import Callable
 from typing import Final
 
-from replicator.binlog.columns import JSON, ColumnFacts
+from replicator.binlog.columns import JSON, UNSURE, ColumnFacts
 from replicator.binlog.plan import TablePlans
 from replicator.binlog.rowdata.extent import extent
 from replicator.binlog.rowdata.images import RowsDecoder
@@ -92,4 +92,10 @@ def _row_column(facts: ColumnFacts, needed: frozenset[str]) -> RowColumn:
     if found is None:
         raise MapMismatchError(f"it has a column of unknown type {facts.kind}")
     is_needed = facts.name in needed
-    return RowColumn(found, facts.name, decoder(facts) if is_needed else None, is_json=facts.kind == JSON)
+    return RowColumn(
+        found,
+        facts.name,
+        decoder(facts) if is_needed else None,
+        is_json=facts.kind == JSON,
+        null=None if facts.is_null_sure else UNSURE,
+    )

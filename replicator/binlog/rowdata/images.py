@@ -110,7 +110,7 @@ class Side:
         behind = at + self._nulls_bytes
         nulls = data[at:behind]
         layout = self._layouts.get(nulls) or self._make_layout(nulls)
-        values: Values = dict.fromkeys(layout.nulls)
+        values: Values = {**layout.nulls}
         at = behind
         for hops, gap, prefix, size, name, decode in layout.takes:
             at = (passed(data, at, hops) if hops else at) + gap

@@ -4,7 +4,7 @@ Rows of one table come with few different patterns of NULL, so that a way is fou
 Columns of fixed size that nobody needs melt into one gap.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from replicator.binlog.rowdata.extent import Extent
@@ -17,6 +17,8 @@ class RowColumn(NamedTuple):
     decode: Decode | None = None
     """None: nobody needs this column."""
     is_json: bool = False
+    null: object = None
+    """What a NULL is read as."""
 
 
 class Hop(NamedTuple):
@@ -45,17 +47,17 @@ class Layout(NamedTuple):
     """Behind the last take."""
     tail: int
     """Bytes behind the last hop."""
-    nulls: tuple[str, ...]
-    """Needed columns that are NULL."""
+    nulls: Mapping[str, object]
+    """Needed columns that are NULL, and what that is read as."""
 
 
 def make_layout(columns: Sequence[RowColumn], present: bytes, nulls: bytes) -> Layout:
     """Both bitmaps have the first column in the lowest bit; that of NULLs counts only columns that are present."""
     takes: list[Take] = []
     hops: list[Hop] = []
-    names: list[str] = []
+    null_values: dict[str, object] = {}
     gap = 0
-    for column in _with_value(columns, present, nulls, names):
+    for column in _with_value(columns, present, nulls, null_values):
         size, prefix = column.extent
         if column.decode is not None:
             takes.append(Take(tuple(hops), gap, prefix, size, column.name, column.decode))
@@ -65,13 +67,13 @@ def make_layout(columns: Sequence[RowColumn], present: bytes, nulls: bytes) -> L
             gap = prefix
         else:
             gap += size
-    return Layout(tuple(takes), tuple(hops), gap, tuple(names))
+    return Layout(tuple(takes), tuple(hops), gap, null_values)
 
 
 def _with_value(
-    columns: Sequence[RowColumn], present: bytes, nulls: bytes, null_names: list[str]
+    columns: Sequence[RowColumn], present: bytes, nulls: bytes, null_values: dict[str, object]
 ) -> Iterator[RowColumn]:
-    """Columns that have bytes in the row; the names of those that are needed and NULL go into `null_names`."""
+    """Columns that have bytes in the row; the names of those that are needed and NULL go into `null_values`."""
     place = 0
     for index, column in enumerate(columns):
         if not has_bit(present, index):
@@ -79,7 +81,7 @@ def _with_value(
         if not has_bit(nulls, place):
             yield column
         elif column.decode is not None:
-            null_names.append(column.name)
+            null_values[column.name] = column.null
         place += 1
 
 
