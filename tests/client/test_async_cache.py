@@ -348,6 +348,17 @@ async def test_the_first_misses_do_not_wait_long_for_a_stream_that_is_away() -> 
     await cache.aclose()
 
 
+async def test_readers_that_give_up_sooner_than_that_do_not_wait_for_ever() -> None:
+    world = World()
+    cache = AsyncVersionedCache(stream=SlowStream(now_ms), values=CountedValues(world.values))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.6 * FIRST_READS_MAX_S):
+            await cache.get(KEY, returning(1))
+    async with asyncio.timeout(0.6 * FIRST_READS_MAX_S):
+        assert await cache.get(KEY, returning(1)) == 1
+    await cache.aclose()
+
+
 async def test_a_closed_cache_says_so_and_can_be_started_again(world: World) -> None:
     cache = AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values))
     await cache.start()

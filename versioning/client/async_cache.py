@@ -77,6 +77,8 @@ class AsyncVersionedCache:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_begun = False
         """Somebody has waited for the window: reads wait no more."""
+        self._reads_wait_until_ms = 0
+        """Monotonic: how long they do where nobody has. One moment for all of them, since each may be cancelled."""
         self._is_closed = False
         forks.watch(self)
 
@@ -257,6 +259,7 @@ class AsyncVersionedCache:
             try:
                 self._follower = Follower(self._stream.get(), self._core.index, clock=self._core.clock)
                 self._loop = loop
+                self._reads_wait_until_ms = self._core.clock().monotonic_ms + int(FIRST_READS_MAX_S * 1000)
             except BackendError as error:  # not opened: reads go on without, and the next miss tries again
                 _log.warning("the follower cannot start: %s", error)
         return self._follower
@@ -267,12 +270,13 @@ class AsyncVersionedCache:
         if self._has_begun:
             self._following()
         else:
-            await self._begin_to_follow(FIRST_READS_MAX_S)
+            await self._begin_to_follow()
 
-    async def _begin_to_follow(self, wait_s: float) -> None:
+    async def _begin_to_follow(self, wait_s: float | None = None) -> None:
         follower = self._following()
         if follower is not None:
-            await follower.start(wait_s)
+            left_s = (self._reads_wait_until_ms - self._core.clock().monotonic_ms) / 1000
+            await follower.start(max(left_s, 0) if wait_s is None else wait_s)
             self._has_begun = True
 
     async def _fly(self, keys: tuple[str, ...], load: _PlanLoader, looked: Answers | None, arrived: Now) -> Reads:
