@@ -2,7 +2,10 @@
 
 import importlib
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from versioning.cli import bump, entry, log, program, status
 from versioning.client.installed import installed_version
 from versioning.errors import StamplineError
 
+ROOT = Path(__file__).parents[2]
 FILE = '[stream]\nurl = "redis://127.0.0.1:1/0"\n'
 
 
@@ -57,6 +61,23 @@ def test_an_unknown_command_is_bad_use(capsys: pytest.CaptureFixture[str]) -> No
 def test_config_check_prints_what_holds(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.run(["config", "check", "--config", config]) == 0
     assert "redis://127.0.0.1:1/0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["--help"], ["serve"], ["tail"]], ids=" ".join)
+@pytest.mark.parametrize("theirs", ["app.py", "app/__init__.py"])
+def test_a_package_of_a_name_of_ours_is_named_where_python_finds_it_first(
+    tmp_path: Path, theirs: str, command: list[str]
+) -> None:
+    (tmp_path / theirs).parent.mkdir(exist_ok=True)
+    (tmp_path / theirs).touch()
+    program = "from versioning.cli.entry import main; main()"
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    line = [sys.executable, "-c", program, *command]
+    done = subprocess.run(line, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    (told,) = done.stderr.splitlines()
+    assert f"{tmp_path}/app" in told
+    assert "PYTHONPATH" in told
 
 
 def test_a_config_error_is_one_line_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, TextIO
 import typer
 
 from versioning.backends.base import AuthenticationError, DigestRefusedError
-from versioning.cli import bump, check, demo, status, tail
+from versioning.cli import bump, check, demo, points, status, tail
 from versioning.cli.help import epilog_of
 from versioning.client.installed import installed_version
 from versioning.errors import ConfigError, StamplineError
@@ -119,7 +119,7 @@ def _named(arguments: Sequence[str]) -> str:
 
 def _load(point: EntryPoint) -> Callable[..., Any]:
     try:
-        command: Callable[..., Any] = point.load()
+        command: Callable[..., Any] = points.load(point)
     except ModuleNotFoundError as error:
         package = point.module.partition(".")[0]
         if (error.name or "").partition(".")[0] in {"app", "replicator", "versioning"}:

@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from versioning.cli import points
 from versioning.cli.environment import ENV_CONFIG, ENV_PREFIX, NESTED, check_environment, no_json
 from versioning.errors import ConfigError
 
@@ -100,7 +101,7 @@ def _known_sections() -> dict[str, Any]:
     # Two packages never share a section: the last one would win without a word.
     sections: dict[str, Any] = {}
     for point in entry_points(group=SETTINGS_GROUP):
-        for kind in point.load():
+        for kind in points.load(point):
             name = kind.__args__[0].section if get_origin(kind) is list else kind.section
             sections[name] = kind
     return sections
