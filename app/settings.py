@@ -13,7 +13,8 @@ from versioning.limits import DEGRADED_TTL_MS, LOCAL_TTL_MS, MAX_LAG_MS, PROVISI
 
 
 class HttpSection(Section):
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """An empty one, as of a variable that is not set, would be every address."""
     port: int = Field(ge=0, le=65_535)
     metrics: bool = True
     ssl_cert: Path | None = None

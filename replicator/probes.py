@@ -43,6 +43,8 @@ class Probes:
     @contextlib.asynccontextmanager
     async def serve(self, host: str, port: int) -> AsyncIterator[int]:
         """Serve inside the block; yields the port. Raises ConfigError where the address cannot be had."""
+        if not host:  # as of a variable that is not set: it would be every address
+            raise ConfigError("--metrics-host is empty", hint="0.0.0.0 or :: to listen on every address")
         try:
             server = await asyncio.start_server(self._answer, host, port, limit=REQUEST_BYTES_MAX)
         except OSError as error:

@@ -193,6 +193,13 @@ def test_what_kubernetes_says_of_a_service_of_our_name_is_none_of_ours(
     assert Settings.load(file).one(ServeSection) == ServeSection()
 
 
+@pytest.mark.parametrize("role", ["serve", "toc", "tob"])
+def test_no_address_is_not_every_address(file: Path, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    monkeypatch.setenv(f"STAMPLINE_{role.upper()}__HOST", "")
+    mysql = f'[{role}.mysql]\nurl = "mysql://u@h"\n' if role != "serve" else ""
+    assert f"{role}.host" in refused(file, STREAM + mysql)
+
+
 def test_a_key_that_a_section_needs_is_missed_by_name(file: Path) -> None:
     assert "key source.name is missing" in refused(file, '[source]\n[source.mysql]\nurl = "mysql://a@b"\n')
 

@@ -36,6 +36,12 @@ def test_each_path_has_its_answer(method: str, path: str, status: str) -> None:
     assert probes().answer(method, path)[0] == status
 
 
+async def test_no_address_is_not_every_address() -> None:
+    with pytest.raises(ConfigError, match="--metrics-host is empty"):
+        async with probes().serve("", 0):
+            pass
+
+
 def test_a_role_that_is_not_ready_says_why() -> None:
     assert probes("behind").answer("GET", "/readyz") == ("503 Not Ready", "text/plain; charset=utf-8", b"behind\n")
 
