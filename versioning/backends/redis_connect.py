@@ -57,7 +57,8 @@ _UNREACHED: Final = (
     OSError,
 )
 _ANSWERED: Final = (redis.exceptions.BusyLoadingError, redis.exceptions.MaxConnectionsError)
-_RAISED: Final = (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError)
+RAISED: Final = (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError)
+"""What the driver raises on purpose."""
 
 
 class ScriptMissingError(BackendError):
@@ -93,7 +94,7 @@ class Border:
         self.knock()
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, _RAISED):
+        if isinstance(error, RAISED):
             raise self.translate(error) from error
 
     @contextmanager
@@ -105,7 +106,7 @@ class Border:
         before = _cancellations()
         try:
             yield
-        except _RAISED as error:
+        except RAISED as error:
             if _cancellations() > before:
                 raise asyncio.CancelledError from error
             raise self.translate(error) from error

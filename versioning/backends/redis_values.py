@@ -8,13 +8,14 @@ one that was sent once.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Self
 
 import redis.exceptions
 
 from versioning.backends.base import Answer, BackendError, Fill, UnavailableError
+from versioning.backends.redis_cluster import ClusterClient
 from versioning.backends.redis_connect import Border, RedisAddress, ScriptMissingError, aclose, close
 from versioning.backends.redis_lanes import Lanes
 from versioning.backends.redis_pipeline import Pipeline
@@ -153,6 +154,8 @@ class AsyncRedisValues:
         self._client = address.connect_async(timeout_ms)
         is_cluster = address.kind == "cluster"
         self._pipeline = None if is_cluster else Pipeline(self._client.connection_pool, self._border, timeout_ms)
+        self._cluster = ClusterClient(self._client)
+        """Asked where there is no pipeline."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -162,15 +165,13 @@ class AsyncRedisValues:
         name = self._names.value(key)
         if self._pipeline is not None:
             return await self._pipeline.ask(packed("GET", name))  # type: ignore[no-any-return]
-        with self._border.translated():
-            return await self._client.get(name)  # type: ignore[no-any-return]
+        return await self._ask_cluster(partial(self._client.get, name))  # type: ignore[no-any-return]
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         names = self._names.values(keys)
         if self._pipeline is not None:
             return await self._pipeline.ask(packed("MGET", *names))  # type: ignore[no-any-return]
-        with self._border.translated():
-            return await self._client.mget_nonatomic(names)  # type: ignore[no-any-return]
+        return await self._ask_cluster(partial(self._client.mget_nonatomic, names))  # type: ignore[no-any-return]
 
     async def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]:
         return list(map(_answer, await self._run(LEASE, self._names.leases(seen, token, ttl_ms))))
@@ -184,13 +185,17 @@ class AsyncRedisValues:
     async def aclose(self) -> None:
         if self._pipeline is not None:
             await self._pipeline.aclose()
+        await self._cluster.aclose()
         await aclose(self._client)
+
+    async def _ask_cluster(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        with self._border.translated():
+            return await self._cluster.ask(command)
 
     async def _run(self, script: Script, calls: Sequence[Call]) -> list[Any]:
         if self._pipeline is None:
-            with self._border.translated():
-                registered = self._client.register_script(script.text)
-                return [await registered(*call) for call in calls]
+            registered = self._client.register_script(script.text)
+            return [await self._ask_cluster(partial(registered, *call)) for call in calls]
         commands = list(map(script.command, calls))
         try:
             return await self._pipeline.ask_all(commands)

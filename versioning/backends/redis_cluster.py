@@ -1,0 +1,69 @@
+"""The driver's asyncio client of a cluster, used so that one failure does not make the next.
+
+Where a command fails, the driver closes the idle connections of its node, and before the next one it reads the topology
+anew; it does both beside other commands, which take the connections it is closing and fail in turn. Twenty readers that
+begin at once keep that going for as long as there are readers, on a cluster that lacks nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import redis.exceptions
+
+from versioning.backends.redis_connect import RAISED
+
+
+class ClusterClient:
+    """Law: the topology is read at the start and after each failure, and only while no command is under way."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._is_known = False
+        self._learning: asyncio.Task[None] | None = None
+        self._under_way = 0
+        self._is_quiet = asyncio.Event()
+
+    async def ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        """Return the reply to a command of this client. Raises what the driver raises on purpose."""
+        if not self._is_known:
+            await self._learn()
+        self._under_way += 1
+        try:
+            return await command()
+        except Exception as error:
+            # An answer leaves all as it is, unless it is that the cluster is down.
+            is_answer = isinstance(error, redis.exceptions.ResponseError)
+            self._is_known &= is_answer and not isinstance(error, redis.exceptions.ClusterError)
+            if isinstance(error, RAISED):
+                raise
+            # Its own mistake: a connection that was closed by another command is None to it.
+            raise redis.exceptions.ConnectionError(f"the driver failed: {error}") from error
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._is_quiet.set()
+
+    async def _learn(self) -> None:
+        """Once for all who wait; whoever of them is cancelled takes nobody along."""
+        if self._learning is None:
+            self._learning = asyncio.create_task(self._learn_alone(), name="stampline-topology")
+            self._learning.add_done_callback(self._end_learning)
+        await asyncio.shield(self._learning)
+
+    async def _learn_alone(self) -> None:
+        while self._under_way:
+            self._is_quiet.clear()
+            await self._is_quiet.wait()
+        await self._client.initialize()
+        self._is_known = True
+
+    def _end_learning(self, task: asyncio.Task[None]) -> None:
+        self._learning = None
+        if not task.cancelled():
+            task.exception()  # looked at, also where nobody waits any more
+
+    async def aclose(self) -> None:
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.wait((self._learning,))
