@@ -1,5 +1,6 @@
 """Settings of a cache, checked once, when they are made. The defaults are the protocol's (``limits``)."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -8,6 +9,13 @@ from versioning.errors import ConfigError
 from versioning.keys import has_hash_tag
 
 _MAY_BE_ZERO: Final = frozenset({"local_ttl_ms", "degraded_ttl_ms", "lease_wait_ms", "serve_stale_ms"})
+
+
+def check_whole(name: str, value: object, *, least: int) -> None:
+    """Raises ConfigError for all but a whole number from ``least`` (0 or 1) on: Redis takes no fraction of a ms."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        wanted = "more than zero" if least else "zero or more"
+        raise ConfigError(f"{name} is {value!r}", hint=f"it must be a whole number, {wanted}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,9 @@ class CacheOptions:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            self._check_number(field.name)
+            if field.type is int:
+                check_whole(field.name, getattr(self, field.name), least=int(field.name not in _MAY_BE_ZERO))
+        self._check_rate()
         slack_ms = limits.GATE_LIMIT_MS + limits.CLOCK_ERROR_MS
         if self.redis_ttl_ms + slack_ms > self.window_ms:
             raise ConfigError(
@@ -55,19 +65,18 @@ class CacheOptions:
                 raise ConfigError(f"{name} {value} breaks the bound on staleness", hint=hint)
         self._check_prefix()
 
+    def _check_rate(self) -> None:
+        rate = self.max_loads_per_s
+        if rate is not None and not (isinstance(rate, int | float) and 0 < rate < math.inf):
+            raise ConfigError(f"max_loads_per_s is {rate!r}", hint="it must be a number more than zero, or None")
+
     def _check_prefix(self) -> None:
+        if not isinstance(self.prefix, str):
+            raise ConfigError(f"prefix is {self.prefix!r}", hint="it must be a string")
         if "}" in self.prefix and not has_hash_tag(self.prefix):
             # On a cluster a value and its lease would have different slots, and every read would go to the loader.
             hint = "write a hash tag as {tag}, or no brace at all"
             raise ConfigError(f"prefix {self.prefix!r} has a brace that closes no hash tag", hint=hint)
-
-    def _check_number(self, name: str) -> None:
-        value = getattr(self, name)
-        if isinstance(value, str) or (value is None and name == "max_loads_per_s"):
-            return
-        least = "zero or more" if name in _MAY_BE_ZERO else "more than zero"
-        if value < 0 or (value == 0 and name not in _MAY_BE_ZERO):
-            raise ConfigError(f"{name} is {value}", hint=f"it must be {least}")
 
     def life_ms(self, *, is_provisional: bool) -> int:
         """Life of a value in Redis, counted from its fill time."""

@@ -12,7 +12,7 @@ import pytest
 
 from tests.client.worlds import SlowStream, World, kept_in_a_slow_world
 from tests.eventually import now_ms, until
-from versioning import ConfigError, LoadFailedError, Tier, VersionedCache
+from versioning import AsyncVersionedCache, ConfigError, LoadFailedError, Tier, VersionedCache
 from versioning.backends.memory import MemoryValues
 from versioning.client.follower import FIRST_READS_MAX_S
 from versioning.client.singleflight import Flight, Flights
@@ -163,6 +163,21 @@ def test_a_decorated_function_is_the_loader_of_its_key(cache: VersionedCache) ->
 def test_a_template_that_names_no_parameter_is_refused_at_once(cache: VersionedCache) -> None:
     with pytest.raises(ConfigError, match="tenant"):
         cache.cached("t:{tenant}")(lambda number: number)
+
+
+def test_a_decorator_without_its_template_is_refused_where_it_stands(cache: VersionedCache) -> None:
+    with pytest.raises(ConfigError, match="cached got"):
+
+        @cache.cached  # type: ignore[arg-type]
+        def load(number: int) -> int:
+            return number
+
+
+@pytest.mark.parametrize("kind", [VersionedCache, AsyncVersionedCache])
+@pytest.mark.parametrize("timeout_ms", [0, -1, "50", 0.5])
+def test_a_timeout_that_is_none_is_refused(kind: Any, timeout_ms: Any) -> None:
+    with pytest.raises(ConfigError, match="values_timeout_ms"):
+        kind.from_url("redis://127.0.0.1:1/0", values_timeout_ms=timeout_ms)
 
 
 def test_refresh_loads_whatever_is_cached(cache: VersionedCache) -> None:

@@ -16,7 +16,7 @@ from versioning.client import forks
 from versioning.client.backend import LEFT_BEHIND, Opened
 from versioning.client.clock import system_clock
 from versioning.client.core import CacheCore, Found
-from versioning.client.decorator import CallKey
+from versioning.client.decorator import CallKey, key_template
 from versioning.client.follower import FIRST_READS_MAX_S, START_MAX_S, Follower, FollowerStats
 from versioning.client.info import CacheInfo
 from versioning.client.singleflight import AsyncFlight, AsyncFlights, Reads
@@ -34,7 +34,7 @@ from versioning.effects import (
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.liveness import Now
-from versioning.options import CacheOptions
+from versioning.options import CacheOptions, check_whole
 from versioning.read import Read
 from versioning.reading import Serializer
 from versioning.readplan import Answers, Plan, plan_read, plan_refresh, plan_renewal
@@ -103,6 +103,7 @@ class AsyncVersionedCache:
         Raises ConfigError.
         """
         checked = CacheOptions(**options)
+        check_whole("values_timeout_ms", values_timeout_ms, least=1)
         tls = TlsFiles(ssl_ca, ssl_cert, ssl_key) if ssl_ca or ssl_cert or ssl_key else None
         stream, values = (RedisAddress.parse(url, tls=tls) for url in (stream_url, values_url or stream_url))
         stream.check_tls()
@@ -180,9 +181,10 @@ class AsyncVersionedCache:
 
         Raises ConfigError for a template that names no parameter. The function itself stays at ``__wrapped__``.
         """
+        parsed = key_template(template)
 
         def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-            key_of = CallKey(template, function)
+            key_of = CallKey(parsed, function)
 
             @functools.wraps(function)
             async def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
