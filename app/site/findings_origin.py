@@ -35,14 +35,7 @@ def origin(view: View) -> Iterator[Finding]:
     if live and not view.is_source_alive:
         yield _stalled(view, live)
     if view.sources and not live and (view.is_wan_up or (not mirrors and view.doubt is None)):
-        yield Finding(
-            code="sources_unseen",
-            state=State.WARNING,
-            part="source",
-            text=f"No source tells this service how it does ({reasons(view.sources)}).",
-            effect=UNSEEN,
-            action=UNSEEN_WHY,
-        )
+        yield _no_source(view)
     if live:
         yield from some_down(view.sources, "source")
         yield from _struggling(view, live)
@@ -103,6 +96,27 @@ def _stalled(view: View, live: Sequence[SourceFigures]) -> Finding:
     )
 
 
+def _no_source(view: View) -> Finding:
+    unanswered = f"No source tells this service how it does ({reasons(view.sources)})."
+    if not _is_silent(view):
+        return Finding(
+            code="sources_unseen",
+            state=State.WARNING,
+            part="source",
+            text=unanswered,
+            effect=UNSEEN,
+            action=UNSEEN_WHY,
+        )
+    return Finding(
+        code="sources_down",
+        state=State.CRITICAL,
+        part="source",
+        text=f"{unanswered} No heartbeat has come {_since(view)}.",
+        effect=staleness(view),
+        action=f"Start `stampline source`: it goes on from where the last one was. {UNSEEN_WHY}",
+    )
+
+
 def _struggling(view: View, live: Sequence[SourceFigures]) -> Iterator[Finding]:
     lost = [p for p in view.sources if p.is_up and p.figures and not p.figures.is_connected]
     if not lost or len(lost) == len(live):
@@ -129,13 +143,11 @@ def mirrors(view: View) -> Iterator[Finding]:
         yield _left_behind(view, ahead)
     elif view.is_wan_up and view.is_source_alive and _is_silent(view):
         words = first_error([mirror.last_error for mirror in live])
-        # Nobody knows for how long where the stream, and with it all that was heard, was lost.
-        since = "since it began" if view.heard_age_ms is None else f"for {spoken(view.heard_age_ms)}"
         yield Finding(
             code="mirrors_stalled",
             state=State.CRITICAL,
             part="mirror",
-            text=f"The mirrors read stream A, but no heartbeat has entered stream B {since}.",
+            text=f"The mirrors read stream A, but no heartbeat has entered stream B {_since(view)}.",
             effect=staleness(view),
             action=f"{SILENT_WHY} The mirror says: {words}" if words else SILENT_WHY,
         )
@@ -145,6 +157,11 @@ def _is_silent(view: View) -> bool:
     if view.heard_age_ms is None:
         return view.doubt is not None and view.is_covered and view.own.is_connected
     return view.heard_age_ms > ALIVE_MS
+
+
+def _since(view: View) -> str:
+    """Nobody knows for how long where the stream, and with it all that was heard, was lost."""
+    return "since it began" if view.heard_age_ms is None else f"for {spoken(view.heard_age_ms)}"
 
 
 def _left_behind(view: View, ahead: Sequence[str]) -> Finding:

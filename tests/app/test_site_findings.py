@@ -122,6 +122,20 @@ def test_processes_that_only_cannot_be_asked_are_no_outage_while_changes_arrive(
     assert site.state is State.WARNING
 
 
+@pytest.mark.parametrize("lag_ms", [None, 8_000, 40_000])
+def test_without_any_source_that_is_what_is_named(lag_ms: int | None) -> None:
+    heard = mirror(read_ms=0) if lag_ms is None else mirror(read_age_ms=lag_ms)
+    [finding] = Site(sources=[source(is_up=False)], mirrors=[heard], lag_ms=lag_ms).draw().findings
+    assert (finding.code, finding.state) == ("sources_down", State.CRITICAL)
+    assert "nothing listens there" in finding.text
+    assert "Start `stampline source`" in finding.action
+
+
+def test_sources_are_not_taken_for_dead_by_a_service_that_alone_is_cut_off_from_stream_b() -> None:
+    alone = Site(sources=[source(is_up=False)], is_connected=False, lag_ms=40_000)
+    assert alone.codes() == ["sources_unseen", "stream_b_unread"]
+
+
 def test_without_any_mirror_nothing_enters_stream_b() -> None:
     assert Site(mirrors=[mirror(is_up=False)], lag_ms=20_000).codes() == ["mirrors_down"]
 
