@@ -132,7 +132,10 @@ def checkpoints(stream: StreamFacts) -> Findings:
             continue
         age_ms = stream.now_ms - found.read_ms
         fix = f"stampline {role} --config FILE; if it runs, its log names the reason"
-        if age_ms > stream.window_ms:
+        if not found.read_ms:
+            what = f"{writer} has written to it, and no heartbeat yet: followers vouch for nothing"
+            yield stream.subject.warning("checkpoint", what, f"wait for the end of its replay, up to 240 s; else {fix}")
+        elif age_ms > stream.window_ms:
             what = f"{writer} was last heard of {age_ms // 1000} s ago, longer than the window: nothing is vouched for"
             yield stream.subject.error("checkpoint", what, fix)
         elif age_ms > MAX_LAG_MS:

@@ -81,6 +81,7 @@ def test_a_stream_that_never_was_only_lacks_its_writer() -> None:
         (stream(oldest=entry(NOW_MS - 60_000, "n1", "n0")), "stream_trimmed", ERROR, "window_s = 2100"),
         (stream(state=last_heard(20_000)), "checkpoint", WARNING, "stampline source"),
         (stream(state=last_heard(3_600_000)), "checkpoint", ERROR, "stampline source"),
+        (stream(state=last_heard(NOW_MS)), "checkpoint", WARNING, "wait for the end of its replay"),
         (stream(state=last_heard(20_000), writers=("mirror:a",)), "checkpoint", WARNING, "stampline mirror"),
         (stream(state=last_heard(1_000, "source:mysql-c")), "writers", ERROR, "a stream.name of its own"),
         (stream(digest="d2"), "templates", ERROR, "--adopt-templates"),

@@ -131,7 +131,8 @@ def _of_state(state: StreamState) -> Report:
         "complete_since": time_text(stamps.ms_of(state.since)),
         "templates_digest": state.digest or None,
         "checkpoints": {
-            writer: {"position": at.position, "read_age_ms": now_ms - at.read_ms}
+            # 0: no heartbeat of it has come yet.
+            writer: {"position": at.position, "read_age_ms": now_ms - at.read_ms if at.read_ms else None}
             for writer, at in sorted(state.checkpoints.items())
         },
     }
