@@ -33,7 +33,7 @@ CHARSETS: Final[Mapping[str, str | None]] = {
 }  # fmt: skip
 
 # Column types in the binlog. Those with a 2 are of MySQL 5.6 and newer, as MariaDB's are; TIME, DATETIME and TIMESTAMP
-# of tables that are older.
+# of tables that are older; MariaDB's have a fraction then too, of which a map says nothing.
 NULL, TINY, SHORT, LONG, LONGLONG, INT24, YEAR = 6, 1, 2, 3, 8, 9, 13
 FLOAT, DOUBLE, DECIMAL, BIT = 4, 5, 246, 16
 TIMESTAMP, DATE, TIME, DATETIME, NEWDATE, TIMESTAMP2, DATETIME2, TIME2 = 7, 10, 11, 12, 14, 17, 18, 19
@@ -43,6 +43,7 @@ BLOB_COMPRESSED, VARCHAR_COMPRESSED, VECTOR = 140, 141, 242
 TEXTUAL: Final = frozenset({VARCHAR, BLOB, STRING, VAR_STRING})
 NUMERIC: Final = frozenset({TINY, SHORT, LONG, LONGLONG, INT24, YEAR, FLOAT, DOUBLE, DECIMAL})
 """Those a table map has a sign for."""
+OLD_TEMPORAL: Final = frozenset({TIMESTAMP, TIME, DATETIME})
 
 # What information_schema calls a column, by its type in the binlog; a difference means the table was altered since.
 DATA_TYPES: Final[Mapping[int, frozenset[str]]] = {
@@ -81,7 +82,7 @@ class ColumnFacts:
     charset: str | None = None
     """MySQL's name; None: unknown."""
     size: int = 0
-    """What the table map says of it, see `tablemap.RawMap`."""
+    """What the table map says of it, see `tablemap.RawMap`; of OLD_TEMPORAL the digits of the fraction."""
     is_unsigned: bool = False
     members: tuple[str | None, ...] = ()
     """Of an ENUM or SET, in order; None: its text is not known for sure."""

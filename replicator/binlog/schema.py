@@ -17,6 +17,7 @@ _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _ESCAPED = re.compile(r"''|\\[\\0nr]")
 _ESCAPES = {"''": "'", "\\\\": "\\", "\\0": "\0", "\\n": "\n", "\\r": "\r"}
 _DECIMALS = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
+_FRACTION = re.compile(r"(?:time|datetime|timestamp)\((\d)\)")
 _ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 
 _COLUMNS = """
@@ -73,6 +74,12 @@ class Column:
         """Of a FLOAT(m,d) or DOUBLE(m,d)."""
         found = _DECIMALS.match(self.column_type)
         return int(found[1]) if found else None
+
+    @property
+    def fraction(self) -> int:
+        """Digits of the fraction of a second, of a TIME, DATETIME or TIMESTAMP."""
+        found = _FRACTION.match(self.column_type)
+        return int(found[1]) if found else 0
 
 
 def _unescaped(found: re.Match[str]) -> str:

@@ -17,6 +17,7 @@ from replicator.binlog.columns import (
     JSON,
     LONGLONG,
     NULL,
+    OLD_TEMPORAL,
     SET,
     TEXTUAL,
     TIMESTAMP2,
@@ -38,7 +39,7 @@ class RawMap:
     kinds: Sequence[int]
     sizes: Sequence[int]
     """Bytes of a BIT, ENUM or SET; longest length of a string; bytes of the length of a BLOB, JSON or spatial value;
-    digits of the fraction of a second; precision * 256 + digits behind the point of a DECIMAL."""
+    digits of the fraction of a second, but for old types; precision * 256 + digits behind the point of a DECIMAL."""
     names: Sequence[str]
     unsigned: Sequence[bool]
     charsets: Sequence[str | None]
@@ -94,12 +95,13 @@ def _resolve(raw: RawMap, index: int, column: Column | None, lists: _Lists) -> C
         members = _members(next(lists.enums if kind == ENUM else lists.sets, None), column)
     is_unsigned = raw.unsigned[index] if len(raw.unsigned) == len(raw.kinds) else bool(column and column.is_unsigned)
     name = raw.names[index] if len(raw.names) == len(raw.kinds) else column.name if column else ""
+    size = column.fraction if column and kind in OLD_TEMPORAL else raw.sizes[index]
     decimals = column.decimals if column and kind in {FLOAT, DOUBLE} else None
     return ColumnFacts(
         name,
         kind,
         listed_charset or _charset(column),
-        raw.sizes[index],
+        size,
         is_unsigned,
         members,
         decimals,

@@ -509,3 +509,33 @@ async def test_a_virtual_column_that_mariadb_has_not_computed_is_no_null(
         keys, aged = await stamped(world)
         assert keys == ({"past:1", "virtual:11"} if image == "FULL" else {"past:1"})
         assert aged == (set() if image == "FULL" else {"virtual"})
+
+
+async def test_a_fraction_of_a_second_in_mariadbs_old_format_is_as_long_as_it_is(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """A table from before 10.1 that was never rebuilt: its map does not tell the fraction, which decides the length."""
+    world = World.with_items(new_mariadb(), redis_a)
+    columns = [f"{kind}({digits})" for kind in ("TIME", "DATETIME", "TIMESTAMP") for digits in range(7)]
+    defined = ", ".join(f"c{number} {column} NULL" for number, column in enumerate(columns))
+    world.run(
+        "SET GLOBAL mysql56_temporal_format = OFF",
+        f"CREATE TABLE old (id INT PRIMARY KEY, {defined}, k INT)",
+        "CREATE TABLE visit (id INT PRIMARY KEY, at TIME(6), k INT)",
+        "SET GLOBAL mysql56_temporal_format = ON",
+    )
+    world.tables = watch(world.database, old=["old:{k}", "at:{c6}"], visit=["visit:{k}"])
+    async with world.source():
+        await world.forget()
+        moments = (
+            "11:12:13.654321" if column.startswith("TIME(") else "2024-01-02 03:04:05.654321" for column in columns
+        )
+        values = ", ".join(f"'{moment}'" for moment in moments)
+        world.run(f"INSERT INTO old VALUES (1, {values}, 7), (2, {values}, 8)")
+        # These rows happened to be read to the last byte of their event, as others.
+        rows = ", ".join(f"({number}, '11:12:13.123456', {number + 100})" for number in range(1, 12))
+        world.run(f"INSERT INTO visit VALUES {rows}")
+        assert await stamped(world) == (
+            {"old:7", "old:8", *(f"visit:{number + 100}" for number in range(1, 12))},
+            {"at"},
+        )

@@ -18,9 +18,13 @@ class Extent(NamedTuple):
 
 _FIXED: Final = {
     c.NULL: 0, c.TINY: 1, c.SHORT: 2, c.INT24: 3, c.LONG: 4, c.LONGLONG: 8, c.FLOAT: 4, c.DOUBLE: 8, c.YEAR: 1,
-    c.DATE: 3, c.NEWDATE: 3, c.TIME: 3, c.DATETIME: 8, c.TIMESTAMP: 4,
+    c.DATE: 3, c.NEWDATE: 3,
 }  # fmt: skip
-_WITH_FRACTION: Final = {c.TIME2: 3, c.TIMESTAMP2: 4, c.DATETIME2: 5}
+_BY_FRACTION: Final = {
+    c.TIME2: (3, 4, 4, 5, 5, 6, 6), c.TIMESTAMP2: (4, 5, 5, 6, 6, 7, 7), c.DATETIME2: (5, 6, 6, 7, 7, 8, 8),
+    c.TIME: (3, 4, 4, 5, 5, 5, 6), c.TIMESTAMP: (4, 5, 5, 6, 6, 7, 7), c.DATETIME: (8, 6, 6, 7, 7, 7, 8),
+}  # fmt: skip
+"""By its digits."""
 _IN_BYTES: Final = frozenset({c.BIT, c.ENUM, c.SET})
 _CHARACTERS: Final = frozenset({c.VARCHAR, c.VARCHAR_COMPRESSED, c.VAR_STRING, c.STRING})
 _LONG: Final = frozenset({c.BLOB, c.BLOB_COMPRESSED, c.VECTOR, c.JSON, c.GEOMETRY})
@@ -30,11 +34,11 @@ DIGIT_BYTES: Final = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)
 
 
 def extent(kind: int, size: int) -> Extent | None:
-    """``size`` is what the table map says (``RawMap.sizes``); None: a kind that this version does not know."""
+    """``size``: ``ColumnFacts.size``. None: a kind that this version does not know."""
     if kind in _FIXED:
         return Extent(_FIXED[kind])
-    if kind in _WITH_FRACTION:
-        return Extent(_WITH_FRACTION[kind] + fraction_bytes(size))
+    if kind in _BY_FRACTION:
+        return Extent(_BY_FRACTION[kind][size])
     if kind in _IN_BYTES:
         return Extent(size)
     if kind in _CHARACTERS:

@@ -38,7 +38,8 @@ def decoder(facts: c.ColumnFacts) -> Decode:
         return text.enum(facts.members) if kind == c.ENUM else text.flags(facts.members)
     if kind in _BY_SIZE:
         return _BY_SIZE[kind](facts.size)
-    return _PLAIN.get(kind, _unsure)  # c.JSON, spatial types: no key may use them
+    # c.JSON, spatial types: no key may use them. Old types with a fraction are numbers of another kind.
+    return _unsure if kind in c.OLD_TEMPORAL and facts.size else _PLAIN.get(kind, _unsure)
 
 
 def _unsure(_: bytes) -> object:
