@@ -17,6 +17,8 @@ from versioning.entries import Heartbeat
 from versioning.limits import CLOCK_ERROR_MS
 
 PAGE_ENTRIES: Final = 1_000
+FIRST_PAGE_ENTRIES: Final = 20
+"""Of the origin's end, where a heartbeat is mostly near: entries may be 30 KiB each, and have a slow link to cross."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,12 @@ async def _mirrored(target: StreamBackend, dc: str, *, last: int, since_ms: int)
 
 
 async def _last_place(origin: StreamBackend) -> Place | None:
-    before: int | None = None
-    while page := await origin.read_before(before, count=PAGE_ENTRIES):
+    before, count = None, FIRST_PAGE_ENTRIES
+    while page := await origin.read_before(before, count=count):
         for entry in page:
             if isinstance(entry.body, Heartbeat):
                 return Place(entry.stamp, entry.body.gtid)
-        before = page[-1].stamp
+        before, count = page[-1].stamp, min(2 * count, PAGE_ENTRIES)
     return None
 
 

@@ -10,7 +10,7 @@ from replicator.mirror.resume import Resume, find_resume
 from replicator.mirror.settle import Again
 from replicator.mirror.state import MirrorState
 from versioning import stamp as stamps
-from versioning.backends.base import Append
+from versioning.backends.base import Append, UnavailableError
 from versioning.backends.memory import MemoryStream
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry, Origin, Replayed
@@ -89,6 +89,26 @@ async def test_a_gap_waits_for_the_first_heartbeat_of_an_origin_that_has_none() 
     (change,) = await write(origin, Change(("t:3",), gtid="0-1-3"))
     begun = await resume(origin, target, None, last=0)
     assert (begun.gtid, begun.until) == (None, change.stamp)
+
+
+class Narrow(MemoryStream):
+    """Over a link that carries no larger page in time."""
+
+    async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
+        page = await super().read_before(before, count=count)
+        if len(page) > 50:
+            raise UnavailableError("no answer in time")
+        return page
+
+
+async def test_a_slow_link_carries_what_a_mirror_must_know_of_the_origin_to_begin() -> None:
+    origin, target = Narrow(lambda: NOW_MS), MemoryStream(lambda: NOW_MS)
+    changes = [Change((f"t:{number}",), gtid="0-1-3") for number in range(200)]
+    await write(origin, *changes)
+    (beat,) = await write(origin, Heartbeat(2, gtid="0-1-2"))
+    await write(origin, *changes[:30])
+    begun = await resume(origin, target, None, last=0)
+    assert (begun.gtid, begun.until) == ("0-1-2", beat.stamp)
 
 
 async def test_no_replay_is_owed_any_more_when_entries_of_it_are_gone() -> None:
