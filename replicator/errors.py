@@ -22,6 +22,11 @@ class MySqlAuthenticationError(SourceError):
 class PositionLostError(SourceError):
     """The server does not have the position we hold (purged, rewound, rebuilt): replay one window (P3)."""
 
+    def __init__(self, message: str, *, damaged_file: str = "") -> None:
+        super().__init__(message)
+        self.damaged_file = damaged_file
+        """The binlog file that nobody can read to its end; empty where none is known."""
+
 
 class UnsupportedEventError(SourceError):
     """The binlog holds what this version cannot read. It stops: going on would skip changes in silence."""

@@ -1,6 +1,7 @@
 """Connections to MySQL and MariaDB for questions, and the border where their errors become ours."""
 
 import contextlib
+import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,8 @@ _POSITION_LOST = (
     "purged", "first log file", "next log", "not in the master's binlog", "gtid state", "missing the gtid",
     "impossible position", "file size", "more gtids than", "bogus data", "truncated in the middle",
 )  # fmt: skip
+_DAMAGED = ("bogus data", "truncated in the middle")
+_LAST_READ = re.compile(r"the last event read from '(?:[^']*/)?([^'/]+)' at")
 _PACKET_TOO_BIG = "max_allowed_packet"
 _ACCESS_HINT = "check user, password and the grants REPLICATION SLAVE, REPLICATION CLIENT and SELECT"
 
@@ -137,9 +140,14 @@ def _translate(address: MySqlAddress, error: Exception) -> SourceError:
     if code == _BINLOG_FATAL and _PACKET_TOO_BIG in text:
         return UnsupportedEventError(f"{where}: {text}", hint="raise max_allowed_packet on the server")
     if code == _BINLOG_FATAL and any(part in text.lower() for part in _POSITION_LOST):
-        return PositionLostError(f"{where} does not have our position: {text}")
+        return PositionLostError(f"{where} does not have our position: {text}", damaged_file=_damaged_file(text))
     hint = IS_IT_UP if code in _CLIENT_CODES else ""
     return MySqlUnavailableError(f"{where} is not available: {text or type(error).__name__}", hint=hint)
+
+
+def _damaged_file(text: str) -> str:
+    found = _LAST_READ.search(text) if any(part in text for part in _DAMAGED) else None
+    return found[1] if found else ""
 
 
 class MySqlClient:

@@ -1,4 +1,7 @@
-"""Where a replay (P3) starts: the newest binlog file surely begun before the window, else the oldest there is."""
+"""Where a replay (P3) starts: the newest binlog file surely begun before the window, else the oldest there is.
+
+Behind a damaged file: nobody gets past its damage, and what it hides is below the gap in front of the replay.
+"""
 
 import re
 from dataclasses import dataclass
@@ -19,9 +22,13 @@ class ReplayStart:
     """Everything committed from then on is behind `position`."""
 
 
-def find_replay_start(client: MySqlClient, facts: ServerFacts, options: LinkOptions, *, wanted_ms: int) -> ReplayStart:
+def find_replay_start(
+    client: MySqlClient, facts: ServerFacts, options: LinkOptions, *, wanted_ms: int, damaged_file: str = ""
+) -> ReplayStart:
     """Reads the beginning of binlog files, newest first, until one was begun before `wanted_ms`. Raises SourceError."""
     names = [name for name, _ in binlog_files(client)]
+    if facts.flavor is not Flavor.FILE:  # There it may be our offset that is none, and not the file.
+        names = _behind(damaged_file, names)
     began_ms, chosen = 0, names[0]
     for name in reversed(names):
         began_ms, chosen = file_began_ms(client.address, facts, name, options), name
@@ -29,8 +36,13 @@ def find_replay_start(client: MySqlClient, facts: ServerFacts, options: LinkOpti
             break
     position = _position_before(client, facts, chosen)
     # Where nothing was ever before it, its first event has the time of the server's start.
-    lag_ms = _SECOND_MS if _is_first(position) else HEADER_LAG_MS
+    lag_ms = _SECOND_MS if _is_first(position) and not damaged_file else HEADER_LAG_MS
     return ReplayStart(position, max(began_ms + lag_ms, wanted_ms))
+
+
+def _behind(damaged_file: str, names: list[str]) -> list[str]:
+    """All of them where none is behind it: the next look at the newest file may find more."""
+    return names[names.index(damaged_file) + 1 :] or names if damaged_file in names else names
 
 
 def _is_first(position: Position) -> bool:

@@ -134,6 +134,8 @@ class _Source:
         self._appender = Appender(stream, self._identity(options.tables), rules, now_ms=_now_ms, stats=stats)
         self._lost = ""
         """Why the stored position is of no use; empty while it is."""
+        self._damaged_file = ""
+        """A replay that began in it, or before it, would end there again."""
 
     async def run(self) -> None:
         """Until `finish`, or what only a person can mend."""
@@ -153,11 +155,11 @@ class _Source:
                 raise
             except PositionLostError as error:
                 self._note("position_lost", error)
-                self._lost = str(error)
+                self._lost, self._damaged_file = str(error), error.damaged_file
                 await self._rest(self._backoff.next_s())
             except RewoundError as error:
                 self._note("stream_rewound", error)
-                self._lost = ""  # of a checkpoint that is gone; the one stored now is judged anew
+                self._lost = self._damaged_file = ""  # of a checkpoint that is gone; the one stored now is judged anew
                 await self._rest(self._backoff.next_s())
             except (MySqlAuthenticationError, AuthenticationError, OtherWriterError) as error:
                 self._note("other_writer" if isinstance(error, OtherWriterError) else "login_refused", error)
@@ -223,7 +225,12 @@ class _Source:
                     self._lost = str(error)
             now_ms = _now_ms()
             start = await asyncio.to_thread(
-                find_replay_start, client, facts, link, wanted_ms=now_ms - self._options.window_ms
+                find_replay_start,
+                client,
+                facts,
+                link,
+                wanted_ms=now_ms - self._options.window_ms,
+                damaged_file=self._damaged_file,
             )
         finally:
             await asyncio.to_thread(client.close)
@@ -232,7 +239,7 @@ class _Source:
         progress = Progress(start.position, Replay(since_ms, now_ms))
         await self._appender.begin(stored, progress, reason, facts.flavor)
         self._log.warning("replay_began", reason=reason, position=str(start.position), since_ms=since_ms)
-        self._lost = ""
+        self._lost = self._damaged_file = ""
         return facts, progress
 
     async def _agree(self, templates: InForce) -> tuple[Checkpoint | None, str]:

@@ -1,5 +1,6 @@
 """Servers whose history is not the one that was read: set back, restored, promoted, purged. No commit is missed."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -278,6 +279,30 @@ async def test_an_idle_server_whose_binlogs_are_purged_is_followed_on(
         await world.caught_up()
         await replayed_since_the_last_gap(world)
     assert later <= set(await world.keys())
+
+
+async def test_behind_a_binlog_that_a_crash_has_cut_off_changes_are_stamped_again(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """A power failure with sync_binlog=0, or a full disk. The server begins the next file; nobody gets past the cut."""
+    server = new_mariadb()
+    world = World.with_items(server, redis_a)
+    async with world.source():
+        insert(world, 1, 1)
+        await world.caught_up()
+        insert(world, 2, 2)
+        server.kill()
+        (torn,) = server.data_folder.glob("binlog.0*")
+        os.truncate(torn, torn.stat().st_size - 60)
+        server.start()
+        next_second()
+        later = insert(world, 3, 4)
+        await world.caught_up()
+        await replayed_since_the_last_gap(world)
+    assert later <= set(await world.keys())
+    *_, last = said = await gaps(world)
+    assert "truncated in the middle" in last
+    assert len(said) <= 3
 
 
 async def test_a_server_of_another_flavor_behind_the_same_name_is_a_gap_and_no_crash(

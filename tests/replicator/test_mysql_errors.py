@@ -37,3 +37,18 @@ PASSING = [
 def test_a_refused_dump_is_a_lost_position_only_where_it_says_so(text: str, kind: type[SourceError]) -> None:
     with pytest.raises(kind), translated(MySqlAddress("a")):
         raise pymysql.err.OperationalError(1236, text)
+
+
+@pytest.mark.parametrize(
+    ("what", "file", "damaged"),
+    [
+        ("binlog truncated in the middle of event; consider out of disk space on master", "b.000007", "b.000007"),
+        ("bogus data in log event", "/var/log/mysql/b.000002", "b.000002"),
+        ("Could not find first log file name in binary log index file", "b.000001", ""),
+    ],
+)
+def test_a_file_that_cannot_be_read_to_its_end_is_told(what: str, file: str, damaged: str) -> None:
+    text = f"{what}; the first event '.' at 4, the last event read from '{file}' at 9, the last byte read from"
+    with pytest.raises(PositionLostError) as raised, translated(MySqlAddress("a")):
+        raise pymysql.err.OperationalError(1236, text)
+    assert raised.value.damaged_file == damaged

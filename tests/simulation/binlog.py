@@ -33,7 +33,9 @@ def server_facts(client: SimulatedClient) -> ServerFacts:
     return ServerFacts(Flavor.MARIADB, 1, True, position_at(client.primary.told), {})
 
 
-def find_replay_start(client: SimulatedClient, facts: Any, options: Any, *, wanted_ms: int) -> ReplayStart:
+def find_replay_start(
+    client: SimulatedClient, facts: Any, options: Any, *, wanted_ms: int, damaged_file: str
+) -> ReplayStart:
     """As the real one: the newest file surely begun before ``wanted_ms``, else the oldest. Times are true here."""
     if client.primary.is_cut:
         raise MySqlUnavailableError("the primary is not reached")

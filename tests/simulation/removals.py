@@ -77,7 +77,7 @@ def _take_without_proof() -> Sequence[Any]:
 
 
 def _claim_without_replay() -> Sequence[Any]:
-    def find(client: Any, facts: Any, options: Any, *, wanted_ms: int) -> ReplayStart:
+    def find(client: Any, facts: Any, options: Any, *, wanted_ms: int, damaged_file: str) -> ReplayStart:
         return ReplayStart(position_at(client.primary.last), wanted_ms)
 
     return [_of(binlog, "find_replay_start", find)]
