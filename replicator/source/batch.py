@@ -7,7 +7,7 @@ A batch is whole transactions and the checkpoint behind the last of them. Transa
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from replicator.source.commit_times import HEADER_LAG_MS
+from replicator.source.commit_times import AHEAD_MAX_MS, HEADER_LAG_MS
 from replicator.source.handover import Item
 from replicator.source.progress import Progress, Replay
 from replicator.source.transaction import Transaction
@@ -61,7 +61,9 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
     if progress.replay is not None and proven_ms >= progress.replay.until_ms + SECOND_MS:
         bodies.append(Replayed(progress.replay.since_ms, str(position)))
         progress = progress.replayed()
-    if proven_ms - read_ms >= rules.heartbeat_ms * _DUE:
+    # The last heartbeat of a clock that has been put right since is no bound for the next one.
+    bound_ms = 0 if read_ms > now_ms + AHEAD_MAX_MS else read_ms
+    if proven_ms - bound_ms >= rules.heartbeat_ms * _DUE:
         bodies.append(Heartbeat(proven_ms, gtid=str(position)))
         read_ms = proven_ms
     return Batch(tuple(bodies), progress, read_ms, proven_ms, covered)

@@ -152,6 +152,18 @@ async def test_a_clock_ahead_of_ours_never_claims_the_future(world: World) -> No
     assert [body.read_ms for body in beats] == [NOW_MS]
 
 
+async def test_heartbeats_come_again_when_a_clock_that_ran_a_day_ahead_is_put_right(world: World) -> None:
+    source = await world.source()
+    world.now_ms += 86_400_000
+    await source.append([read_up_to(1, world.now_ms)])
+    world.now_ms = NOW_MS + 2_000
+    for restarted in (source, await world.source()):
+        world.now_ms += 1_000
+        await restarted.append([read_up_to(1, world.now_ms)])
+    beats = [body.read_ms - NOW_MS for body in await world.bodies() if isinstance(body, Heartbeat)]
+    assert beats == [86_400_000, 3_000, 4_000]
+
+
 async def test_a_replay_leaves_out_only_what_is_surely_older_than_its_window(world: World) -> None:
     """A time in the binlog may be that of a statement that ended much later, and 0 is none."""
     source = await world.source()
