@@ -148,6 +148,14 @@ class MirrorQueue:
         self._is_torn = True
         self._put(Queued(self._newest, Gap(reasons.OWN + reason, gtid=gtid or ""), now_ms, gtid))
 
+    def put_tear(self, entry: Entry, now_ms: int) -> None:
+        """Say that entries in front of this one were deleted from the origin."""
+        if entry.stamp <= self._floor.stamp:
+            return  # Another mirror has gone on from there: it has said so, or has read them.
+        # Of what a replay was to repeat some is gone: that debt cannot be paid any more.
+        self._claim, self._newest = None, self._newest.without_claim()
+        self.put_gap("entries were deleted in the middle of the origin's stream", None, now_ms)
+
     def put(self, entry: Entry, now_ms: int) -> None:
         """Take in the origin's next entry; raises BrokenOriginError where another mirror read something else."""
         if entry.stamp <= self._floor.stamp:

@@ -1,7 +1,8 @@
 """Reads the origin's stream across the WAN: every entry once, in order, one link delay after its append.
 
 Subscribe first, then catch up by pages, then take what is pushed as long as each entry names the one before it. A hole
-is read from the stream; what the stream does not have either is a break (BrokenOriginError), and ends this reader. A
+is read from the stream. What the stream does not have either was deleted from its middle, and reading goes on behind
+it; where what was read last is gone too it is another stream, a break that ends this reader (BrokenOriginError). A
 silent link is a dead link; and since a stream that was cut short looks idle, its end is compared now and then (P2).
 """
 
@@ -13,8 +14,9 @@ from typing import Final
 import structlog
 
 from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import BrokenOriginError
-from replicator.mirror.resume import Resume
+from replicator.mirror.resume import Resume, is_there
 from replicator.tasks import first_of
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend, UnavailableError
@@ -28,7 +30,8 @@ log = structlog.get_logger()
 
 
 class OriginReader:
-    """``take`` gets each entry; ``room`` waits until the next one may come."""
+    """``take`` gets each entry, and ``tear`` before it the one in front of which others are gone; ``room`` waits until
+    the next one may come."""
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class OriginReader:
         take: Callable[[Entry], None],
         room: Callable[[], Awaitable[None]],
         *,
+        tear: Callable[[Entry], None],
         options: MirrorOptions,
         stats: MirrorStats,
         backoff: Backoff,
@@ -44,11 +48,12 @@ class OriginReader:
         self._origin = origin
         self._take = take
         self._room = room
+        self._tear = tear
         self._options = options
         self._stats = stats
         self._backoff = backoff
         self._stamp = resume.position.stamp
-        self._nonce = "" if resume.is_torn else resume.position.nonce
+        self._nonce = resume.position.nonce
         self._is_started = self._stamp != stamps.ZERO
         self._page = PageSize(PAGE_ENTRIES)
 
@@ -98,11 +103,14 @@ class OriginReader:
                 if entry.stamp <= self._stamp:
                     continue
                 if not self._joins(entry):
-                    raise BrokenOriginError(
-                        "origin_hole",
-                        f"origin entry {stamps.text(entry.stamp)} does not follow {stamps.text(self._stamp)}",
-                    )
+                    await self._check_torn(entry)
+                    self._tear(entry)
                 await self._accept(entry)
+
+    async def _check_torn(self, entry: Entry) -> None:
+        if not await is_there(self._origin, MirrorPosition(self._stamp, self._nonce)):
+            text = f"origin entry {stamps.text(entry.stamp)} does not follow {stamps.text(self._stamp)}"
+            raise BrokenOriginError("origin_hole", f"{text}, which is gone")
 
     async def _read_page(self) -> list[Entry]:
         count = self._page.entries

@@ -33,8 +33,6 @@ class Resume:
     until: int = stamps.ZERO
     """Where the position is ``stamp.ZERO``: stamp of the origin's heartbeat that tells. What is trimmed up to there is
     hidden by the gap, whoever copies what is left; what is trimmed above it is not."""
-    is_torn: bool = False
-    """What follows the position in the origin's stream does not name it: entries in between were deleted."""
 
 
 async def find_resume(
@@ -52,11 +50,7 @@ async def find_resume(
     What another mirror writes meanwhile does not count: the next append proves what is there up to ``last`` only.
     """
     position = MirrorPosition.of(stored)
-    if position is not None and await _is_there(origin, position):
-        if await _is_torn(origin, position):
-            # Of what a replay was to repeat some is gone: that debt cannot be paid any more.
-            position = position.without_claim()
-            return Resume(position, gap=_REASONS["origin_torn"], break_name="origin_torn", is_torn=True)
+    if position is not None and await is_there(origin, position):
         return Resume(position, until=_until(position))
     name = "first_start" if stored is None else "origin_changed"
     shared = await _last_shared(origin, target, dc, last=last, since_ms=now_ms - window_ms)
@@ -73,11 +67,11 @@ async def find_resume(
 _REASONS: Final = {
     "first_start": "this stream has nothing of the origin yet",
     "origin_changed": "the origin's stream has none of the entries that are here",
-    "origin_torn": "entries were deleted in the middle of the origin's stream",
 }
 
 
-async def _is_there(origin: StreamBackend, position: MirrorPosition) -> bool:
+async def is_there(origin: StreamBackend, position: MirrorPosition) -> bool:
+    """Whether the origin still has the entry; for ``stamp.ZERO``, all behind the gap. Raises BackendError."""
     if position.stamp == stamps.ZERO:
         oldest = await origin.read_after(stamps.ZERO, count=1)
         return not (oldest and hides_more(oldest[0], _until(position)))
@@ -87,13 +81,6 @@ async def _is_there(origin: StreamBackend, position: MirrorPosition) -> bool:
 
 def _until(position: MirrorPosition) -> int:
     return position.claim.until if position.claim else stamps.ZERO
-
-
-async def _is_torn(origin: StreamBackend, position: MirrorPosition) -> bool:
-    following = await origin.read_after(position.stamp, count=1)
-    if position.stamp == stamps.ZERO or not following:
-        return False
-    return "" not in {position.nonce, following[0].nonce} and following[0].previous != position.nonce
 
 
 async def _last_shared(
@@ -108,7 +95,7 @@ async def _last_shared(
     low, high = 0, len(candidates)
     while low < high:
         middle = (low + high) // 2
-        if await _is_there(origin, candidates[middle]):
+        if await is_there(origin, candidates[middle]):
             low = middle + 1
         else:
             high = middle

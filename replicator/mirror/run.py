@@ -24,6 +24,7 @@ from replicator.mirror.resume import Resume, find_resume
 from replicator.mirror.target import MirrorTarget
 from replicator.mirror.writer import MirrorWriter, RacedError, TargetLostError
 from replicator.tasks import first_of
+from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, StreamBackend
 from versioning.backoff import Backoff
 from versioning.client.clock import system_clock
@@ -156,6 +157,7 @@ class Mirror:
             resume,
             self._take,
             self._writer.has_room,
+            tear=self._tear,
             options=self._options,
             stats=self._stats,
             backoff=self._backoff,
@@ -202,6 +204,13 @@ class Mirror:
             queue.drop_through(self._target.position)
         writer.queue, writer.is_ready, writer.is_breaking = queue, True, bool(resume.break_name)
         writer.wake()
+
+    def _tear(self, entry: Entry) -> None:
+        if self._writer.is_finishing:
+            return
+        self._stats.count_break("origin_torn")
+        log.warning("origin_torn", before=stamps.text(entry.stamp))
+        self._writer.queue.put_tear(entry, self._clock().monotonic_ms)
 
     def _take(self, entry: Entry) -> None:
         if self._writer.is_finishing:

@@ -58,7 +58,14 @@ async def test_a_page_that_a_slow_wan_does_not_carry_in_time_is_asked_for_in_sma
     relay.slow(1_000_000)
     stats = MirrorStats()
     reader = OriginReader(
-        far, Resume(MirrorPosition()), taken.append, no_wait, options=MIRROR, stats=stats, backoff=Backoff(lambda: 0.0)
+        far,
+        Resume(MirrorPosition()),
+        taken.append,
+        no_wait,
+        tear=taken.append,
+        options=MIRROR,
+        stats=stats,
+        backoff=Backoff(lambda: 0.0),
     )
     reading = asyncio.create_task(reader.run())
     try:

@@ -26,7 +26,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import Append, LoginRefusedError
 from versioning.backends.memory import MemoryStream
 from versioning.client.pulse import Pulse
-from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 from versioning.limits import CLOCK_ERROR_MS, SPREAD_LATE_MS
 
 
@@ -553,15 +553,38 @@ async def test_an_unreadable_entry_becomes_a_gap_that_no_replay_undoes(world: Mi
     mirror = world.start(gate)
     await world.write(Gap("first", "0-1-0"))
     await world.change(1)
-    world.origin.poison("not JSON")
+    world.origin.poison()
     await world.change(3)
     await world.write(Replayed(7, "0-1-3"))
     await world.beat("0-1-3")
     view = await world.until(lambda v: v.keys == ["t:1", "t:3"] and bool(v.heartbeats))
-    assert view.gaps[-1] == Gap(UNREADABLE + "not JSON", "0-1-3")
+    assert view.gaps[-1] == Gap(UNREADABLE + "not an entry of ours", "0-1-3")
     assert mirror.stats.poisoned == 1
     view = await world.until(lambda v: mirror.stats.replays_not_claimed >= 1)
     assert "0-1-3" not in [body.gtid for body in view.replays]
+
+
+def is_new(body: Body) -> bool:
+    return not is_said_again(body.reason) if isinstance(body, Gap) else isinstance(body, Change) and not body.settled
+
+
+async def test_a_mirror_gets_past_every_tear_of_a_backlog(world: MirrorWorld) -> None:
+    """Nothing of it has left the gate when the second one is met: to begin anew there would be to do so for ever."""
+    first = world.start(ScriptedGate(applied="0-1-1"))
+    await world.change(1)
+    await world.until(lambda v: v.keys == ["t:1"])
+    await first.kill()
+    for number in range(2, 9):
+        await world.change(number)
+    world.origin.drop(lambda entry: is_of(entry, "0-1-3") or is_of(entry, "0-1-5"))
+    world.origin.poison(nonce="by", previous="hand")
+    await world.change(9)
+    await world.beat("0-1-9")
+    mirror = world.start(ScriptedGate(applied="0-1-9"), options=PATIENT)
+    await world.until(lambda v: v.keys == [f"t:{number}" for number in (1, 2, 4, 6, 7, 8, 9)])
+    said = [body.keys[0] if isinstance(body, Change) else "gap" for body in await world.bodies() if is_new(body)]
+    assert said == ["gap", "t:1", "t:2", "gap", "t:4", "gap", "t:6", "t:7", "t:8", "gap", "gap", "gap", "t:9"]
+    assert mirror.stats.breaks_by_reason == {"origin_torn": 4}
 
 
 async def test_a_replica_that_went_back_makes_its_keys_pending(world: MirrorWorld) -> None:

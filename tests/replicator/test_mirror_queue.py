@@ -66,3 +66,20 @@ def test_a_replay_is_owed_until_it_is_appended_and_no_longer() -> None:
     queue.put(entry(4, Heartbeat(4, gtid="0-1-4")), 0)
     assert replays(queue) == [Replayed(1, "0-1-4")]
     assert released(queue).position == position(4)
+
+
+def test_no_replay_is_owed_any_more_when_entries_of_it_are_gone() -> None:
+    queue = queue_of(1, claim=CLAIM)
+    queue.put_tear(entry(3), 0)
+    for number in (3, 4):
+        queue.put(entry(number, Heartbeat(number, gtid=f"0-1-{number}")), 0)
+    assert replays(queue) == []
+    assert released(queue).position == position(4)
+
+
+def test_where_another_mirror_has_gone_on_it_has_said_what_is_missing() -> None:
+    queue = queue_of(1)
+    queue.drop_through(position(3))
+    queue.put_tear(entry(3), 0)
+    queue.put(entry(3), 0)
+    assert released(queue).bodies == ()

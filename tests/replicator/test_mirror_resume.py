@@ -111,16 +111,6 @@ async def test_a_slow_link_carries_what_a_mirror_must_know_of_the_origin_to_begi
     assert (begun.gtid, begun.until) == ("0-1-2", beat.stamp)
 
 
-async def test_no_replay_is_owed_any_more_when_entries_of_it_are_gone() -> None:
-    origin, target = MemoryStream(lambda: NOW_MS), MemoryStream(lambda: NOW_MS)
-    first, second, third = await write(origin, Heartbeat(1), Heartbeat(2), Heartbeat(3))
-    owing = MirrorPosition(first.stamp, first.nonce, ReplayClaim(0, third.stamp))
-    assert (await resume(origin, target, checkpoint(owing), last=0)).position == owing
-    origin.drop(lambda entry: entry == second)
-    found = await resume(origin, target, checkpoint(owing), last=0)
-    assert (found.position, found.break_name) == (owing.without_claim(), "origin_torn")
-
-
 def test_entries_trimmed_between_the_gap_and_the_first_copy_break_the_history() -> None:
     trimmed = Entry(stamps.make(2_000), "b", "a", Heartbeat(1))
     MirrorQueue("a", MirrorPosition(), until=stamps.make(2_000)).put(trimmed, 0)

@@ -165,11 +165,11 @@ class MemoryStream:
         with self._lock:
             self._entries = [entry for entry in self._entries if not matches(entry)]
 
-    def poison(self, reason: str = "not an entry of ours") -> None:
+    def poison(self, *, nonce: str = "", previous: str = "") -> None:
         """Add what nobody can read, as XADD by hand would: what is appended next is linked to nothing before it."""
         with self._lock:
             stamp = self._state.last + 1
-            self._entries.append(Entry(stamp, "", "", Poisoned(reason)))
+            self._entries.append(Entry(stamp, nonce, previous, Poisoned("not an entry of ours")))
             self._state.last, self._state.nonce, self._state.since = stamp, "", None
 
     def forget_checkpoints(self) -> None:
