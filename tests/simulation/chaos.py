@@ -58,6 +58,14 @@ def _trim(server: StreamServer, op: Op) -> None:
         server.store.trim(entries[int(op.size * len(entries))].stamp)
 
 
+def _tear(server: StreamServer, op: Op) -> None:
+    """Somebody deletes one to three entries by hand, of the newest ten."""
+    newest = server.store.entries[-10:]
+    first = int(op.pick * len(newest))
+    gone = newest[first : first + 1 + int(3 * op.size)]
+    server.store.drop(lambda entry: entry in gone)
+
+
 def _clock_back(world: World, server: StreamServer, op: Op) -> None:
     server.back_ms = int(30_000 * op.size)
 
@@ -214,6 +222,7 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "redis_a_failover": lambda world, op: _fail_over(world, world.stream_a, op),
     "redis_a_flush": lambda world, op: world.stream_a.flush(),
     "redis_a_trim": lambda world, op: _trim(world.stream_a, op),
+    "redis_a_tear": lambda world, op: _tear(world.stream_a, op),
     "redis_a_clock_back": lambda world, op: _clock_back(world, world.stream_a, op),
     "redis_b_outage": lambda world, op: _outage(world.stream_b, op),
     "redis_b_failover": lambda world, op: _fail_over(world, world.stream_b, op),

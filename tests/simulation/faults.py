@@ -13,6 +13,8 @@ class Faults:
     redis_a_flush: float = 0.0
     redis_a_trim: float = 0.0
     """Loses the older part of the stream."""
+    redis_a_tear: float = 0.0
+    """Somebody deletes some of the newest entries."""
     redis_a_clock_back: float = 0.0
     redis_b_outage: float = 0.0
     redis_b_failover: float = 0.0
@@ -76,7 +78,7 @@ _RATE: Final = 2.5
 
 _CROWDED: Final = frozenset(
     {
-        "redis_a_outage", "redis_a_failover", "redis_a_trim", "wan_cut", "answer_lost",
+        "redis_a_outage", "redis_a_failover", "redis_a_trim", "redis_a_tear", "wan_cut", "answer_lost",
         "redis_b_outage", "redis_b_failover", "redis_b_flush", "redis_b_trim", "redis_b_clock_back",
         "replica_lag", "replica_stop", "replica_down", "gate_cut", "replica_rewind",
         "mirror_crash", "mirror_pause",
