@@ -185,8 +185,10 @@ class MirrorWriter:
         return released.beat or NO_BEAT
 
     async def _look_at_target(self, now: Now) -> None:
-        """Where there is nothing to append, no refusal tells that the target stream has lost what is pending."""
-        if not self._board or not self._target.state.pending_count or now.monotonic_ms < self._next_look_ms:
+        """Where there may be nothing to append, no refusal tells that the target stream has lost what is there."""
+        state = self._target.state
+        is_appending = not state.pending_count and now.ms >= state.silent_until_ms
+        if not self._board or is_appending or now.monotonic_ms < self._next_look_ms:
             return
         try:
             if self.is_ready and not self.is_breaking:

@@ -16,7 +16,7 @@ from versioning.backends.base import Append, BackendError, StreamBackend, Unavai
 from versioning.backends.memory import MemorySnapshot, MemoryStream
 from versioning.checkpoint import Checkpoint
 from versioning.client.pulse import Pulse
-from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, NewEntry, Replayed
 
 DEADLINE_S = 20.0
 
@@ -222,6 +222,10 @@ class MirrorView:
     @property
     def changes(self) -> list[Change]:
         return [entry.body for entry in self.entries if isinstance(entry.body, Change)]
+
+    @property
+    def generations(self) -> list[Generation]:
+        return [entry.body for entry in self.entries if isinstance(entry.body, Generation)]
 
     @property
     def gaps(self) -> list[Gap]:

@@ -455,6 +455,18 @@ async def test_what_a_target_lost_of_pending_data_is_said_again_though_nothing_m
     assert view.entries[-1].stamp > lost.stamp
 
 
+async def test_a_loss_of_the_target_is_noticed_while_a_late_generation_keeps_heartbeats_out(world: MirrorWorld) -> None:
+    mirror = world.start(ScriptedGate(applied="0-1-1"))
+    await world.beat("0-1-1")
+    await world.until(lambda v: bool(v.heartbeats) and mirror.stats.pending == 0)
+    began_ms = now_ms()
+    late = Generation(("t",), began_ms, 60_000, "TRUNCATE", "0-1-1", committed_ms=began_ms - SPREAD_LATE_MS)
+    await world.write(late)
+    await world.until(lambda v: bool(v.generations))
+    world.target.flush()
+    await world.until(lambda v: bool(v.generations))
+
+
 async def test_a_flushed_origin_is_a_gap_and_then_its_own_replay(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-99")
     await world.begin_target()
