@@ -263,7 +263,7 @@ class MirrorQueue:
     def drop_through(self, position: MirrorPosition) -> int:
         """Forget what another mirror has appended; raises BrokenOriginError where it was not what this one has read."""
         dropped = 0
-        while self._items and position.reaches(self._items[0].position):
+        while self._items and _is_passed(self._items[0], position):
             dropped += not isinstance(self._drop_first().body, Heartbeat)
         if position.stamp > self._newest.stamp:
             self._floor, self._is_floor_seen, self._claim = position, False, position.claim
@@ -302,6 +302,12 @@ class MirrorQueue:
             else:
                 high = middle
         return (self._items[low].gtid or "") if low < len(self._items) else ""
+
+
+def _is_passed(item: Queued, position: MirrorPosition) -> bool:
+    """Whether whoever is at ``position`` has no need of it. A gap of a mirror's own has that of the entry before it."""
+    is_own = isinstance(item.body, Gap) and reasons.is_own(item.body.reason)
+    return position.reaches(item.position) and not (is_own and position.is_same_entry(item.position))
 
 
 def _leaving(item: Queued, is_late: bool, is_applied: IsApplied, *, has_gates: bool) -> Body | None:  # noqa: FBT001

@@ -5,7 +5,7 @@ import pytest
 from replicator.mirror.position import MirrorPosition, ReplayClaim
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Released
 from versioning import stamp as stamps
-from versioning.entries import Body, Change, Entry, Heartbeat, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Heartbeat, Replayed
 
 CLAIM = ReplayClaim(1, stamps.make(4))
 
@@ -82,4 +82,15 @@ def test_where_another_mirror_has_gone_on_it_has_said_what_is_missing() -> None:
     queue.drop_through(position(3))
     queue.put_tear(entry(3), 0)
     queue.put(entry(3), 0)
+    assert released(queue).bodies == ()
+
+
+def test_a_tear_is_said_until_another_mirror_has_copied_what_is_behind_it() -> None:
+    queue = queue_of(1)
+    queue.put_tear(entry(3), 0)
+    queue.put(entry(3), 0)
+    queue.put(entry(4, Heartbeat(4, gtid="0-1-4")), 0)
+    queue.drop_through(position(1))
+    assert [type(body) for body, _ in released(queue).bodies] == [Gap, Change]
+    queue.drop_through(position(3))
     assert released(queue).bodies == ()
