@@ -25,7 +25,7 @@ COUNTERS: Final = {
     "entries_renewed": "Pending entries said again before they would be forgotten",
     "entries_covered": "Entries dropped because another mirror had appended them",
     "poisoned": "Entries of the origin that could not be decoded",
-    "replays_not_claimed": "Replays left out because an unreadable entry lies in what they would vouch for",
+    "replays_not_claimed": "Replays left out: an unreadable entry or a lost gap lies in what they would vouch for",
 }
 
 RENAMED: Final = {"poisoned": "poisoned_entries"}

@@ -160,7 +160,7 @@ class WindowFold:
             state.settled.pop((kind, name), None)
         gap = before.gap or before.of_replicas
         if gap is not None and self._gap_stamp < gap.stamp and _is_copied(gap, copied):
-            state.gap = replace(gap, body=cast("Gap", as_pending(gap.body)), written_ms=0)
+            state.gap, state.is_gap_lost = replace(gap, body=cast("Gap", as_pending(gap.body)), written_ms=0), True
 
     def _is_decided(self, kind: type[Named], name: str, mark: Mark) -> bool:
         """Whether the words that are there put an end to this one."""

@@ -30,7 +30,7 @@ class Plan:
     agains: tuple[Again, ...]
     released: tuple[Body, ...]
     not_claimed: int
-    """Replays left out, because an unreadable entry lies in what they would vouch for."""
+    """Replays left out: an unreadable entry, or a pending gap that the stream has lost, lies in what they vouch for."""
 
 
 def make_plan(
@@ -77,7 +77,7 @@ def _entering(
                 gap = _awaiting(body, awaited)
                 awaited, gap_ms = (gap.gtid, now_ms) if gap.pending else ("", 0)
                 left.append((gap, origin))
-            case Replayed() if is_poisoned:
+            case Replayed() if is_poisoned or state.is_gap_lost:
                 pass
             case Replayed():
                 replayed = state.claimed(body, gap_ms)

@@ -46,6 +46,9 @@ class MirrorState:
     settled: dict[tuple[type[Named], str], Mark] = field(default_factory=dict)
     """Names whose last word, not older than the window, is that all replicas have the data by now."""
     gap: Mark | None = None
+    is_gap_lost: bool = False
+    """The pending gap is not in the target stream any more. Nobody vouches for what was loaded since it entered, but
+    who begins with the next gap does not know since when: no replay may be claimed to reach below that one."""
     of_replicas: Mark | None = None
     """The last gap that says nothing of the origin, pending or not."""
     is_poisoned: bool = False
@@ -132,7 +135,7 @@ class MirrorState:
             case Gap() as body:
                 self._take_gap(body, entry, written_ms)
             case Replayed(settled=True):
-                self.gap = None
+                self.gap, self.is_gap_lost = None, False
 
     @staticmethod
     def _is_rewound(held: Mark | None, body: Named) -> bool:
@@ -170,6 +173,8 @@ class MirrorState:
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         self.is_short &= not stands_for_all(body)
+        if self.is_gap_lost:
+            self.is_gap_lost, self.unclaimed_ms = False, max(self.unclaimed_ms, just_after(entry.stamp))
         if reasons.is_of_replicas(body.reason):
             self.of_replicas = mark_of(entry, body, written_ms)
         else:

@@ -366,7 +366,7 @@ class MirrorWriter:
         stats.entries_renewed += sum(not again.is_settled for again in plan.agains)
         stats.replays_not_claimed += plan.not_claimed
         if plan.not_claimed:
-            log.warning("replay_not_claimed", hint="an unreadable entry lies in what it would vouch for")
+            log.warning("replay_not_claimed", hint="an unreadable entry or a lost gap lies in what it would vouch for")
 
     def _time(self, appended: Sequence[Queued]) -> None:
         stats, now = self._stats, self._clock()

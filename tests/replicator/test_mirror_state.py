@@ -162,6 +162,20 @@ def test_a_gap_waits_no_longer_for_what_a_replay_in_front_of_it_has_ended() -> N
     assert [body for body, _ in plan.bodies] == [opened, replace(ended, settled=True), gap]
 
 
+def test_no_replay_reaches_below_the_gap_that_follows_on_a_pending_one_which_the_stream_has_lost() -> None:
+    """What was loaded in between may lack what that one hid, and who begins with this one does not know since when."""
+    before = live(entries_of([Heartbeat(9, 5), Gap("gone", "0-1-1", pending=True)]))
+    state = window(entries_of([Heartbeat(9, 5)]), before).carrying(COPIED)
+    (first, anew) = entries_of([Heartbeat(9, 5), Gap("anew", "0-1-2", pending=True)])
+    bodies = tuple((body, Origin("a", "1-0", "n")) for body in (anew.body, Replayed(3)))
+    plan = make_plan([], Released(bodies, MirrorPosition(), 2), None, state, FAR_MS)  # type: ignore[arg-type]
+    assert plan is not None
+    assert ([type(body) for body, _ in plan.bodies], plan.not_claimed) == ([Gap], 1)
+    state.take(anew, FAR_MS)
+    assert state.claimed(Replayed(3), 0).since_ms == stamps.ms_of(anew.stamp) + 1
+    assert before.claimed(Replayed(3), 0).since_ms == live([first]).claimed(Replayed(3), 0).since_ms
+
+
 def test_no_heartbeat_says_less_of_the_replicas_than_the_stream_does() -> None:
     state = live(entries_of([Heartbeat(9, 5)]))
     beat = next_heartbeat(Heartbeat(10), Heartbeat(4, gtid="0-1-1"), state, 9)
