@@ -21,7 +21,7 @@ def find(view: View) -> list[Finding]:
     found = [*origin(view), *mirrors(view), *stream_b(view)]
     # Only these tell why nothing is heard. A replica or a web process that is down besides does not.
     is_explained = any(finding.state is State.CRITICAL for finding in found)
-    if view.doubt is not None and view.is_covered and view.own.is_connected and not is_explained:
+    if view.is_in_doubt and not is_explained:
         found.append(_unexplained(view))
     found += [*gates(view), *readers(view), *audit(view)]
     return sorted(found, key=lambda finding: _ORDER.index(finding.state))

@@ -96,17 +96,14 @@ def _stalled(view: View, live: Sequence[SourceFigures]) -> Finding:
     )
 
 
+def _unseen(code: str, part: str, text: str) -> Finding:
+    return Finding(code=code, state=State.WARNING, part=part, text=text, effect=UNSEEN, action=UNSEEN_WHY)
+
+
 def _no_source(view: View) -> Finding:
     unanswered = f"No source tells this service how it does ({reasons(view.sources)})."
     if not _is_silent(view):
-        return Finding(
-            code="sources_unseen",
-            state=State.WARNING,
-            part="source",
-            text=unanswered,
-            effect=UNSEEN,
-            action=UNSEEN_WHY,
-        )
+        return _unseen("sources_unseen", "source", unanswered)
     return Finding(
         code="sources_down",
         state=State.CRITICAL,
@@ -154,9 +151,7 @@ def mirrors(view: View) -> Iterator[Finding]:
 
 
 def _is_silent(view: View) -> bool:
-    if view.heard_age_ms is None:
-        return view.doubt is not None and view.is_covered and view.own.is_connected
-    return view.heard_age_ms > ALIVE_MS
+    return view.is_in_doubt if view.heard_age_ms is None else view.heard_age_ms > ALIVE_MS
 
 
 def _since(view: View) -> str:
@@ -178,14 +173,7 @@ def _left_behind(view: View, ahead: Sequence[str]) -> Finding:
 def _no_mirror(view: View) -> Finding:
     unanswered = f"No mirror answers ({reasons(view.mirrors)})."
     if view.doubt is None and (view.flow.lag_ms or 0) <= ALIVE_MS:
-        return Finding(
-            code="mirrors_unseen",
-            state=State.WARNING,
-            part="mirror",
-            text=unanswered,
-            effect=UNSEEN,
-            action=UNSEEN_WHY,
-        )
+        return _unseen("mirrors_unseen", "mirror", unanswered)
     return Finding(
         code="mirrors_down",
         state=State.CRITICAL,

@@ -67,6 +67,11 @@ class View:
         return any(mirror.is_connected for mirror in self.live_mirrors)
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Whether stream B is read, and vouches for nothing."""
+        return self.doubt is not None and self.is_covered and self.own.is_connected
+
+    @property
     def heard_age_ms(self) -> int | None:
         """Age of the newest word of stream A in datacenter B; as this service knows it, while it reads stream B."""
         if self.own.is_connected and self.flow.lag_ms is not None:

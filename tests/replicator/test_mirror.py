@@ -425,15 +425,21 @@ async def test_a_flushed_target_gets_a_gap_all_the_origin_has_and_its_claim(worl
     assert mirror.stats.breaks_by_reason["checkpoint_lost"] == 1
 
 
-async def test_a_target_that_lost_writes_gets_them_again_with_new_stamps(world: MirrorWorld) -> None:
-    gate = ScriptedGate(applied="0-1-2")
-    world.start(gate)
+async def lose_second_change(world: MirrorWorld) -> Entry:
+    """Let the target fall back to what it had after the first one; return the last entry that is gone."""
     await world.change(1)
     await world.until(lambda v: v.keys == ["t:1"])
     snapshot = world.target.snapshot()
     await world.change(2)
     lost = (await world.until(lambda v: v.keys == ["t:1", "t:2"])).entries[-1]
     world.fail_over(snapshot)
+    return lost
+
+
+async def test_a_target_that_lost_writes_gets_them_again_with_new_stamps(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-2")
+    world.start(gate)
+    lost = await lose_second_change(world)
     await world.beat("0-1-2")
     view = await world.until(lambda v: v.keys == ["t:1", "t:2"] and bool(v.heartbeats))
     again = next(e for e in view.entries if isinstance(e.body, Change) and e.body.keys == ("t:2",))
@@ -444,12 +450,7 @@ async def test_a_target_that_lost_writes_gets_them_again_with_new_stamps(world: 
 
 async def test_what_a_target_lost_of_pending_data_is_said_again_though_nothing_more_comes(world: MirrorWorld) -> None:
     world.start(ScriptedGate(applied="0-1-1"))
-    await world.change(1)
-    await world.until(lambda v: v.keys == ["t:1"])
-    snapshot = world.target.snapshot()
-    await world.change(2)
-    lost = (await world.until(lambda v: v.keys == ["t:1", "t:2"])).entries[-1]
-    world.fail_over(snapshot)
+    lost = await lose_second_change(world)
     view = await world.until(lambda v: v.keys == ["t:1", "t:2"])
     assert view.changes[-1].pending
     assert view.entries[-1].stamp > lost.stamp

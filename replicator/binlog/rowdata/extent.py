@@ -20,11 +20,11 @@ _FIXED: Final = {
     c.NULL: 0, c.TINY: 1, c.SHORT: 2, c.INT24: 3, c.LONG: 4, c.LONGLONG: 8, c.FLOAT: 4, c.DOUBLE: 8, c.YEAR: 1,
     c.DATE: 3, c.NEWDATE: 3,
 }  # fmt: skip
-_BY_FRACTION: Final = {
-    c.TIME2: (3, 4, 4, 5, 5, 6, 6), c.TIMESTAMP2: (4, 5, 5, 6, 6, 7, 7), c.DATETIME2: (5, 6, 6, 7, 7, 8, 8),
+_WITH_FRACTION: Final = {c.TIME2: 3, c.TIMESTAMP2: 4, c.DATETIME2: 5}
+_OLD_BY_DIGITS: Final = {
     c.TIME: (3, 4, 4, 5, 5, 5, 6), c.TIMESTAMP: (4, 5, 5, 6, 6, 7, 7), c.DATETIME: (8, 6, 6, 7, 7, 7, 8),
 }  # fmt: skip
-"""By its digits."""
+"""One number with its fraction, in as few bytes as hold it; without one as MySQL has it."""
 _IN_BYTES: Final = frozenset({c.BIT, c.ENUM, c.SET})
 _CHARACTERS: Final = frozenset({c.VARCHAR, c.VARCHAR_COMPRESSED, c.VAR_STRING, c.STRING})
 _LONG: Final = frozenset({c.BLOB, c.BLOB_COMPRESSED, c.VECTOR, c.JSON, c.GEOMETRY})
@@ -37,8 +37,8 @@ def extent(kind: int, size: int) -> Extent | None:
     """``size``: ``ColumnFacts.size``. None: a kind that this version does not know."""
     if kind in _FIXED:
         return Extent(_FIXED[kind])
-    if kind in _BY_FRACTION:
-        return Extent(_BY_FRACTION[kind][size])
+    if kind in _WITH_FRACTION or kind in _OLD_BY_DIGITS:
+        return Extent(_time_bytes(kind, size))
     if kind in _IN_BYTES:
         return Extent(size)
     if kind in _CHARACTERS:
@@ -46,6 +46,11 @@ def extent(kind: int, size: int) -> Extent | None:
     if kind in _LONG and 1 <= size <= 4:
         return Extent(0, size)
     return Extent(decimal_bytes(*divmod(size, 256))) if kind == c.DECIMAL else None
+
+
+def _time_bytes(kind: int, digits: int) -> int:
+    old = _OLD_BY_DIGITS.get(kind)
+    return old[digits] if old else _WITH_FRACTION[kind] + fraction_bytes(digits)
 
 
 def fraction_bytes(digits: int) -> int:
