@@ -232,17 +232,31 @@ async def test_over_http_an_event_has_name_id_and_json() -> None:
         assert "event: change" in change
 
 
+STREAM_SCOPE: Scope = {
+    "type": "http", "method": "GET", "path": "/v1/stream", "query_string": b"", "headers": [], "root_path": "",
+    "http_version": "1.1", "scheme": "http", "asgi": {"version": "3.0", "spec_version": "2.3"},
+}  # fmt: skip
+"""For tests that see each part of the body when it is sent: the client of the others has the whole answer or none."""
+
+
 async def test_a_silent_stream_says_that_its_connection_still_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fanout, "SILENCE_S", 0.01)
+    told: list[bytes] = []
+
+    async def receive() -> Message:
+        forever: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await forever
+
+    async def send(message: Message) -> None:
+        told.append(message.get("body", b""))
+
     async with service() as world:
-        request = asyncio.create_task(world.client.get("/v1/stream"))
-        await until_async(lambda: len(world.knowledge.fanout) == 1, "the client listens")
-        await asyncio.sleep(0.1)
+        request = asyncio.create_task(world.app(STREAM_SCOPE, receive, send))
+        await until_async(lambda: b": ping\n\n" in told, "the silence is told")
         await world.append(CHANGE)
+        await until_async(lambda: any(part.startswith(b"event: change") for part in told), "the change is told")
         world.knowledge.fanout.close()
-        told = (await request).text.split("\n\n")
-        assert told[1] == ": ping"
-        assert told[-2].startswith("event: change")
+        await request
 
 
 async def test_a_client_that_goes_away_with_events_on_their_way_to_it_listens_no_more() -> None:
@@ -256,15 +270,11 @@ async def test_a_client_that_goes_away_with_events_on_their_way_to_it_listens_no
         if message["type"] == "http.response.body":
             await asyncio.Event().wait()  # It reads no more: its socket is full.
 
-    scope: Scope = {
-        "type": "http", "method": "GET", "path": "/v1/stream", "query_string": b"", "headers": [], "root_path": "",
-        "http_version": "1.1", "scheme": "http", "asgi": {"version": "3.0", "spec_version": "2.3"},
-    }  # fmt: skip
     async with service() as world:
         await world.beat()
         gc.disable()
         try:
-            request = asyncio.create_task(world.app(scope, receive, send))
+            request = asyncio.create_task(world.app(STREAM_SCOPE, receive, send))
             await until_async(lambda: len(world.knowledge.fanout) == 1, "the client listens")
             await world.append(*([CHANGE] * 20))
             is_gone.set()
