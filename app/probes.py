@@ -1,4 +1,7 @@
-"""What an orchestrator asks: alive, ready, and the metrics. The same three for every service."""
+"""What an orchestrator asks: alive, ready, and the metrics. The same three for every service.
+
+The first two also by HEAD, as some load balancers do.
+"""
 
 from collections.abc import Callable
 from typing import Annotated, Final
@@ -21,6 +24,7 @@ Liveness = Callable[[], str | None]
 def router(readiness: Readiness, registry: CollectorRegistry | None, liveness: Liveness = lambda: None) -> APIRouter:
     routes = APIRouter(tags=["probes"])
 
+    @routes.head("/livez", include_in_schema=False)
     @routes.get("/livez")
     async def livez() -> dict[str, str]:
         """The process answers, and its working loop turns; else 503. Says nothing about what it knows."""
@@ -29,6 +33,7 @@ def router(readiness: Readiness, registry: CollectorRegistry | None, liveness: L
             raise ApiError(503, "not_alive", complaint, hint="restart it: nothing is lost")
         return {"status": "alive"}
 
+    @routes.head("/readyz", include_in_schema=False)
     @routes.get("/readyz")
     async def readyz(
         max_lag: Annotated[float | None, Query(ge=0, le=LAG_MAX_S, description="Seconds of lag tolerated.")] = None,

@@ -1,7 +1,7 @@
 """``/metrics``, ``/livez``, ``/readyz`` and ``/status`` of a replicator.
 
 Served by the loop that does the work, so that a loop that hangs fails its liveness probe; and so does a role whose work
-stands still while the loop turns (`liveness`). As much HTTP as probes and scrapers speak: GET, one answer each.
+stands still while the loop turns (`liveness`). As much HTTP as probes and scrapers speak: GET or HEAD, one answer each.
 """
 
 import asyncio
@@ -55,20 +55,21 @@ class Probes:
             yield int(server.sockets[0].getsockname()[1])
 
     def answer(self, method: str, path: str) -> tuple[str, str, bytes]:
-        """Return status line, media type and body."""
-        match method, path.partition("?")[0]:
-            case "GET", "/metrics":
+        """Return status line, media type and body; to HEAD those of GET."""
+        if method not in ("GET", "HEAD"):
+            return "405 Method Not Allowed", TEXT, b"GET or HEAD only\n"
+        match path.partition("?")[0]:
+            case "/metrics":
                 return "200 OK", CONTENT_TYPE_LATEST, generate_latest(self._registry)
-            case "GET", "/livez":
+            case "/livez":
                 return _verdict("alive", self._liveness())
-            case "GET", "/readyz":
+            case "/readyz":
                 return _verdict("ready", self._readiness())
-            case "GET", "/status":
+            case "/status":
                 status = {"not_ready": self._readiness(), **self._status()}
                 return "200 OK", JSON, json.dumps(status).encode() + b"\n"
-            case "GET", _:
+            case _:
                 return "404 Not Found", TEXT, b"/metrics, /livez, /readyz or /status\n"
-        return "405 Method Not Allowed", TEXT, b"GET only\n"
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -79,7 +80,7 @@ class Probes:
                 writer.write(
                     f"HTTP/1.1 {status}\r\ncontent-type: {media_type}\r\ncontent-length: {len(body)}\r\n"
                     "connection: close\r\n\r\n".encode()
-                    + body
+                    + (b"" if method == "HEAD" else body)
                 )
                 await writer.drain()
         writer.close()

@@ -16,6 +16,12 @@ async def test_a_service_is_alive_before_it_is_ready() -> None:
         assert (await world.client.get("/readyz")).status_code == 200
 
 
+async def test_probes_answer_head_as_some_load_balancers_ask() -> None:
+    async with service() as world:
+        assert (await world.client.head("/livez")).status_code == 200
+        assert (await world.client.head("/readyz")).status_code == 503
+
+
 async def test_a_follower_that_hangs_ends_the_liveness_of_a_service_that_still_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

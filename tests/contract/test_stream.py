@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.knowledge import READS_AT_ONCE
 from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.redis_sets import RedisCluster
 from tests.eventually import now_ms
 from versioning import stamp as stamps
 from versioning.backends import redis_stream
@@ -170,6 +172,17 @@ async def test_a_silence_is_told_and_ends_no_subscription(stream: StreamBackend)
         await stream.append(bump(1))
         found = [await anext(pushed), await anext(pushed)]
     assert found == [*await stream.read_after(stamps.ZERO, count=10), None]
+
+
+@pytest.mark.integration
+async def test_many_who_read_a_stream_on_a_cluster_at_once_are_all_answered(redis_cluster: RedisCluster) -> None:
+    stream = RedisStream.from_url(redis_cluster.url)
+    [stamp] = await stream.append(bump(1))
+    await stream.aclose()
+    cold = RedisStream.from_url(redis_cluster.url)
+    found = await asyncio.gather(*(cold.read_one(stamp) for _ in range(READS_AT_ONCE)), return_exceptions=True)
+    await cold.aclose()
+    assert {getattr(each, "stamp", each) for each in found} == {stamp}
 
 
 @pytest.mark.integration

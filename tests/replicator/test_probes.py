@@ -69,14 +69,16 @@ def test_the_status_is_all_that_is_counted_gates_included_and_why_it_is_not_read
     assert status["gates"]["mysql-b"]["applied"] == "0-1-15"
 
 
-async def test_an_answer_closes_its_connection() -> None:
+@pytest.mark.parametrize(("method", "body"), [("GET", b"alive\n"), ("HEAD", b"")])
+async def test_an_answer_closes_its_connection(method: str, body: bytes) -> None:
     async with probes().serve("127.0.0.1", 0) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(f"{method} /livez HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         answer = await asyncio.wait_for(reader.read(), 20)
         writer.close()
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert answer.endswith(b"\r\n\r\nalive\n")
+    assert b"content-length: 6\r\n" in answer
+    assert answer.partition(b"\r\n\r\n")[2] == body
 
 
 async def test_a_request_without_end_is_cut_off() -> None:

@@ -7,11 +7,14 @@ begin at once keep that going for as long as there are readers, on a cluster tha
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import redis.exceptions
 
 from versioning.backends.redis_connect import RAISED
+
+_ELSEWHERE: Final = (redis.exceptions.AskError, redis.exceptions.ClusterError)
+"""Answers that the slot is, or may soon be, at another node. All others leave what is known as it is."""
 
 
 class ClusterClient:
@@ -26,15 +29,23 @@ class ClusterClient:
 
     async def ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
         """Return the reply to a command of this client. Raises what the driver raises on purpose."""
+        try:
+            return await self._ask(command)
+        except redis.exceptions.MovedError:  # The driver follows those of its own commands, not of what we send a node.
+            return await self._ask(command)
+
+    async def learn(self) -> None:
+        """Read the topology, unless it is known."""
         if not self._is_known:
             await self._learn()
+
+    async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        await self.learn()
         self._under_way += 1
         try:
             return await command()
         except Exception as error:
-            # An answer leaves all as it is, unless it is that the cluster is down.
-            is_answer = isinstance(error, redis.exceptions.ResponseError)
-            self._is_known &= is_answer and not isinstance(error, redis.exceptions.ClusterError)
+            self._is_known &= isinstance(error, redis.exceptions.ResponseError) and not isinstance(error, _ELSEWHERE)
             if isinstance(error, RAISED):
                 raise
             # Its own mistake: a connection that was closed by another command is None to it.
@@ -55,6 +66,7 @@ class ClusterClient:
         while self._under_way:
             self._is_quiet.clear()
             await self._is_quiet.wait()
+        await self._client.aclose()  # Else the driver asks nobody, unless it has seen the failure itself.
         await self._client.initialize()
         self._is_known = True
 

@@ -1,7 +1,8 @@
 """The stamp stream on Redis: stream, state and version keys in one hash slot, written by ``append.lua`` alone."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final, Self
 
@@ -18,6 +19,7 @@ from versioning.backends.base import (
     StreamState,
     UnavailableError,
 )
+from versioning.backends.redis_cluster import ClusterClient
 from versioning.backends.redis_connect import RedisAddress, aclose, translated
 from versioning.backends.redis_wait import run_and_wait
 from versioning.checkpoint import Checkpoint
@@ -65,6 +67,7 @@ class RedisStream:
         self._wait_replicas = wait_replicas
         self._timeout_ms = timeout_ms
         self._client = address.connect_async(timeout_ms)
+        self._cluster = ClusterClient(self._client) if address.kind == "cluster" else None
         for command in ("XRANGE", "XREVRANGE"):
             self._client.set_response_callback(command, _as_it_came)
         self._script = self._client.register_script(_APPEND)
@@ -73,32 +76,35 @@ class RedisStream:
     def from_url(cls, url: str, **options: Any) -> Self:
         return cls(RedisAddress.parse(url), **options)
 
+    async def _ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
+        return await (command() if self._cluster is None else self._cluster.ask(command))
+
     async def append(self, batch: Append) -> list[int]:
         keys = [self._stream, self._state, self._prefix]
         with translated(str(self.address)):
             try:
-                reply = await self._evaluate(keys, self._arguments(batch))
+                reply, replicas = await self._ask(partial(self._evaluate, keys, self._arguments(batch)))
             except redis.exceptions.ReadOnlyError:
                 await self._leave()
                 raise
-        return self._outcome(batch, [_text(part) for part in reply])
-
-    async def _evaluate(self, keys: list[str], arguments: list[str | int | bytes]) -> Sequence[bytes]:
-        if not self._wait_replicas:
-            return await self._script(keys=keys, args=arguments)  # type: ignore[no-any-return]
-        reply, replicas = await run_and_wait(
-            self._client, self._script, keys, arguments, replicas=self._wait_replicas, wait_ms=WAIT_TIMEOUT_MS
-        )
         if reply[0] == b"ok" and replicas < self._wait_replicas:
             raise NotReplicatedError(
                 f"appended to Redis {self.address}, but only {replicas} of {self._wait_replicas} replicas have it",
                 hint="check the replicas of the stream's Redis, or lower wait_replicas",
             )
-        return reply  # type: ignore[no-any-return]
+        return self._outcome(batch, [_text(part) for part in reply])
+
+    async def _evaluate(self, keys: list[str], arguments: list[str | int | bytes]) -> tuple[Sequence[bytes], int]:
+        """Return the script's reply, and how many replicas have what it wrote, if that was asked for."""
+        if not self._wait_replicas:
+            return await self._script(keys=keys, args=arguments), 0
+        return await run_and_wait(
+            self._client, self._script, keys, arguments, replicas=self._wait_replicas, wait_ms=WAIT_TIMEOUT_MS
+        )
 
     async def _leave(self) -> None:
         """Close the connections to a Redis that has become a replica: its address may lead to another one by now."""
-        if self.address.kind != "cluster":  # whose client learns by itself where its slots have gone
+        if self._cluster is None:  # whose client learns by itself where its slots have gone
             await self._client.connection_pool.disconnect(inuse_connections=False)
 
     def _arguments(self, batch: Append) -> list[str | int | bytes]:
@@ -134,29 +140,33 @@ class RedisStream:
 
     async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
         block = min(block_ms, BLOCK_MAX_MS) or None
+        places = {self._stream: stamps.text(after)}
         with translated(str(self.address)):
-            reply = await self._client.xread({self._stream: stamps.text(after)}, count=count, block=block)
+            reply = await self._ask(partial(self._client.xread, places, count=count, block=block))
         return self._decode([item for items in (reply or {}).values() for item in items])
 
     async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
         end = "+" if before is None else f"({stamps.text(before)}"
         with translated(str(self.address)):
-            return self._decode(await self._client.xrevrange(self._stream, end, "-", count=count))
+            rows = await self._ask(partial(self._client.xrevrange, self._stream, end, "-", count=count))
+        return self._decode(rows)
 
     async def read_one(self, stamp: int) -> Entry | None:
         text = stamps.text(stamp)
         with translated(str(self.address)):
-            found = self._decode(await self._client.xrange(self._stream, text, text))
+            rows = await self._ask(partial(self._client.xrange, self._stream, text, text))
+        found = self._decode(rows)
         return found[0] if found else None
 
     async def checkpoint(self, writer: str) -> Checkpoint | None:
         with translated(str(self.address)):
-            stored = await self._client.hget(self._state, f"cp:{writer}")
+            stored = await self._ask(partial(self._client.hget, self._state, f"cp:{writer}"))
         return Checkpoint.decode(_text(stored)) if stored else None
 
     async def state(self) -> StreamState:
         with translated(str(self.address)):
-            fields = {_text(k): _text(v) for k, v in (await self._client.hgetall(self._state)).items()}
+            stored = await self._ask(partial(self._client.hgetall, self._state))
+        fields = {_text(k): _text(v) for k, v in stored.items()}
         checkpoints = {k[3:]: Checkpoint.decode(v) for k, v in fields.items() if k.startswith("cp:")}
         last, since = (stamps.parse(fields.get(name, "0-0")) for name in ("last", "since"))
         return StreamState(last, fields.get("nonce", ""), since, fields.get("digest", ""), checkpoints)
@@ -164,8 +174,8 @@ class RedisStream:
     @asynccontextmanager
     async def subscribe(self, *, silence_ms: int = 0) -> AsyncIterator[AsyncIterator[Entry | None]]:
         with translated(str(self.address)):
-            if self.address.kind == "cluster":
-                await self._client.initialize()  # its subscriptions do not by themselves ask who has the slot
+            if self._cluster is not None:
+                await self._cluster.learn()  # its subscriptions do not by themselves ask who has the slot
             async with self._client.pubsub() as pubsub:
                 await pubsub.subscribe(self._channel)
                 await pubsub.get_message(timeout=self._timeout_ms / 1000)
@@ -181,6 +191,8 @@ class RedisStream:
                 yield None
 
     async def aclose(self) -> None:
+        if self._cluster is not None:
+            await self._cluster.aclose()
         await aclose(self._client)
 
     def _decode(self, rows: Sequence[tuple[bytes, _Fields]]) -> list[Entry]:

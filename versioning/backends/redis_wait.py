@@ -1,19 +1,10 @@
 """A script whose writes replicas must have. WAIT speaks of its own connection's writes, so both go down the same."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import redis.exceptions
 from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
-
-_ELSEWHERE: Final = (
-    redis.exceptions.AskError,
-    redis.exceptions.ClusterDownError,
-    redis.exceptions.ConnectionError,
-    redis.exceptions.RedisClusterException,
-    redis.exceptions.TimeoutError,
-)
-"""After one of these the slot may be at another node."""
 
 
 async def run_and_wait(
@@ -34,20 +25,6 @@ async def _run_in_cluster(
     client: RedisCluster, script: Any, call: tuple[Any, ...], wait: tuple[Any, ...]
 ) -> tuple[Any, int]:
     """The driver's own pipeline for a cluster takes no script, nor does it promise one connection."""
-    try:
-        return await _run_at_node(client, script, call, wait)
-    except redis.exceptions.MovedError:
-        await client.aclose()
-        return await _run_at_node(client, script, call, wait)
-    except _ELSEWHERE:
-        await client.aclose()  # So that the next call asks where the slots are.
-        raise
-
-
-async def _run_at_node(
-    client: RedisCluster, script: Any, call: tuple[Any, ...], wait: tuple[Any, ...]
-) -> tuple[Any, int]:
-    await client.initialize()
     node: Any = client.get_node_from_key(call[3])
     try:
         return await _send(node, call, wait)
