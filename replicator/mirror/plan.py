@@ -75,7 +75,10 @@ def _entering(
             case Gap():
                 is_poisoned = reasons.is_unreadable(body.reason)
                 gap = _awaiting(body, awaited)
-                awaited, gap_ms = (gap.gtid, now_ms) if gap.pending else ("", 0)
+                if gap.pending:
+                    awaited, gap_ms = gap.gtid, now_ms
+                elif gap.gtid or not awaited:  # One without position says nothing of one that has.
+                    awaited, gap_ms = "", 0
                 left.append((gap, origin))
             case Replayed() if is_poisoned or state.is_gap_lost:
                 pass

@@ -154,6 +154,14 @@ def test_a_gap_waits_for_its_own_position_and_for_that_of_the_one_it_takes_the_p
     assert plan.bodies[1][0] == Gap("gone", "0-1-9,1-1-7", pending=True)
 
 
+def test_a_gap_without_position_between_two_is_no_end_of_what_the_first_one_waits_for() -> None:
+    gaps = Gap("gone", "0-1-9", pending=True), Gap("no checkpoint"), Gap("torn", "0-1-5")
+    released = Released(tuple((gap, Origin("a", "1-0", "n")) for gap in gaps), MirrorPosition(), 3)
+    plan = make_plan([], released, None, live(entries_of([Heartbeat(9, 5)])), FAR_MS)
+    assert plan is not None
+    assert [body for body, _ in plan.bodies] == [*gaps[:2], Gap("torn", "0-1-9", pending=True)]
+
+
 def test_a_gap_waits_no_longer_for_what_a_replay_in_front_of_it_has_ended() -> None:
     opened, ended, gap = Gap("gone", "0-1-9", pending=True), Replayed(3), Gap("gone", "0-1-5")
     bodies = tuple((body, Origin("a", "1-0", "n")) for body in (opened, ended, gap))
