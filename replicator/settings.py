@@ -25,7 +25,8 @@ class SourceSection(Section):
     mysql: MySqlSection
     server_id: int | None = Field(default=None, ge=1, le=2**32 - 1)
     """Unique among all that read this binlog; random in a high range unless set."""
-    heartbeat_ms: int = Field(default=500, ge=50, le=5_000)
+    heartbeat_ms: int = Field(default=500, ge=50, le=2_500)
+    """At most half of the silence after which a mirror takes its link for dead (``MirrorOptions.silence_ms``)."""
     keys_max: int = Field(default=MAX_KEYS, ge=1)
     keys_per_entry: int = Field(default=KEYS_PER_ENTRY, ge=1, le=5_000)
     generation_spread_ms: int = Field(default=GENERATION_SPREAD_MS, ge=0, le=SPREAD_MAX_MS)

@@ -257,7 +257,10 @@ class Index:
             if self.generations.reaches_below(oldest):
                 self.horizon = max(self.horizon, oldest)  # First, as below.
             self.generations.prune(oldest, now.ms)
+            # What was not said again for a window nobody waits for any more; of keys likewise, below.
             self._pending_gap.forget(oldest)
+            for namespace in self._pending_namespaces.names - self.generations.by_namespace.keys():
+                self._pending_namespaces.forget(namespace)
             self._limit()
         for _ in range(min(SWEEP_KEYS, len(self._sweep))):
             key = self._sweep.pop()
@@ -265,6 +268,7 @@ class Index:
                 # The horizon goes first: a reader between the two lines must not take "no stamp" for "no change".
                 self.horizon = max(self.horizon, oldest)
                 del self.stamps[key]
+                self._pending.forget(key)
 
 
 def replay_horizon(body: Replayed) -> int:

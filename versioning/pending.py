@@ -56,6 +56,9 @@ class Pending:
             else:
                 self.silent.discard(name)
 
+    def forget(self, name: str) -> None:
+        self.names.discard(name)
+
     def clear(self) -> None:
         self.end_covering()
         self.names.clear()

@@ -60,6 +60,10 @@ class WindowFold:
         self._now_ms = now_ms
         self._is_whole = is_whole
         self._oldest: Entry | None = None
+        self._mirrored_ms = 0
+        """Unix time of the last entry that a mirror wrote."""
+        self._unclaimed_ms = 0
+        """``MirrorState.unclaimed_ms``, unless the window tells of all that is pending."""
         self._words: dict[tuple[type[Named], str], tuple[int, int]] = {}
         """Stamp of the last word on a name, and the highest stamp that words on it have in the origin's stream."""
         self._gap_stamp = stamps.ZERO
@@ -79,15 +83,26 @@ class WindowFold:
             self._take_heartbeat(body, entry.stamp)
         elif entry.origin is not None and entry.origin.dc == self._state.dc:
             self._take_own(entry, written_ms)
+        if isinstance(body, Heartbeat) or entry.origin is not None:
+            self._mirrored_ms = written_ms
         self._state.take(entry, self._now_ms)
 
     def _begin_with(self, oldest: Entry) -> None:
         """Take note of what mirrors may have said that is not there any more."""
         state, before = self._state, self._before
         if before is None or _begins_after(oldest, before):
-            # Within a window every pending entry is said again, and with no database listed time settles it.
-            state.is_short |= bool(oldest.previous) and not (self._is_whole or state.is_timed)
-            state.unclaimed_ms = 0 if self._is_whole else just_after(oldest.stamp)
+            # With no database listed time settles what is pending.
+            state.is_short |= bool(oldest.previous) and not state.is_timed
+            self._unclaimed_ms = just_after(oldest.stamp)
+
+    def _tells_all(self) -> bool:
+        """Whether what is pending is in the window: nothing of it was trimmed, and there were mirrors.
+
+        They say again, within a third of a window, what is pending. Where none has written in the younger half (a bump
+        is nobody's word on that), the last word may be just beyond the window.
+        """
+        half_ms = self._state.window_ms // 2
+        return self._is_whole and self._mirrored_ms >= stamps.ms_of(self._state.last) - half_ms
 
     def _take_heartbeat(self, body: Heartbeat, stamp: int) -> None:
         if body.gtid:
@@ -132,6 +147,10 @@ class WindowFold:
         state, before, oldest = self._state, self._before, self._oldest
         if oldest is None and before is None:
             state.unclaimed_ms = self._now_ms + CLOCK_ERROR_MS
+        if self._tells_all():
+            state.is_short &= before is not None and before.is_short
+        else:
+            state.unclaimed_ms = max(state.unclaimed_ms, self._unclaimed_ms)
         if oldest is not None and state.applied_ms >= stamps.ms_of(oldest.stamp) + CLOCK_ERROR_MS:
             state.is_short = False  # All replicas had what was deleted.
         if before is not None:

@@ -1,5 +1,8 @@
 """The cache inside the process: bounded, and what is used stays."""
 
+import threading
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +35,24 @@ def test_a_forked_child_begins_empty_with_a_lock_of_its_own() -> None:
     local.put("t:2", HELD)
     assert local.find("t:1") is None
     assert local.find("t:2") is HELD
+
+
+@pytest.mark.parametrize("last", ["t:1", "t:2"], ids=["replaced", "evicted"])
+def test_a_value_may_read_and_fill_the_cache_when_it_ends(last: str) -> None:
+    local = LocalCache(1, never)
+
+    class Value:
+        def __del__(self) -> None:
+            local.put("t:last", HELD)
+
+    def work() -> None:
+        local.put("t:1", Held(Value(), 1, 0, 0, 0, 0))
+        local.put(last, HELD)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(timeout=20)
+    assert local.find("t:last") is HELD
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 12)), max_size=40), st.integers(2, 10))

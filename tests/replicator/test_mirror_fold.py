@@ -22,9 +22,9 @@ class Stream(MemoryStream):
         self.now_ms = BEGIN_MS
         super().__init__(lambda: self.now_ms)
 
-    async def write(self, body: Body) -> int:
+    async def write(self, body: Body, *, is_mirrored: bool = True) -> int:
         self.now_ms += 1_000
-        origin = None if isinstance(body, Heartbeat) else Origin("a", "1-0", "n")
+        origin = None if isinstance(body, Heartbeat) or not is_mirrored else Origin("a", "1-0", "n")
         (stamp,) = await self.append(Append((NewEntry(str(self.now_ms), body, origin),), clock_ms=0))
         return stamp
 
@@ -60,6 +60,20 @@ async def test_a_window_that_was_trimmed_is_not_whole() -> None:
     assert list(state.keys) == [f"t:{number}" for number in range(6, 15)]
     assert stamps.ms_of(written[6]) < state.unclaimed_ms <= stamps.ms_of(written[7])
     assert state.is_short
+
+
+@pytest.mark.parametrize(("silence_s", "is_short"), [(5, False), (6, True)])
+async def test_what_is_pending_may_be_just_beyond_a_window_that_no_mirror_wrote_in(
+    silence_s: int,
+    is_short: bool,  # noqa: FBT001
+) -> None:
+    stream = Stream()
+    for number in range(15):
+        await stream.write(pending(f"t:{number}"))
+    for _ in range(silence_s):
+        await stream.write(Change(("t:bumped",)), is_mirrored=False)
+    state = await read(stream)
+    assert (state.is_short, bool(state.unclaimed_ms)) == (is_short, is_short)
 
 
 async def test_nothing_is_known_of_an_empty_stream() -> None:

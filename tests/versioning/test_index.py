@@ -186,6 +186,21 @@ def test_memory_is_bounded_by_the_window_and_what_is_dropped_is_below_the_horizo
     assert index.horizon >= stamp_at(0)
 
 
+@pytest.mark.parametrize(
+    "pending",
+    [
+        Change(("t:1",), gtid="0-1-5", pending=True),
+        Generation(("t",), 0, 0, "TRUNCATE", gtid="0-1-5", pending=True),
+        Gap("gone", "0-1-5", pending=True),
+    ],
+    ids=["key", "namespace", "gap"],
+)
+def test_what_is_pending_and_was_not_said_again_for_a_window_is_forgotten(pending: ReadBody) -> None:
+    index = index_of((1, pending), (62, beat_at(62)), window_ms=60_000)
+    assert not index.pending_count
+    assert index.verdict("t:1", stamp_at(1) - 1, at(62)) is UNKNOWN
+
+
 def test_an_index_may_forget_all_in_the_middle_of_a_sweep() -> None:
     index = index_of((1, Change(tuple(f"t:{n}" for n in range(SWEEP_KEYS * 2)))))
     index.forget()

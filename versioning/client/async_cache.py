@@ -134,7 +134,8 @@ class AsyncVersionedCache:
         follower, self._follower, self._loop, self._has_begun = self._follower, None, None, False
         if follower is not None:
             await follower.aclose()
-        for backend in (self._values.take(), self._stream.take()):
+        for opened in (self._values, self._stream):
+            backend = opened.take()
             if backend is not None:
                 await backend.aclose()
 

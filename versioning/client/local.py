@@ -45,12 +45,15 @@ class LocalCache:
 
     def put_many(self, fresh: Mapping[str, Held]) -> None:
         held = self.held
+        # Let go of behind the lock: what ends with a value is the application's code, and may read the cache.
+        gone = []
         with self._lock:
-            held.update(fresh)
-            for key in fresh:
+            for key, one in fresh.items():
+                gone.append(held.get(key))
+                held[key] = one
                 held.move_to_end(key)
             while len(held) > self._max_entries:
-                held.popitem(last=False)
+                gone.append(held.popitem(last=False)[1])
             self._count(len(fresh))
 
     def touch(self, key: str) -> None:
