@@ -25,6 +25,7 @@ from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
 from replicator.source.templates import Templates
 from replicator.tables import WatchedTables
+from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_stream import RedisStream
 from versioning.cli import log
 from versioning.cli.backends import open_stream
@@ -108,6 +109,7 @@ def mirror(
     settings = _load(config)
     section, at = settings.one(MirrorSection), settings.one(StreamSection)
     origin_at = StreamSection(url=section.full_origin_url(), name=section.origin_name, window_s=at.window_s)
+    _check_no_loop(origin_at, at)
     options = MirrorOptions(
         origin_dc=section.origin_dc,
         gate_limit_ms=section.gate_limit_ms,
@@ -145,6 +147,21 @@ def address(section: MySqlSection, key: str) -> MySqlAddress:
         ssl_key=target.ssl_key,
         ssl_disabled=target.ssl_disabled,
     )
+
+
+def _check_no_loop(origin: StreamSection, target: StreamSection) -> None:
+    """Raises ConfigError for a mirror of its own stream: it would copy every copy again, until Redis is full."""
+    if _place(origin) == _place(target):
+        where = RedisAddress.parse(target.url)
+        raise ConfigError(
+            f"[stream] and [mirror] name the same stream, {target.name} on {where}: the mirror would copy itself",
+            hint="[stream] is the one to write; roles that write different ones need files of their own",
+        )
+
+
+def _place(stream: StreamSection) -> tuple[object, ...]:
+    at = RedisAddress.parse(stream.url)
+    return frozenset(at.nodes), at.service, dict(at.options).get("db", 0), stream.name
 
 
 def _read_tables(config: Path | None, server: MySqlAddress) -> WatchedTables:

@@ -88,6 +88,24 @@ def test_a_config_error_is_one_line_and_exit_2(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
+    ("stream", "origin"),
+    [
+        ('url = "redis://b.example:6379/0"', 'origin_url = "rediss://mirror:secret@b.example/?db=0"'),
+        ('url = "sentinel://x,y/b"\nname = "origin"', 'origin_url = "sentinel://y,x/b"\norigin_name = "origin"'),
+    ],
+    ids=["redis", "sentinel"],
+)
+def test_a_mirror_of_its_own_stream_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stream: str, origin: str
+) -> None:
+    """It would copy its own copies, thousands a second, until Redis is full: one file for two roles is enough."""
+    path = tmp_path / "stampline.toml"
+    path.write_text(f"[stream]\n{stream}\n[mirror]\n{origin}\n")
+    assert program.run(["mirror", "--config", str(path)]) == 2
+    assert "[stream] and [mirror] name the same stream" in the_line(capsys)
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (UnavailableError("Redis a:1 is not available"), 1),
