@@ -154,6 +154,27 @@ async def test_failover_to_a_replica_that_has_everything_is_followed_without_a_g
     assert len(await gaps(promoted)) == 1
 
 
+async def test_a_source_at_the_candidate_reads_on_when_that_is_promoted(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """So a planned failover moves the sources first: none is left at a primary that another one has overtaken."""
+    primary, replica = new_mariadb(), new_mariadb(read_only="ON")
+    world = World.with_items(primary, redis_a)
+    async with world.source():
+        insert(world, 1, 3)
+        await world.caught_up()
+    replicated(primary, replica)
+    moved = World(replica, redis_a, world.tables)
+    async with moved.source():
+        for sql in ("STOP ALL SLAVES", "RESET SLAVE ALL", "SET GLOBAL read_only = OFF"):
+            replica.execute(sql)
+        later = insert(moved, 4, 6)
+        await moved.caught_up()
+        assert moved.stats.connections == 1
+    assert later <= set(await moved.keys())
+    assert len(await gaps(moved)) == 1
+
+
 async def test_failover_of_the_primary_with_a_reused_gtid_sequence(
     new_mariadb: NewMariaDb, redis_a: RedisServer
 ) -> None:
