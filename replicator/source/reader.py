@@ -21,6 +21,8 @@ from replicator.tables import WatchedTables
 # Keys waiting for Redis; twice this with the transaction that is put last. About 20 MB.
 WAITING_KEYS_MAX = 200_000
 
+_GONE_HINT = "nothing is stamped for it: correct its [[table]] section, and ask the sources to read it (SIGHUP)"
+
 log = structlog.get_logger()
 
 
@@ -90,6 +92,10 @@ class BinlogReader:
             client.close()
 
     def _make_plans(self, schema: Schema) -> TablePlans:
+        for spec in self._tables.specs:
+            if schema.spelling(spec.name) is None:
+                # Renamed or dropped while we read: nobody but this line tells, and readers are told of no change of it.
+                log.error("table_gone", table=str(spec.name), mysql=str(self._address), hint=_GONE_HINT)
         return make_plans(self._tables, schema.foreign_keys({spec.database for spec in self._tables.specs}))
 
     def _put(self, item: Item, *, is_idle: bool) -> None:

@@ -43,10 +43,10 @@ class Deployment:
             mysql.execute(sql, (number, f"t-{number}"), database="shop")
             self.history.commit(number, 0, time.monotonic())
 
-    def source_config(self, name: str, *keys: str) -> Path:
+    def source_config(self, name: str, *keys: str, table: str = "shop.tracker_web") -> Path:
         text = f'[stream]\nurl = "{self.redis_a.url}"\ndc = "a"\n[source]\nname = "a"\nheartbeat_ms = 200\n'
         text += f'[source.mysql]\nurl = "{self.mysql.url("stampline_source")}"\n'
-        text += f'[[table]]\nname = "shop.tracker_web"\nkeys = {list(keys or KEYS)}\n'
+        text += f'[[table]]\nname = "{table}"\nkeys = {list(keys or KEYS)}\n'
         return write_config(self.folder, text, f"{name}.toml")
 
     def source(self, name: str, *options: str) -> Role:

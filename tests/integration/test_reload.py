@@ -29,6 +29,14 @@ def markers(site: Deployment) -> list[dict[str, Any]]:
     return [body for body in bodies if body["reason"].startswith("key templates")]
 
 
+def keys(site: Deployment) -> list[str]:
+    return [key for body in site.bodies(site.redis_a, "change") for key in body["keys"]]
+
+
+def vouched_for(site: Deployment) -> list[str]:
+    return [body["gtid"] for body in site.bodies(site.redis_a, "heartbeat")]
+
+
 def has_ended(role: Role) -> bool:
     return not role.process.is_running
 
@@ -63,6 +71,26 @@ def test_two_sources_change_their_templates_one_after_the_other(site: Deployment
     (marker,) = markers(site)
     assert marker["namespaces"] == ["by_tracker"]
     assert len(site.bodies(site.redis_a, "gap")) == 1
+
+
+def test_a_table_that_moves_to_another_database_is_named_until_the_settings_have_its_new_name(site: Deployment) -> None:
+    """Until then its changes are stamped under no key; asking the sources ages out what was loaded meanwhile."""
+    one = site.source("source-1")
+    with one:
+        site.mysql.execute("CREATE DATABASE shop_new")
+        site.mysql.execute("RENAME TABLE shop.tracker_web TO shop_new.tracker_web")
+        until(lambda: says(one, '"table": "shop.tracker_web"'), "the table is missed")
+        site.mysql.execute("UPDATE shop_new.tracker_web SET tenant_id = 1 WHERE id = 1")
+        written = site.mysql.gtid_position()
+        until(lambda: written in vouched_for(site), "a heartbeat vouches for it")
+        site.source_config("source-1", table="shop_new.tracker_web")
+        reload(one)
+        until(lambda: bool(markers(site)), "the marker")
+        until(lambda: one.is_answering("/readyz"), "it is ready again")
+        site.mysql.execute("UPDATE shop_new.tracker_web SET tenant_id = 2 WHERE id = 2")
+        until(lambda: keys(site).count("tracker_web:2") == 2, "changes are stamped again")
+    assert keys(site).count("tracker_web:1") == 1, "the update of before the reload was not stamped"
+    assert markers(site)[0]["namespaces"] == ["tracker_web"]
 
 
 def test_overlapping_runs_of_a_while_lose_nothing_and_say_nothing_twice(site: Deployment) -> None:

@@ -98,8 +98,13 @@ class EightClient:
 
 
 class EightSchema:
+    gone: tuple[TableName, ...] = ()
+
     def __init__(self, client: EightClient) -> None:
         self._client = client
+
+    def spelling(self, table: TableName) -> TableName | None:
+        return None if self._client.is_executed and table in self.gone else table
 
     def foreign_keys(self, _databases: set[str]) -> list[ForeignKey]:
         new = ForeignKey("new", TableName("shop", "item"), ROOM, ("id",), acts_on_delete=True, acts_on_update=False)
@@ -144,6 +149,15 @@ async def test_a_foreign_key_that_the_server_does_not_show_yet_is_waited_for(mon
     *_, deleted = await read_eight(monkeypatch)
     assert isinstance(deleted, Transaction)
     assert deleted.generations == ((f"foreign key cascade from {ROOM}", ("item",)),)
+
+
+async def test_a_table_that_a_ddl_took_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source reads on, and vouches for its keys: nobody would notice that nothing of it is stamped any more."""
+    monkeypatch.setattr(EightSchema, "gone", (TableName("shop", "item"),))
+    with structlog.testing.capture_logs() as logs:
+        await read_eight(monkeypatch)
+    said = [(line["log_level"], line["event"], line["table"]) for line in logs]
+    assert said == [("error", "table_gone", "shop.item")]
 
 
 async def test_a_ddl_that_does_not_end_is_read_again_and_nothing_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
