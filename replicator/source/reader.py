@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections.abc import Iterable
 
 import structlog
 
@@ -14,9 +15,10 @@ from replicator.errors import ReaderFailedError, SourceError
 from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, await_executed
 from replicator.source.handover import Handover, Item, ReadUpTo
 from replicator.source.progress import Progress
+from replicator.source.statements import Effect, Statement
 from replicator.source.stats import SourceStats
 from replicator.source.transaction import Assembler
-from replicator.tables import WatchedTables
+from replicator.tables import TableSpec, WatchedTables
 
 # Keys waiting for Redis; twice this with the transaction that is put last. About 20 MB.
 WAITING_KEYS_MAX = 200_000
@@ -71,6 +73,7 @@ class BinlogReader:
         client = MySqlClient(self._address)
         schema = Schema(client)
         plans = self._make_plans(schema)
+        self._name_the_gone(schema, self._tables.specs)
         assembler = Assembler(progress, self._tables, plans, keys_max=self._keys_max, stats=self._stats, now_ms=_now_ms)
         binlog = Binlog(self._address, facts, assembler.position, schema=schema, plans=plans, options=self._options)
         try:
@@ -82,6 +85,7 @@ class BinlogReader:
                         await_executed(client, facts, assembler.saw_ddl.gtid)
                         plans = binlog.plans = assembler.plans = self._make_plans(schema)
                         assembler.plans_made_ms = _now_ms()
+                        self._name_the_gone(schema, self._named_by(assembler.saw_ddl.statement))
                     assembler.saw_ddl = None
                 if transaction is not None:
                     self._put(transaction, is_idle=False)
@@ -92,11 +96,22 @@ class BinlogReader:
             client.close()
 
     def _make_plans(self, schema: Schema) -> TablePlans:
-        for spec in self._tables.specs:
-            if schema.spelling(spec.name) is None:
-                # Renamed or dropped while we read: nobody but this line tells, and readers are told of no change of it.
-                log.error("table_gone", table=str(spec.name), mysql=str(self._address), hint=_GONE_HINT)
         return make_plans(self._tables, schema.foreign_keys({spec.database for spec in self._tables.specs}))
+
+    def _named_by(self, statement: Statement) -> Iterable[TableSpec]:
+        """None for what only may be DDL: a session in STATEMENT format has thousands of these."""
+        match statement.effect:
+            case Effect.TABLES:
+                return self._tables.mentioned_in(statement.identifiers)
+            case Effect.DATABASES:
+                return self._tables.of_databases(statement.identifiers)
+        return ()
+
+    def _name_the_gone(self, schema: Schema, specs: Iterable[TableSpec]) -> None:
+        """Of a table that was renamed or dropped while we read, nothing else tells: heartbeats vouch for its keys."""
+        for spec in specs:
+            if schema.spelling(spec.name) is None:
+                log.error("table_gone", table=str(spec.name), mysql=str(self._address), hint=_GONE_HINT)
 
     def _put(self, item: Item, *, is_idle: bool) -> None:
         now_s = time.monotonic()
