@@ -1,5 +1,6 @@
 """Files of TLS: what is wrong with them is one line before anything connects, and replaced ones count at once."""
 
+import itertools
 import os
 import shutil
 import ssl
@@ -212,16 +213,26 @@ def ca_away(issued: Certificate, tmp_path: Path) -> Path:
     return Path(shutil.copy(issued.ca, tmp_path / "ca.pem"))
 
 
+@pytest.fixture
+def again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("backend", "sync_cache"):
+        monkeypatch.setattr(f"versioning.client.{module}.OPEN_AGAIN_S", 0.05)
+
+
+@pytest.mark.usefixtures("again_soon")
 def test_while_files_are_replaced_reads_are_answered_and_followed_later(ca_away: Path) -> None:
     cache = VersionedCache.from_url("rediss://127.0.0.1:1/0", ssl_ca=str(ca_away))
     there = ca_away.rename(ca_away.with_suffix(".new"))
     assert cache.get("t:1", lambda: "value") == "value"
     there.rename(ca_away)
-    assert cache.get("t:2", lambda: "value") == "value"
-    until(lambda: cache.info().reconnects > 0, "the stream is asked for")
+    numbers = itertools.count()
+    until(
+        lambda: cache.get(f"t:{next(numbers)}", lambda: "value") and cache.info().reconnects, "the stream is asked for"
+    )
     cache.close()
 
 
+@pytest.mark.usefixtures("again_soon")
 async def test_while_files_are_replaced_reads_are_answered_and_followed_later_under_asyncio(ca_away: Path) -> None:
     async def load() -> str:
         return "value"
@@ -230,6 +241,33 @@ async def test_while_files_are_replaced_reads_are_answered_and_followed_later_un
     there = ca_away.rename(ca_away.with_suffix(".new"))
     assert await cache.get("t:1", load) == "value"
     there.rename(ca_away)
-    assert await cache.get("t:2", load) == "value"
-    await until_async(lambda: cache.info().reconnects > 0, "the stream is asked for")
+    numbers = itertools.count()
+
+    async def is_followed() -> bool:
+        await cache.get(f"t:{next(numbers)}", load)
+        return cache.info().reconnects > 0
+
+    await until_async(is_followed, "the stream is asked for")
     await cache.aclose()
+
+
+@pytest.mark.parametrize("scheme", ["rediss", "clusters"])
+def test_files_that_stay_away_are_not_read_by_every_miss_nor_told_of(
+    ca_away: Path, scheme: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = VersionedCache.from_url("rediss://127.0.0.1:1/0", f"{scheme}://127.0.0.1:1", ssl_ca=str(ca_away))
+    ca_away.unlink()
+    looked: list[TlsFiles] = []
+    check = TlsFiles.check
+
+    def counted(given: TlsFiles) -> None:
+        looked.append(given)
+        check(given)
+
+    monkeypatch.setattr(TlsFiles, "check", counted)
+    for number in range(20):
+        assert cache.get(f"t:{number}", lambda: "value") == "value"
+    assert len(looked) == 2, "once for the stream, and once for the values"
+    assert [record.message for record in caplog.records if "the follower cannot start" in record.message]
+    assert len(caplog.records) == 1
+    cache.close()

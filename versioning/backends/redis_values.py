@@ -87,6 +87,7 @@ class RedisValues:
         self._border = _ToldBorder(str(address))
         self._names = _Names(prefix)
         self._connect = partial(address.connect, timeout_ms)
+        address.check_tls()
         self._client: Any = None if address.kind == "cluster" else self._connect()
         self._lanes = None if self._client is None else Lanes(self._client.connection_pool)
 

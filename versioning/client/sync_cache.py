@@ -14,7 +14,7 @@ from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import RedisValues
 from versioning.backends.tls import TlsFiles
 from versioning.client import forks
-from versioning.client.backend import LEFT_BEHIND, Opened
+from versioning.client.backend import LEFT_BEHIND, OPEN_AGAIN_S, Opened
 from versioning.client.clock import system_clock
 from versioning.client.core import CacheCore, Found
 from versioning.client.decorator import CallKey, key_template
@@ -75,6 +75,8 @@ class VersionedCache:
         self._flights = Flights()
         self._starting = threading.RLock()  # a signal may close the cache in the middle of its start
         self._follower: FollowerThread | None = None
+        self._starts_again_s = 0.0
+        """Monotonic: who could not start to follow does not try again before. Every miss would, with a line of log."""
         self._is_closed = False
         forks.watch(self)
 
@@ -204,6 +206,7 @@ class VersionedCache:
         """Called in a forked child: nothing of the parent's is used; the follower starts anew with the first miss."""
         LEFT_BEHIND.append(self._follower)
         self._follower, self._flights, self._starting = None, Flights(), threading.RLock()
+        self._starts_again_s = 0.0
         self._core.after_fork()
         self._stream.after_fork()
         self._values.after_fork()
@@ -246,7 +249,7 @@ class VersionedCache:
     def _following(self) -> FollowerThread | None:
         if self._follower is None and not self._stream.is_lost:
             with self._starting:
-                if self._follower is None and not self._is_closed:
+                if self._follower is None and not self._is_closed and time.monotonic() >= self._starts_again_s:
                     self._follower = self._start_following()
         return self._follower
 
@@ -258,6 +261,7 @@ class VersionedCache:
         except (BackendError, RuntimeError) as error:
             # Not opened, no more threads, or the interpreter is about to end: reads go on without.
             _log.warning("the follower cannot start: %s", error)
+            self._starts_again_s = time.monotonic() + OPEN_AGAIN_S
             return None
         # Ends the thread with the cache, and at interpreter exit.
         weakref.finalize(self, follower.stop)
