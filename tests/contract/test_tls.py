@@ -1,10 +1,13 @@
 """Files of TLS: what is wrong with them is one line before anything connects, and replaced ones count at once."""
 
+import asyncio
 import itertools
 import os
 import shutil
+import socket
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from deploy.simulation.certificates import DAYS, Authority, Certificate
 from tests.eventually import until, until_async
 from versioning.backends.redis_connect import RedisAddress
+from versioning.backends.redis_stream import RedisStream
 from versioning.backends.tls import Reloaded, TlsFiles, client_context, refusal_in, server_context
 from versioning.backends.tls_dates import dates_between, dates_problem, own_dates
 from versioning.client.async_cache import AsyncVersionedCache
@@ -271,3 +275,43 @@ def test_files_that_stay_away_are_not_read_by_every_miss_nor_told_of(
     assert [record.message for record in caplog.records if "the follower cannot start" in record.message]
     assert len(caplog.records) == 1
     cache.close()
+
+
+class _Freezing:
+    """A Redis over TLS that lets in, knows an empty stream, and from then on does not even say goodbye."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate.cert, certificate.key)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def _serve(self) -> None:
+        with self._listener, self._context.wrap_socket(self._listener.accept()[0], server_side=True) as connection:
+            while b"XREVRANGE" not in (asked := connection.recv(65_536)):
+                for command in asked.split(b"*")[1:]:
+                    connection.sendall(b"%1\r\n+server\r\n+redis\r\n" if b"HELLO" in command else b"+OK\r\n")
+            connection.sendall(b"*0\r\n")
+            self._ends.wait(20)
+
+    def end(self) -> None:
+        self._ends.set()
+        self._thread.join()
+
+
+async def test_a_redis_that_does_not_say_goodbye_is_left_without_an_error(issued: Certificate) -> None:
+    server = _Freezing(issued)
+    address = RedisAddress.parse(f"rediss://127.0.0.1:{server.port}", tls=TlsFiles(str(issued.ca)))
+    stream = RedisStream(address, timeout_ms=500)
+    assert await stream.read_before(None, count=1) == []
+    try:
+        await stream.aclose()
+    finally:
+        server.end()
+        await asyncio.sleep(0.1)  # the loop learns that the connection has ended
