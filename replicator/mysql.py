@@ -3,7 +3,8 @@
 import contextlib
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,9 @@ from versioning.backends.tls_dates import dates_problem
 CONNECT_TIMEOUT_S = 5
 EXECUTED_TIMEOUT_S = 5
 """Less than a client's read timeout."""
+REFUSED_S = 20.0
+"""A refused login is not tried again by the same client for this long, however often it is asked. Under the least pause
+of who waits after a refusal (`Backoff.denied_s`), so that each of its tries is one."""
 _LOCK_TIMEOUT_S = 2
 """What information_schema says of a table waits for its lock: the server gives up before we do, and says why."""
 
@@ -153,10 +157,15 @@ def _damaged_file(text: str) -> str:
 class MySqlClient:
     """One connection for questions, opened at the first one. Not for several threads."""
 
-    def __init__(self, address: MySqlAddress, *, read_timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, address: MySqlAddress, *, read_timeout_s: float = 10.0, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self.address = address
         self._read_timeout_s = read_timeout_s
+        self._clock_s = clock_s
         self._connection: pymysql.Connection[Any] | None = None
+        self._refusal = ""
+        self._shut_until_s = 0.0
 
     def query(self, sql: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self._ask(sql, arguments)[1]
@@ -168,7 +177,7 @@ class MySqlClient:
     def _ask(self, sql: str, arguments: Sequence[object]) -> tuple[list[str], list[tuple[Any, ...]]]:
         with translated(self.address):
             if self._connection is None:
-                self._connection = self._log_in()
+                self._connection = self._connect()
             try:
                 with self._connection.cursor() as cursor:
                     cursor.execute(sql, arguments)
@@ -179,6 +188,16 @@ class MySqlClient:
             except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError):
                 self.close()
                 raise
+
+    def _connect(self) -> "pymysql.Connection[Any]":
+        if self._refusal and self._clock_s() < self._shut_until_s:
+            raise MySqlAuthenticationError(self._refusal)
+        try:
+            self._refusal, connection = "", self._log_in()
+        except MySqlAuthenticationError as error:
+            self._refusal, self._shut_until_s = str(error), self._clock_s() + REFUSED_S
+            raise
+        return connection
 
     def _log_in(self) -> "pymysql.Connection[Any]":
         with _login(self.address):

@@ -1,11 +1,15 @@
 """The border to MySQL: what its driver raises becomes ours, and says what to do."""
 
+from typing import Any
+
+import pymysql
 import pymysql.err
 import pytest
 
-from replicator.errors import MySqlUnavailableError
-from replicator.mysql import MySqlAddress, translated
+from replicator.errors import MySqlAuthenticationError, MySqlUnavailableError, SourceError
+from replicator.mysql import REFUSED_S, MySqlAddress, MySqlClient, translated
 from versioning.backends.base import IS_IT_UP
+from versioning.backoff import Backoff
 
 
 @pytest.mark.parametrize(
@@ -25,3 +29,27 @@ def test_who_was_not_reached_is_asked_for_and_who_answered_is_not(raised: Except
     with pytest.raises(MySqlUnavailableError, match=where) as caught, translated(MySqlAddress("a")):
         raise raised
     assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "logins"), [(1045, MySqlAuthenticationError, 2), (2003, MySqlUnavailableError, 11)]
+)
+def test_who_is_asked_again_and_again_does_not_make_a_login_of_each_question_once_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch, code: int, kind: type[SourceError], logins: int
+) -> None:
+    tried, now_s = [], [0.0]
+
+    def refuse(**settings: Any) -> None:
+        tried.append(settings["user"])
+        raise pymysql.err.OperationalError(code, "no")
+
+    monkeypatch.setattr(pymysql, "connect", refuse)
+    client = MySqlClient(MySqlAddress("a"), clock_s=lambda: now_s[0])
+    for _ in range(10):
+        with pytest.raises(kind, match="no"):
+            client.query("SELECT 1")
+    now_s[0] = REFUSED_S
+    with pytest.raises(kind):
+        client.query("SELECT 1")
+    assert len(tried) == logins
+    assert Backoff(lambda: 0.0).denied_s() > REFUSED_S
