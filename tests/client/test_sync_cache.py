@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -290,6 +291,15 @@ def test_a_closed_cache_says_so_and_can_be_started_again(world: World) -> None:
         cache.get(KEY, never)
     with cache:
         assert cache.get(KEY, lambda: 1) == 1
+
+
+def test_a_cache_that_is_closed_and_started_again_and_again_keeps_nothing_of_it(world: World) -> None:
+    cache = VersionedCache(stream=world.stream, values=world.values)
+    with cache:
+        follower = weakref.ref(cache._follower)
+        assert follower() is not None
+    gc.collect()
+    assert follower() is None
 
 
 def test_a_cache_that_is_started_again_knows_what_changed_meanwhile(world: World) -> None:

@@ -75,6 +75,8 @@ class VersionedCache:
         self._flights = Flights()
         self._starting = threading.RLock()  # a signal may close the cache in the middle of its start
         self._follower: FollowerThread | None = None
+        self._ending: weakref.finalize[[], VersionedCache] | None = None
+        """Ends the follower's thread: with ``close``, else with the cache, and at interpreter exit."""
         self._starts_again_s = 0.0
         """Monotonic: who could not start to follow does not try again before. Every miss would, with a line of log."""
         self._is_closed = False
@@ -131,9 +133,9 @@ class VersionedCache:
         """End follower and connections. ``start`` opens the cache again."""
         with self._starting:
             self._is_closed = True
-            follower, self._follower = self._follower, None
-        if follower is not None:
-            follower.stop()
+            ending, self._follower, self._ending = self._ending, None, None
+        if ending is not None:
+            ending()
         values = self._values.take()
         if values is not None:
             values.close()
@@ -205,7 +207,7 @@ class VersionedCache:
     def after_fork(self) -> None:
         """Called in a forked child: nothing of the parent's is used; the follower starts anew with the first miss."""
         LEFT_BEHIND.append(self._follower)
-        self._follower, self._flights, self._starting = None, Flights(), threading.RLock()
+        self._follower, self._ending, self._flights, self._starting = None, None, Flights(), threading.RLock()
         self._starts_again_s = 0.0
         self._core.after_fork()
         self._stream.after_fork()
@@ -263,8 +265,7 @@ class VersionedCache:
             _log.warning("the follower cannot start: %s", error)
             self._starts_again_s = time.monotonic() + OPEN_AGAIN_S
             return None
-        # Ends the thread with the cache, and at interpreter exit.
-        weakref.finalize(self, follower.stop)
+        self._ending = weakref.finalize(self, follower.stop)
         return follower
 
     def _fly(self, keys: tuple[str, ...], load: ManyLoader[Any], looked: Answers | None, arrived: Now) -> Reads:
