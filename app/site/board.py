@@ -77,5 +77,7 @@ class Board:
             sighting.reason = str(error)
         except ValidationError:
             sighting.reason = f"its /status is not that of a {sighting.role}"
+        except Exception as error:  # noqa: BLE001 - files of TLS that are away, no thread to look a name up: not for ever
+            sighting.reason = f"this service cannot ask it: {error}"
         else:
             sighting.took(report, self._clock())

@@ -11,6 +11,7 @@ from app.site.fetch import FetchError
 from app.site.figures import toc
 from app.site.reports import SourceReport
 from tests.app.worlds import Clock
+from versioning.errors import ConfigError
 
 
 def board(clock: Clock, answers: dict[str, Any], **roles: str) -> Board:
@@ -43,6 +44,17 @@ async def test_one_that_does_not_answer_is_down_with_the_reason_and_the_others_a
     silent, fine = await asked({"http://m1:1/status": lost, "http://m2:1/status": {}}, m1="mirror", m2="mirror")
     assert (silent.reason, silent.report) == ("silent for 500 ms", None)
     assert fine.reason is None
+
+
+async def test_one_that_cannot_be_asked_is_asked_again_and_so_are_the_others() -> None:
+    answers: dict[str, Any] = {"http://m1:1/status": ConfigError("cannot read a.key"), "http://m2:1/status": {}}
+    asking = board(Clock(), answers, m1="mirror", m2="mirror")
+    await asking.ask_all()
+    first, second = asking.sightings
+    assert (first.reason, second.reason) == ("this service cannot ask it: cannot read a.key", None)
+    answers["http://m1:1/status"] = {}
+    await asking.ask_all()
+    assert first.reason is None
 
 
 async def test_what_it_said_last_is_kept_while_it_is_silent() -> None:
