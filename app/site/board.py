@@ -38,12 +38,16 @@ class Sighting:
     rates: Rates = field(default_factory=lambda: Rates(RATES_SPAN_MS))
     moved_ms: dict[str, int] = field(default_factory=dict)
     """Gate of a mirror to when its position was last seen to move, by the monotonic clock."""
+    wrong_ms: int | None = None
+    """When an audit was last seen to have found another wrong value, by the same clock."""
 
     def took(self, report: Report, now: Now) -> None:
         if isinstance(report, TocReport | AuditReport):
             self.rates.add(now.monotonic_ms, report.counts())
         if isinstance(report, MirrorReport):
             self._note_moves(report, now.monotonic_ms)
+        if isinstance(report, AuditReport):
+            self._note_wrong(report, now.monotonic_ms)
         self.report, self.seen, self.reason = report, now, None
 
     def _note_moves(self, report: MirrorReport, at_ms: int) -> None:
@@ -52,6 +56,11 @@ class Sighting:
             name: self.moved_ms[name] if name in before and before[name].applied == gate.applied else at_ms
             for name, gate in report.gates.items()
         }
+
+    def _note_wrong(self, report: AuditReport, at_ms: int) -> None:
+        before = self.report.wrong if isinstance(self.report, AuditReport) else 0
+        if report.wrong > before:
+            self.wrong_ms = at_ms
 
     def age_ms(self, now: Now) -> int | None:
         return None if self.report is None else max(now.monotonic_ms - self.seen.monotonic_ms, 0)

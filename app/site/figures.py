@@ -12,6 +12,9 @@ from versioning.liveness import Now
 ASKED_AGE_MS_MAX: Final = 5_000
 """Five rounds of questions missed: what was said before is no news any more."""
 
+WRONG_LATELY_MS: Final = 3_600_000
+"""An audit runs for months, and one wrong value is no reason to warn for as long."""
+
 AnyReport = TypeVar("AnyReport", bound=Report)
 
 
@@ -119,6 +122,11 @@ def toc(sighting: Sighting) -> TocFigures | None:
 def wrong(sighting: Sighting) -> int | None:
     report = _report(sighting, AuditReport)
     return report.wrong if report else None
+
+
+def is_wrong(sighting: Sighting, now: Now) -> bool:
+    """Whether an audit was seen to find another wrong value within the last hour."""
+    return sighting.wrong_ms is not None and now.monotonic_ms - sighting.wrong_ms <= WRONG_LATELY_MS
 
 
 def is_blind(sighting: Sighting) -> bool:

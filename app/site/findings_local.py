@@ -119,13 +119,13 @@ def readers(view: View) -> Iterator[Finding]:
 
 def audit(view: View) -> Iterator[Finding]:
     wrong = [row for row in view.audit_rows if row.wrong]
-    if wrong:
+    if wrong and any(audit.is_wrong for audit in view.audits):
         where = names([f"{row.wrong} of {row.namespace} after {row.after_s:g} s" for row in wrong])
         yield Finding(
             code="audit_wrong",
             state=State.WARNING,
             part="audit",
-            text=f"The audit has seen wrong values since it started: {where}.",
+            text=f"The audit has seen wrong values within the last hour. Since it started: {where}.",
             effect="Readers were served a value that differs from the row.",
             action="`stampline audit --key KEY` explains one value; its log names the keys.",
         )

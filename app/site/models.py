@@ -157,6 +157,7 @@ class AuditRow(BaseModel):
 
 class AuditProcess(Process):
     wrong: int | None = Field(description="Wrong values seen since its start.")
+    is_wrong: bool = Field(description="It found another one within the last hour.")
     is_blind: bool = Field(description="All its looks of the last minute ended in a doubt.")
 
 

@@ -172,7 +172,8 @@ def _toc(view: View, findings: Sequence[Finding]) -> TocPart:
 def _audit(view: View, findings: Sequence[Finding]) -> AuditPart:
     def well() -> Judged:
         looks = sum(row.consistent for row in view.audit_rows)
-        text = f"{count(looks, 'look')}, no wrong value." if looks else "Runs; no look could tell anything yet."
+        lately = " within the last hour" if any(row.wrong for row in view.audit_rows) else ""
+        text = f"{count(looks, 'look')}, no wrong value{lately}." if looks else "Runs; no look could tell anything yet."
         return _judge(State.OK, text)
 
     judged = _judged(findings, "audit", well) if view.audits else _UNLISTED

@@ -113,7 +113,13 @@ def make_view(
         services=[ServiceProcess(**of_process(s), is_self=False, figures=figures.service(s)) for s in of("serve")],
         tocs=[TocProcess(**of_process(s), figures=figures.toc(s)) for s in of("toc")],
         audits=[
-            AuditProcess(**of_process(s), wrong=figures.wrong(s), is_blind=figures.is_blind(s)) for s in of("audit")
+            AuditProcess(
+                **of_process(s),
+                wrong=figures.wrong(s),
+                is_wrong=figures.is_wrong(s, now),
+                is_blind=figures.is_blind(s),
+            )
+            for s in of("audit")
         ],
         audit_rows=figures.audit_rows(of("audit")),
     )

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.site.board import Sighting
+from app.site.figures import WRONG_LATELY_MS
 from app.site.models import State
 from app.site.reports import AuditReport
 from tests.app.sites import NOW, Site, mirror, sighting, source, toc
@@ -204,6 +205,16 @@ def test_wrong_values_seen_by_the_audit_are_told_with_their_numbers() -> None:
     assert site.findings[0].code == "audit_wrong"
     assert "1 of tracker_web after 60 s" in site.findings[0].text
     assert site.audit.rows[0].nines == "2.0"
+
+
+def test_wrong_values_of_long_ago_are_no_warning_any_more_and_new_ones_are() -> None:
+    rows = [{"namespace": "tracker_web", "after_s": 60, "consistent": 99, "wrong": 1, "nines": "2.0"}]
+    audit = sighting("audit", age_ms=WRONG_LATELY_MS + 1, wrong=1, rows=rows)
+    audit.took(AuditReport.model_validate({"wrong": 1, "rows": rows}), NOW)
+    site = Site(others=[audit]).draw()
+    assert (site.findings, site.audit.text) == ([], "99 looks, no wrong value within the last hour.")
+    audit.took(AuditReport.model_validate({"wrong": 2, "rows": rows}), NOW)
+    assert Site(others=[audit]).codes() == ["audit_wrong"]
 
 
 @pytest.mark.parametrize(
