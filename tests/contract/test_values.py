@@ -2,10 +2,12 @@
 
 import asyncio
 import inspect
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from redis.connection import Connection
 
 from tests.eventually import now_ms
 from versioning import AsyncVersionedCache, VersionedCache
@@ -218,3 +220,34 @@ async def test_a_stopped_redis_and_a_wrong_password_have_errors_of_their_own(new
     server.stop()
     with pytest.raises(UnavailableError, match=f"127.0.0.1:{server.port}"):
         await Values(flavour.from_url(server.url, timeout_ms=2_000))("get", "t:1")
+
+
+class Interrupt(BaseException):
+    """A timeout by signal, as jobs have them: it comes between any two steps."""
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["redis_b", "redis_cluster"])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_thread_interrupted_while_it_connects_leaves_nobody_anothers_reply(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str, step: int
+) -> None:
+    server = request.getfixturevalue(kind)
+    values = RedisValues.from_url(server.url, timeout_ms=2_000)
+    assert values.fill([Fill(f"t:{number}", value(number), 60_000) for number in range(3)]) == [True] * 3
+    for node in getattr(server, "nodes", [server]):
+        with node.client() as client:
+            client.client_kill_filter(_type="normal", skipme=True)
+    host, steps = Connection._host_error, itertools.count(1)
+
+    def interrupted(connection: Connection) -> str:
+        # Asked for before a reply is read.
+        if next(steps) == step:
+            raise Interrupt
+        return str(host(connection))
+
+    monkeypatch.setattr(Connection, "_host_error", interrupted)
+    with pytest.raises(Interrupt):
+        values.get("t:0")
+    assert [values.get(f"t:{number}") for number in (0, 1, 2, 0)] == [value(number) for number in (0, 1, 2, 0)]
+    values.close()

@@ -4,7 +4,9 @@ come back.
 redis-py connects, authenticates, speaks TLS and asks the sentinels; what is left out is what its client does around
 each command (pool, poll, retries, metrics), which costs as much as the command. Law: a connection goes back to the
 lanes only when its replies have been read to the end. One that failed in any way is closed, and the pool connects it
-anew. So are all of them once a Redis says that it is a replica: its address may lead to another one by now.
+anew. So are all of them once a Redis says that it is a replica: its address may lead to another one by now; and once a
+thread was interrupted while it connected (a timeout by signal), for the driver puts back what it had begun, the replies
+of the handshake unread: each reader of it would get the reply to the one before.
 """
 
 import os
@@ -67,6 +69,11 @@ class Lanes:
                     return connection
                 if time.monotonic() >= ends_s:
                     raise
+            except redis.RedisError:  # after which the driver has closed it
+                raise
+            except BaseException:
+                self._pool.disconnect(inuse_connections=False)
+                raise
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

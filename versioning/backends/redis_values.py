@@ -16,7 +16,15 @@ import redis.exceptions
 
 from versioning.backends.base import Answer, BackendError, Fill, UnavailableError
 from versioning.backends.redis_cluster import ClusterClient
-from versioning.backends.redis_connect import Border, RedisAddress, ScriptMissingError, aclose, close
+from versioning.backends.redis_connect import (
+    RAISED,
+    Border,
+    RedisAddress,
+    ScriptMissingError,
+    aclose,
+    close,
+    disconnect_idle,
+)
 from versioning.backends.redis_lanes import Lanes
 from versioning.backends.redis_pipeline import Pipeline
 from versioning.backends.redis_scripts import FILL, LEASE, RELEASE, Call, Script, packed
@@ -99,14 +107,14 @@ class RedisValues:
         name = self._names.value(key)
         with self._border:
             if self._lanes is None:
-                return self._cluster().get(name)  # type: ignore[no-any-return]
+                return self._ask_cluster(lambda client: client.get(name))  # type: ignore[no-any-return]
             return self._lanes.ask(packed("GET", name))  # type: ignore[no-any-return]
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         names = self._names.values(keys)
         with self._border:
             if self._lanes is None:
-                return self._cluster().mget_nonatomic(names)  # type: ignore[no-any-return]
+                return self._ask_cluster(lambda client: client.mget_nonatomic(names))  # type: ignore[no-any-return]
             return self._lanes.ask(packed("MGET", *names))  # type: ignore[no-any-return]
 
     def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]:
@@ -124,6 +132,16 @@ class RedisValues:
         if self._client is not None:
             close(self._client)
 
+    def _ask_cluster(self, ask: Callable[[Any], Any]) -> Any:
+        client = self._cluster()
+        try:
+            return ask(client)
+        except RAISED:
+            raise
+        except BaseException:  # interrupted, see ``Lanes``
+            disconnect_idle(client)
+            raise
+
     def _cluster(self) -> Any:
         """Connect at the first use: behind the border, which stays shut after a refused login."""
         if self._client is None:
@@ -136,14 +154,19 @@ class RedisValues:
     def _run(self, script: Script, calls: Sequence[Call]) -> list[Any]:
         with self._border:
             if self._lanes is None:
-                registered = self._cluster().register_script(script.text)
-                return [registered(*call) for call in calls]
+                replies: list[Any] = self._ask_cluster(partial(_run_each, script, calls))
+                return replies
             commands = list(map(script.command, calls))
             try:
                 return self._lanes.ask_all(commands)
             except redis.exceptions.NoScriptError:
                 self._lanes.ask(script.load)
                 return self._lanes.ask_all(commands)
+
+
+def _run_each(script: Script, calls: Sequence[Call], cluster: Any) -> list[Any]:
+    registered = cluster.register_script(script.text)
+    return [registered(*call) for call in calls]
 
 
 class AsyncRedisValues:
