@@ -277,6 +277,20 @@ def test_files_that_stay_away_are_not_read_by_every_miss_nor_told_of(
     cache.close()
 
 
+async def test_files_that_stay_away_are_not_told_of_by_every_miss_under_asyncio(
+    ca_away: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def load() -> str:
+        return "value"
+
+    cache = AsyncVersionedCache.from_url("rediss://127.0.0.1:1", ssl_ca=str(ca_away))
+    ca_away.unlink()
+    for number in range(20):
+        assert await cache.get(f"t:{number}", load) == "value"
+    assert ["the follower cannot start" in record.message for record in caplog.records] == [True]
+    await cache.aclose()
+
+
 class _Freezing:
     """A Redis over TLS that lets in, knows an empty stream, and from then on does not even say goodbye."""
 

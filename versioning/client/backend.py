@@ -33,8 +33,13 @@ class Opened(Generic[Backend]):
 
     @property
     def is_lost(self) -> bool:
-        """Whether it was a ready one, and its connections stayed with the parent process."""
-        return self._make is None and self._backend is None
+        """Whether it cannot be had: a ready one whose connections stayed with the parent process, or one that could not
+        be opened a moment ago, of which whoever tried has told."""
+        return self._backend is None and (self._make is None or self._is_shut)
+
+    @property
+    def _is_shut(self) -> bool:
+        return self._failure is not None and time.monotonic() < self._shut_until_s
 
     def get(self) -> Backend:
         """Return the backend. Raises BackendError where opening needs a server that is down, or files that are away."""
@@ -46,7 +51,7 @@ class Opened(Generic[Backend]):
         return self._backend
 
     def _open(self, make: Callable[[], Backend]) -> Backend:
-        if self._failure is not None and time.monotonic() < self._shut_until_s:
+        if self._failure is not None and self._is_shut:
             message, hint = self._failure
             raise UnavailableError(message, hint=hint)
         try:
