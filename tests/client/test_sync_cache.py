@@ -121,6 +121,26 @@ def test_a_leader_that_is_interrupted_beside_its_load_leaves_nobody_waiting(
     assert pool.submit(cache.get, KEY, lambda: "value").result(5) == "value"
 
 
+def test_a_leader_that_is_interrupted_behind_a_load_that_failed_leaves_nobody_waiting(
+    cache: VersionedCache, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land, interrupts = Flights._land, [KeyboardInterrupt()]
+
+    def interrupted(*arguments: Any) -> None:
+        # As while it waits for the lock.
+        if interrupts:
+            raise interrupts.pop()
+        land(*arguments)
+
+    def fail() -> None:
+        raise LookupError("the database is away")
+
+    monkeypatch.setattr(Flights, "_land", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cache.get(KEY, fail)
+    assert pool.submit(cache.get, KEY, lambda: "value").result(5) == "value"
+
+
 def test_a_loader_that_reads_its_own_key_is_told_so(cache: VersionedCache) -> None:
     with pytest.raises(LoadFailedError, match="t:1"):
         cache.get(KEY, lambda: cache.get(KEY, never))

@@ -157,15 +157,22 @@ class Flights:
         """
         flight = Flight(began_ms, self._waiting)
         try:
+            return self._fly(flight, keys, run)
+        except BaseException:
+            if not flight.has_landed.is_set():
+                self._land(flight, None)
+            raise
+
+    def _fly(
+        self, flight: Flight, keys: Iterable[str], run: Callable[[tuple[str, ...]], Reads]
+    ) -> tuple[Reads, dict[str, Flight]]:
+        try:
             joined = self.board(flight, keys)
             reads = run(flight.keys) if flight.keys else {}
-            self._land(flight, reads)
         except Exception as error:
             self._land(flight, None, error)
             raise
-        except BaseException:
-            self._land(flight, None)
-            raise
+        self._land(flight, reads)
         return reads, joined
 
     def board(self, flight: Flight, keys: Iterable[str]) -> dict[str, Flight]:
