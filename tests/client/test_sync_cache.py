@@ -242,10 +242,10 @@ def test_the_first_miss_does_not_wait_long_for_a_stream_that_is_away() -> None:
     cache.close()
 
 
-def test_a_process_without_a_free_file_at_its_first_miss_follows_once_it_has_some(
-    world: World, monkeypatch: pytest.MonkeyPatch
+def test_a_process_without_a_free_file_at_its_first_miss_says_so_once_and_follows_once_it_has_some(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_loop, failures = asyncio.Runner, [OSError(24, "Too many open files")]
+    make_loop, failures = asyncio.Runner, [OSError(24, "Too many open files") for _ in range(3)]
 
     def exhausted() -> asyncio.Runner:
         if failures:
@@ -254,11 +254,13 @@ def test_a_process_without_a_free_file_at_its_first_miss_follows_once_it_has_som
 
     cache = VersionedCache(stream=world.stream, values=world.values)
     monkeypatch.setattr("versioning.client.follower_thread.asyncio.Runner", exhausted)
+    monkeypatch.setattr("versioning.client.follower_thread.TRY_AGAIN_S", 0.1)
     assert cache.get(KEY, lambda: 1) == 1
     until(lambda: "Too many open files" in cache.info().last_error, "the failure is told")
     until(lambda: not cache.info().is_lagging, "the cache follows")
     cache.close()
     assert not follower_threads()
+    assert len([record for record in caplog.records if "Too many open files" in record.message]) == 1
 
 
 def test_a_cache_that_nobody_holds_any_more_ends_its_thread(world: World) -> None:

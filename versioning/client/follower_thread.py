@@ -67,13 +67,17 @@ class FollowerThread:
                 with asyncio.Runner() as runner:
                     runner.run(self._follow())
             except OSError as error:
-                self.stats.last_error = f"the follower cannot start: {error}"
-                _log.warning("%s", error, extra=named("follower_failed", error=self.stats.last_error))
+                self._report(f"the follower cannot start: {error}")
             else:
                 return
             finally:
                 self._has_started.set()
             time.sleep(TRY_AGAIN_S)
+
+    def _report(self, problem: str) -> None:
+        if problem != self.stats.last_error:  # a process may have no file left for hours
+            self.stats.last_error = problem
+            _log.warning("%s", problem, extra=named("follower_failed", error=problem))
 
     async def _follow(self) -> None:
         self._stop = asyncio.Event()
