@@ -19,6 +19,10 @@ KEY_TYPES: Final = frozenset({
     "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "date", "datetime", "timestamp", "time",
 })  # fmt: skip
 
+HIDDEN_ROW_START: Final = "row_start"
+HIDDEN_ROW_END: Final = "row_end"
+"""What MariaDB calls the columns of WITH SYSTEM VERSIONING that a table does not name itself."""
+
 # Those whose values are bytes.
 BYTE_TYPES: Final = frozenset({"bit", "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 

@@ -24,6 +24,11 @@ class ForeignKey:
     parent_columns: tuple[str, ...]
     acts_on_delete: bool
     acts_on_update: bool
+    parent_row_end: str = ""
+    """The parent's column that says until when a row was there, if it is WITH SYSTEM VERSIONING.
+
+    To delete a row of such a table is to set it: the binlog shows an update.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ def make_plans(tables: WatchedTables, foreign_keys: Iterable[ForeignKey]) -> Tab
             plan = plans.setdefault(key.parent, TablePlan())
             if key.acts_on_delete:
                 plan.cascades.append(Cascade(RowKind.DELETE, (), namespaces))
+            if key.acts_on_delete and key.parent_row_end:
+                plan.cascades.append(Cascade(RowKind.UPDATE, (key.parent_row_end,), namespaces))
             if key.acts_on_update:
                 plan.cascades.append(Cascade(RowKind.UPDATE, key.parent_columns, namespaces))
     return plans

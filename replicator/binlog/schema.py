@@ -7,8 +7,9 @@ decoded wrongly before it.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from replicator.binlog.columns import HIDDEN_ROW_END
 from replicator.binlog.plan import ForeignKey, make_plans
 from replicator.mysql import MySqlClient
 from replicator.tables import TableName, WatchedTables
@@ -35,6 +36,10 @@ _SPELLING = "SELECT table_schema, table_name FROM information_schema.tables WHER
 _IS_VERSIONED = """
 SELECT 1 FROM information_schema.tables
 WHERE table_schema = %s AND table_name = %s AND table_type = 'SYSTEM VERSIONED'
+"""
+_ROW_END = """
+SELECT column_name FROM information_schema.columns
+WHERE table_schema = %s AND table_name = %s AND generation_expression = 'ROW END'
 """
 _CHECKS = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
 # One schema at a time and no join: MariaDB opens every table it must look at, and opening all tables of a server for
@@ -96,11 +101,21 @@ class Schema:
         virtual = {name for name, *_, extra in rows if "VIRTUAL" in str(extra).upper()}
         # MariaDB writes all columns of a row of such a table, in a session with MINIMAL images too, and has not always
         # computed these.
-        unsure = virtual if virtual and self._client.query(_IS_VERSIONED, table) else set()
+        unsure = virtual if virtual and self._is_versioned(table) else set()
         return tuple(
             Column(str(name), str(kind).lower(), str(full), charset, collation, name not in unsure)
             for name, kind, full, charset, collation, _ in rows
         )
+
+    def _is_versioned(self, table: TableName) -> bool:
+        return bool(self._client.query(_IS_VERSIONED, table))
+
+    def _row_end(self, table: TableName) -> str:
+        """See `ForeignKey.parent_row_end`: a column that nobody sees has no other name than this."""
+        if not self._is_versioned(table):
+            return ""
+        rows = self._client.query(_ROW_END, table)
+        return str(rows[0][0]) if rows else HIDDEN_ROW_END
 
     def key_type(self, table: TableName, column: Column) -> str:
         """Return the column's data type; ``json`` for MariaDB's too, a LONGTEXT with a check that it brings along."""
@@ -129,7 +144,7 @@ class Schema:
         for database in todo:  # grows while it is walked
             found += self._foreign_keys_of(database)
             todo += sorted({key.parent.database for key in found} - set(todo))
-        return found
+        return self._completed(found)
 
     def unseen_parents(self, tables: WatchedTables) -> list[TableName]:
         """Tables whose changes reach watched ones by themselves, and whose own foreign keys we may not see."""
@@ -150,3 +165,17 @@ class Schema:
             tables = TableName(child_database, child), TableName(parent_database, parent)
             keys.append(ForeignKey(name, *tables, tuple(columns), *acts))
         return [key for key in keys if key.acts_on_delete or key.acts_on_update]
+
+    def _completed(self, keys: list[ForeignKey]) -> list[ForeignKey]:
+        """With the parents' columns as the binlog calls them: a key older than its parent may spell them otherwise."""
+        parents = {key.parent for key in keys}
+        spelled = {parent: {column.name.lower(): column.name for column in self.columns(parent)} for parent in parents}
+        row_ends = {parent: self._row_end(parent) for parent in parents}
+        return [
+            replace(
+                key,
+                parent_columns=tuple(spelled[key.parent].get(name.lower(), name) for name in key.parent_columns),
+                parent_row_end=row_ends[key.parent],
+            )
+            for key in keys
+        ]

@@ -14,6 +14,8 @@ from replicator.binlog.columns import (
     ENUM,
     FLOAT,
     GEOMETRY,
+    HIDDEN_ROW_END,
+    HIDDEN_ROW_START,
     JSON,
     LONGLONG,
     NULL,
@@ -69,8 +71,14 @@ def resolve(raw: RawMap, columns: Sequence[Column]) -> list[ColumnFacts]:
         known = [
             column if column and column.name == name else None for column, name in zip(known, raw.names, strict=True)
         ]
+    names = raw.names if is_named else [*(column.name for column in columns), *_hidden_names(raw.kinds[len(columns) :])]
     lists = _Lists(iter(raw.charsets), iter(raw.enums), iter(raw.sets))
-    return [_resolve(raw, index, known[index], lists) for index in range(count)]
+    return [_resolve(raw, index, names[index], known[index], lists) for index in range(count)]
+
+
+def _hidden_names(kinds: Sequence[int]) -> Iterator[str]:
+    moments = iter((HIDDEN_ROW_START, HIDDEN_ROW_END))
+    return (next(moments, "") if kind == TIMESTAMP2 else "" for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +95,13 @@ def is_character(kind: int, *, is_mariadb: bool) -> bool:
     return kind in TEXTUAL or (is_mariadb and kind == GEOMETRY)
 
 
-def _resolve(raw: RawMap, index: int, column: Column | None, lists: _Lists) -> ColumnFacts:
+def _resolve(raw: RawMap, index: int, name: str, column: Column | None, lists: _Lists) -> ColumnFacts:
     kind = raw.kinds[index]
     listed_charset = next(lists.charsets, None) if is_character(kind, is_mariadb=raw.is_mariadb) else None
     members: tuple[str | None, ...] = ()
     if kind in {ENUM, SET}:
         members = _members(next(lists.enums if kind == ENUM else lists.sets, None), column)
     is_unsigned = raw.unsigned[index] if len(raw.unsigned) == len(raw.kinds) else bool(column and column.is_unsigned)
-    name = raw.names[index] if len(raw.names) == len(raw.kinds) else column.name if column else ""
     size = column.fraction if column and kind in OLD_TEMPORAL else raw.sizes[index]
     decimals = column.decimals if column and kind in {FLOAT, DOUBLE} else None
     return ColumnFacts(

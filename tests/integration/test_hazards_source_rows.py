@@ -244,6 +244,56 @@ async def test_fk_cascade_over_two_steps_and_by_set_null(server: SqlServer, redi
         assert await stamped(world) == (set(), set())
 
 
+PERIOD = (
+    ", born TIMESTAMP(6) GENERATED ALWAYS AS ROW START, died TIMESTAMP(6) GENERATED ALWAYS AS ROW END,"
+    " PERIOD FOR SYSTEM_TIME (born, died)"
+)
+
+
+@pytest.mark.parametrize("metadata", ["FULL", "NO_LOG"])
+@pytest.mark.parametrize("period", ["", PERIOD], ids=["hidden", "named"])
+async def test_a_row_deleted_from_a_parent_with_system_versioning_takes_its_children_along(
+    new_mariadb: NewMariaDb, redis_a: RedisServer, metadata: str, period: str
+) -> None:
+    """In the binlog such a DELETE is an update: the row is still there, until now."""
+    world = World.with_items(new_mariadb(binlog_row_metadata=metadata), redis_a)
+    world.run(
+        f"CREATE TABLE room (id INT PRIMARY KEY, size INT{period}) WITH SYSTEM VERSIONING",
+        "ALTER TABLE item ADD FOREIGN KEY (shelf) REFERENCES room (id) ON DELETE CASCADE",
+        "INSERT INTO room (id, size) VALUES (7, 1), (8, 1)",
+        "INSERT INTO item (id, code, shelf) VALUES (1, 'a', 7), (2, 'b', 8)",
+    )
+    async with world.source():
+        for image in ("FULL", "MINIMAL"):
+            await world.forget()
+            world.run(f"SET SESSION binlog_row_image = {image}", "UPDATE room SET size = size + 1")
+            assert await stamped(world) == (set(), set())
+        for statement in ("DELETE FROM room WHERE id = 7", "REPLACE INTO room (id, size) VALUES (8, 2)"):
+            await world.forget()
+            world.run(statement)
+            assert await stamped(world) == (set(), EVERYTHING)
+        assert not world.server.query("SELECT * FROM item", database=world.database)
+
+
+async def test_a_cascade_is_seen_though_its_foreign_key_spells_the_parents_column_otherwise(
+    server: SqlServer, redis_a: RedisServer
+) -> None:
+    """As a dump does that is loaded without checks: the key is older than the table it names."""
+    world = World.with_items(server, redis_a)
+    world.run(
+        "SET foreign_key_checks = 0",
+        "ALTER TABLE item ADD FOREIGN KEY (shelf) REFERENCES room (ID) ON UPDATE CASCADE",
+        "CREATE TABLE room (id INT PRIMARY KEY)",
+        "SET foreign_key_checks = 1",
+        "INSERT INTO room VALUES (7)",
+        "INSERT INTO item (id, code, shelf) VALUES (1, 'a', 7)",
+    )
+    async with world.source():
+        await world.forget()
+        world.run("UPDATE room SET id = 8")
+        assert await stamped(world) == (set(), EVERYTHING)
+
+
 async def test_a_table_that_is_locked_hides_no_foreign_key(new_mariadb: NewMariaDb, redis_a: RedisServer) -> None:
     """A server with a short lock_wait_timeout leaves locked tables out of its answer, with a mere warning."""
     server = new_mariadb(lock_wait_timeout=1)

@@ -93,7 +93,7 @@ def test_a_map_with_metadata_speaks_for_itself() -> None:
 
 def test_columns_that_nobody_sees_come_last_and_are_passed_over() -> None:
     found = resolve(raw_map((*KINDS, c.TIMESTAMP2, c.TIMESTAMP2, c.LONGLONG), sizes=[0, 0, 0, 4, 6, 6, 0]), TABLE)
-    assert [one.name for one in found] == ["id", "code", "kind", "hash", "", "", ""]
+    assert [one.name for one in found] == ["id", "code", "kind", "hash", "row_start", "row_end", ""]
     with pytest.raises(MapMismatchError, match="have 5"):
         resolve(raw_map((*KINDS, c.LONGLONG), is_mariadb=False), TABLE)
 
