@@ -70,6 +70,17 @@ def test_a_member_of_an_enum_gives_the_key_that_its_value_in_a_row_gives(value: 
     assert KeyTemplate.parse("t:{a}").render({"a": value}) == f"t:{text}"
 
 
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [("a@ä.example", "t:a@ä.example"), (42, "t:042"), (b"\x01", "t:1")],
+    ids=["text in an f-string", "text for an integer", "a bool for a BIT"],
+)
+def test_a_cache_takes_keys_that_no_row_makes(value: object, key: str) -> None:
+    """So nothing but INTEGRATION says it: these are well formed, and no change is ever stamped with one of them."""
+    assert check_key(key) == key
+    assert KeyTemplate.parse("t:{v}").render({"v": value}) != key
+
+
 def test_an_absent_column_gives_no_key() -> None:
     assert KeyTemplate.parse("list:{tenant}:{status}").render({"tenant": 1}) is None
 
