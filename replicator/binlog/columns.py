@@ -93,3 +93,4 @@ class ColumnFacts:
     decimals: int | None = None
     """Digits behind the point that a SELECT shows of a FLOAT(m,d) or DOUBLE(m,d); None: as many as there are."""
     is_null_sure: bool = True
+    is_sure: bool = True

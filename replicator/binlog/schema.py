@@ -8,6 +8,7 @@ decoded wrongly before it.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from replicator.binlog.columns import HIDDEN_ROW_END
 from replicator.binlog.plan import ForeignKey, make_plans
@@ -20,6 +21,7 @@ _ESCAPES = {"''": "'", "\\\\": "\\", "\\0": "\0", "\\n": "\n", "\\r": "\r"}
 _DECIMALS = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
 _FRACTION = re.compile(r"(?:time|datetime|timestamp)\((\d)\)")
 _ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
+_LONG_TYPES = frozenset(size + kind for size in ("tiny", "", "medium", "long") for kind in ("text", "blob"))
 
 _COLUMNS = """
 SELECT column_name, data_type, column_type, character_set_name, collation_name, extra FROM information_schema.columns
@@ -64,6 +66,8 @@ class Column:
     collation: str | None = None
     is_null_sure: bool = True
     """False: the binlog may say NULL of it where there is a value."""
+    is_sure: bool = True
+    """False: the binlog may say anything of it."""
 
     @property
     def is_unsigned(self) -> bool:
@@ -91,6 +95,24 @@ def _unescaped(found: re.Match[str]) -> str:
     return _ESCAPES[found[0]]
 
 
+def _column(row: tuple[Any, ...], *, is_versioned: bool) -> Column:
+    name, kind, full, charset, collation, extra = row
+    kind, extra = str(kind).lower(), str(extra).upper()
+    # MariaDB writes all columns of a row of such a table, in a session with MINIMAL images too, and has not always
+    # computed these; long ones may have a text of the row before, or of this row before it was replaced.
+    is_computed = is_versioned and " GENERATED" in extra
+    is_long = kind in _LONG_TYPES
+    return Column(
+        str(name),
+        kind,
+        str(full),
+        charset,
+        collation,
+        is_null_sure=not (is_computed and ("VIRTUAL" in extra or is_long)),
+        is_sure=not (is_computed and is_long),
+    )
+
+
 class Schema:
     def __init__(self, client: MySqlClient) -> None:
         self._client = client
@@ -98,14 +120,8 @@ class Schema:
     def columns(self, table: TableName) -> tuple[Column, ...]:
         """Empty when there is no such table, or none that we may read."""
         rows = self._client.query(_COLUMNS, (table.database, table.table))
-        virtual = {name for name, *_, extra in rows if "VIRTUAL" in str(extra).upper()}
-        # MariaDB writes all columns of a row of such a table, in a session with MINIMAL images too, and has not always
-        # computed these.
-        unsure = virtual if virtual and self._is_versioned(table) else set()
-        return tuple(
-            Column(str(name), str(kind).lower(), str(full), charset, collation, name not in unsure)
-            for name, kind, full, charset, collation, _ in rows
-        )
+        is_versioned = any(" GENERATED" in str(row[-1]).upper() for row in rows) and self._is_versioned(table)
+        return tuple(_column(row, is_versioned=is_versioned) for row in rows)
 
     def _is_versioned(self, table: TableName) -> bool:
         return bool(self._client.query(_IS_VERSIONED, table))

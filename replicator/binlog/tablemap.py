@@ -113,6 +113,7 @@ def _resolve(raw: RawMap, index: int, name: str, column: Column | None, lists: _
         members,
         decimals,
         is_null_sure=column is None or column.is_null_sure,
+        is_sure=column is None or column.is_sure,
     )
 
 

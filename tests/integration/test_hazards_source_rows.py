@@ -561,6 +561,21 @@ async def test_a_virtual_column_that_mariadb_has_not_computed_is_no_null(
         assert aged == (set() if image == "FULL" else {"virtual"})
 
 
+@pytest.mark.parametrize("kind", ["TEXT AS (HEX(a)) VIRTUAL", "BLOB AS (HEX(a)) PERSISTENT"])
+async def test_a_long_column_that_mariadb_computes_is_not_believed_in_a_table_with_system_versioning(
+    mariadb_a: MariaDb, redis_a: RedisServer, kind: str
+) -> None:
+    """REPLACE wrote `1C` for the new row, `1` for the old one, where a SELECT shows `9` and `1C`."""
+    world = World.with_items(mariadb_a, redis_a)
+    world.run(f"CREATE TABLE past (id INT PRIMARY KEY, a INT, v {kind}) WITH SYSTEM VERSIONING")
+    world.tables = watch(world.database, past=["past:{id}", "computed:{v}"])
+    async with world.source():
+        world.run("INSERT INTO past (id, a) VALUES (1, 28)")
+        await world.forget()
+        world.run("REPLACE INTO past (id, a) VALUES (1, 9)")
+        assert await stamped(world) == ({"past:1"}, {"computed"})
+
+
 async def test_a_fraction_of_a_second_in_mariadbs_old_format_is_as_long_as_it_is(
     new_mariadb: NewMariaDb, redis_a: RedisServer
 ) -> None:

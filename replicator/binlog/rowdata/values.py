@@ -28,6 +28,8 @@ _BY_SIZE: Final[Mapping[int, Callable[[int], Decode]]] = {
 def decoder(facts: c.ColumnFacts) -> Decode:
     """A function from the bytes of a value, without a length in front, to SELECT's value or c.UNSURE."""
     kind = facts.kind
+    if not facts.is_sure or (kind in c.OLD_TEMPORAL and facts.size):  # with a fraction they are another number
+        return _unsure
     if facts.decimals is not None:
         return partial(numbers.rounded, decimals=facts.decimals)
     if kind in _INTEGERS:
@@ -36,10 +38,8 @@ def decoder(facts: c.ColumnFacts) -> Decode:
         return text.string(facts.charset, facts.size if kind == c.STRING else 0)
     if kind in {c.ENUM, c.SET}:
         return text.enum(facts.members) if kind == c.ENUM else text.flags(facts.members)
-    if kind in _BY_SIZE:
-        return _BY_SIZE[kind](facts.size)
-    # c.JSON, spatial types: no key may use them. Old types with a fraction are numbers of another kind.
-    return _unsure if kind in c.OLD_TEMPORAL and facts.size else _PLAIN.get(kind, _unsure)
+    # c.JSON, spatial types: no key may use them.
+    return _BY_SIZE[kind](facts.size) if kind in _BY_SIZE else _PLAIN.get(kind, _unsure)
 
 
 def _unsure(_: bytes) -> object:
