@@ -24,8 +24,8 @@ _ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 _LONG_TYPES = frozenset(size + kind for size in ("tiny", "", "medium", "long") for kind in ("text", "blob"))
 
 _COLUMNS = """
-SELECT column_name, data_type, column_type, character_set_name, collation_name, extra FROM information_schema.columns
-WHERE table_schema = %s AND table_name = %s ORDER BY ordinal_position
+SELECT ordinal_position, column_name, data_type, column_type, character_set_name, collation_name, extra
+FROM information_schema.columns WHERE table_schema = %s AND table_name = %s
 """
 _PRIMARY_KEY = """
 SELECT 1 FROM information_schema.statistics
@@ -95,8 +95,12 @@ def _unescaped(found: re.Match[str]) -> str:
     return _ESCAPES[found[0]]
 
 
+_NOT_SHOWN = Column("", "", "", None)
+"""One on which we have no right: of it only its place is known."""
+
+
 def _column(row: tuple[Any, ...], *, is_versioned: bool) -> Column:
-    name, kind, full, charset, collation, extra = row
+    _, name, kind, full, charset, collation, extra = row
     kind, extra = str(kind).lower(), str(extra).upper()
     # MariaDB writes all columns of a row of such a table, in a session with MINIMAL images too, and has not always
     # computed these; long ones may have a text of the row before, or of this row before it was replaced.
@@ -118,10 +122,15 @@ class Schema:
         self._client = client
 
     def columns(self, table: TableName) -> tuple[Column, ...]:
-        """Empty when there is no such table, or none that we may read."""
+        """Those that we may read; empty when there is no such table, or none in it."""
+        return tuple(column for column in self.placed_columns(table) if column.name)
+
+    def placed_columns(self, table: TableName) -> tuple[Column, ...]:
+        """Each in the place that it has in rows, as far as the last one that we may read."""
         rows = self._client.query(_COLUMNS, (table.database, table.table))
         is_versioned = any(" GENERATED" in str(row[-1]).upper() for row in rows) and self._is_versioned(table)
-        return tuple(_column(row, is_versioned=is_versioned) for row in rows)
+        placed = {int(row[0]): _column(row, is_versioned=is_versioned) for row in rows}
+        return tuple(placed.get(place, _NOT_SHOWN) for place in range(1, max(placed, default=0) + 1))
 
     def _is_versioned(self, table: TableName) -> bool:
         return bool(self._client.query(_IS_VERSIONED, table))

@@ -64,7 +64,7 @@ class Binlog:
     ) -> None:
         self._address = address
         is_mariadb = facts.flavor is Flavor.MARIADB
-        self._tables = Tables(plans, schema.columns, charset_names(is_mariadb=is_mariadb), is_mariadb=is_mariadb)
+        self._tables = Tables(plans, schema.placed_columns, charset_names(is_mariadb=is_mariadb), is_mariadb=is_mariadb)
         self._reader = _open_reader(address, facts, options, **_start(position))
 
     @property

@@ -62,18 +62,20 @@ def resolve(raw: RawMap, columns: Sequence[Column]) -> list[ColumnFacts]:
     strange = next((kind for kind in raw.kinds if kind not in _KNOWN), None)
     if strange is not None:
         raise MapMismatchError(f"it has a column of unknown type {strange}")
-    is_named = len(raw.names) == count
-    if not is_named:
-        _compare(raw, columns)
-    hidden = count - len(columns)
-    known: Sequence[Column | None] = [*columns, *[None] * hidden] if hidden >= 0 else [None] * count
-    if is_named:  # the present table helps only where its column is still called the same
-        known = [
-            column if column and column.name == name else None for column, name in zip(known, raw.names, strict=True)
-        ]
-    names = raw.names if is_named else [*(column.name for column in columns), *_hidden_names(raw.kinds[len(columns) :])]
+    names = raw.names if len(raw.names) == count else _placed_names(raw, columns)
+    # The present table helps only where its column is still called the same.
+    known = {column.name: column for column in columns if column.name}
     lists = _Lists(iter(raw.charsets), iter(raw.enums), iter(raw.sets))
-    return [_resolve(raw, index, names[index], known[index], lists) for index in range(count)]
+    return [_resolve(raw, index, name, known.get(name), lists) for index, name in enumerate(names)]
+
+
+def _placed_names(raw: RawMap, columns: Sequence[Column]) -> list[str]:
+    """Those of the table, if it is as the map says; empty for a column that we may not see."""
+    shown = [column for column in columns if column.name]
+    if len(shown) == len(raw.kinds):  # MySQL counts columns of an index on an expression, and leaves them out of events
+        columns = shown
+    _compare(raw, columns)
+    return [*(column.name for column in columns), *_hidden_names(raw.kinds[len(columns) :])]
 
 
 def _hidden_names(kinds: Sequence[int]) -> Iterator[str]:
@@ -137,5 +139,5 @@ def _compare(raw: RawMap, columns: Sequence[Column]) -> None:
         raise MapMismatchError(f"it has {len(columns)} columns, its binlog events have {len(raw.kinds)}")
     for kind, column in zip(raw.kinds, columns, strict=False):
         expected = DATA_TYPES.get(kind)
-        if expected is not None and column.data_type not in expected:
+        if column.name and expected is not None and column.data_type not in expected:
             raise MapMismatchError(f"column {column.name} is {column.data_type}, its binlog events say type {kind}")

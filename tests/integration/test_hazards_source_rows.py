@@ -15,7 +15,7 @@ from deploy.simulation.sql_server import SqlServer
 from replicator.binlog import kinds, wire
 from replicator.errors import UnsupportedEventError
 from tests.eventually import until_async
-from tests.integration.source_world import World, watch
+from tests.integration.source_world import World, address, watch
 
 NewMariaDb = Callable[..., MariaDb]
 EVERYTHING = {"item", "shelf"}
@@ -137,6 +137,28 @@ async def test_without_metadata_a_table_altered_outside_the_binlog_is_read_as_it
         )
         world.run("INSERT INTO pair (id, a, b) VALUES (2, 30, 40)", "INSERT INTO one (id, a) VALUES (2, 30)")
         assert await stamped(world) == ({"pair:30", "one:30"}, set())
+
+
+@pytest.mark.parametrize("metadata", ["FULL", "NO_LOG"])
+async def test_columns_that_we_may_not_read_have_their_place_in_a_row(
+    new_mariadb: NewMariaDb, redis_a: RedisServer, metadata: str
+) -> None:
+    """A user with rights on single columns sees only these; the value of its neighbour was taken for one's own."""
+    world = World.with_items(new_mariadb(binlog_row_metadata=metadata), redis_a)
+    world.run(
+        "CREATE TABLE tenant (id BIGINT PRIMARY KEY, secret BIGINT, owner BIGINT)",
+        "CREATE TABLE plan (id BIGINT PRIMARY KEY, secret TEXT, price FLOAT(10,2))",
+        "CREATE USER lean IDENTIFIED BY 'lean'",
+        "GRANT REPLICATION SLAVE, REPLICATION CLIENT, SLAVE MONITOR ON *.* TO lean",
+        "GRANT SELECT (id, owner), REFERENCES (id) ON tenant TO lean",
+        "GRANT SELECT (id, price), REFERENCES (id) ON plan TO lean",
+    )
+    world.tables = watch(world.database, tenant=["owner:{owner}"], plan=["price:{price}"])
+    world.options["mysql"] = address(world.server, user="lean", password="lean")
+    async with world.source():
+        await world.forget()
+        world.run("INSERT INTO tenant VALUES (1, 666, 42)", "INSERT INTO plan VALUES (1, 'x', 123456.75)")
+        assert await stamped(world) == ({"owner:42", "price:123456.75"}, set())
 
 
 async def test_checksum_none_while_the_source_reads(new_mariadb: NewMariaDb, redis_a: RedisServer) -> None:

@@ -123,6 +123,14 @@ def test_a_map_without_metadata_is_completed_from_the_table() -> None:
     assert found[2].members == ("a", "it's")
 
 
+def test_a_column_that_we_may_not_see_has_its_place_and_one_that_is_in_no_event_has_none() -> None:
+    unseen = Column("", "", "", None)
+    found = resolve(raw_map((LONG, LONG, *KINDS[1:]), sizes=[0, 0, 0, 0, 4]), (TABLE[0], unseen, *TABLE[1:]))
+    assert [one.name for one in found] == ["id", "", "code", "kind", "hash"]
+    found = resolve(raw_map(KINDS, sizes=[0, 0, 0, 4], is_mariadb=False), (TABLE[0], unseen, *TABLE[1:]))
+    assert [one.name for one in found] == ["id", "code", "kind", "hash"]
+
+
 @pytest.mark.parametrize(
     ("kinds", "problem"),
     [
