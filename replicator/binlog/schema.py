@@ -19,7 +19,7 @@ _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _ESCAPED = re.compile(r"''|\\[\\0nr]")
 _ESCAPES = {"''": "'", "\\\\": "\\", "\\0": "\0", "\\n": "\n", "\\r": "\r"}
 _DECIMALS = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
-_FRACTION = re.compile(r"(?:time|datetime|timestamp)\((\d)\)")
+_DIGITS = re.compile(r"(?:time|datetime|timestamp|year)\((\d)\)")
 _ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 _LONG_TYPES = frozenset(size + kind for size in ("tiny", "", "medium", "long") for kind in ("text", "blob"))
 
@@ -85,9 +85,9 @@ class Column:
         return int(found[1]) if found else None
 
     @property
-    def fraction(self) -> int:
-        """Digits of the fraction of a second, of a TIME, DATETIME or TIMESTAMP."""
-        found = _FRACTION.match(self.column_type)
+    def digits(self) -> int:
+        """Of the fraction of a second, of a TIME, DATETIME or TIMESTAMP; of a YEAR those that a SELECT shows."""
+        found = _DIGITS.match(self.column_type)
         return int(found[1]) if found else 0
 
 

@@ -24,11 +24,14 @@ from replicator.binlog.columns import (
     TEXTUAL,
     TIMESTAMP2,
     VECTOR,
+    YEAR,
     ColumnFacts,
 )
 from replicator.binlog.schema import Column
 
 _KNOWN = frozenset(DATA_TYPES) | TEXTUAL | {NULL, JSON, GEOMETRY, BLOB_COMPRESSED, VECTOR}
+_SIZED_BY_TABLE = OLD_TEMPORAL | {YEAR}
+"""A map says nothing of their digits."""
 # What MariaDB puts behind the columns that anybody sees: when a row began and ended (SYSTEM VERSIONING), and the hash
 # of a UNIQUE that is too long for an index.
 _HIDDEN = frozenset({LONGLONG, TIMESTAMP2})
@@ -104,7 +107,7 @@ def _resolve(raw: RawMap, index: int, name: str, column: Column | None, lists: _
     if kind in {ENUM, SET}:
         members = _members(next(lists.enums if kind == ENUM else lists.sets, None), column)
     is_unsigned = raw.unsigned[index] if len(raw.unsigned) == len(raw.kinds) else bool(column and column.is_unsigned)
-    size = column.fraction if column and kind in OLD_TEMPORAL else raw.sizes[index]
+    size = column.digits if column and kind in _SIZED_BY_TABLE else raw.sizes[index]
     decimals = column.decimals if column and kind in {FLOAT, DOUBLE} else None
     return ColumnFacts(
         name,

@@ -41,6 +41,8 @@ LONG = c.LONG
         (ColumnFacts("v", c.DOUBLE, decimals=2), struct.pack("<d", 1.0100000000000002), 1.01),
         (ColumnFacts("v", c.VARCHAR_COMPRESSED, "utf8mb4"), b"\0ab", UNSURE),
         (ColumnFacts("v", c.YEAR), b"\x00", 0),
+        (ColumnFacts("v", c.YEAR, size=2), b"\xa9", 69),
+        (ColumnFacts("v", c.YEAR, size=4), b"\xa9", 2069),
         (ColumnFacts("v", c.TIMESTAMP2), bytes(4), UNSURE),
         (ColumnFacts("v", c.TIMESTAMP2, size=2), b"\x00\x00\x00\x00\x32", UNSURE),
         (ColumnFacts("v", c.TIMESTAMP2), b"\xff\xff\xff\xff", datetime(2106, 2, 7, 6, 28, 15)),  # noqa: DTZ001

@@ -37,6 +37,11 @@ def year(raw: bytes) -> int:
     return 1900 + raw[0] if raw[0] else 0
 
 
+def short_year(raw: bytes) -> int:
+    """A YEAR(2), which MariaDB still has."""
+    return year(raw) % 100
+
+
 def decimal(precision: int, scale: int) -> Callable[[bytes], Decimal]:
     """Big-endian groups of digits; the first bit is set when the number is not negative, else all bits are inverted."""
     parts = decimal_parts(precision, scale)

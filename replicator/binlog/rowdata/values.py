@@ -14,7 +14,7 @@ Decode = Callable[[bytes], object]
 
 _INTEGERS: Final = frozenset({c.TINY, c.SHORT, c.INT24, c.LONG, c.LONGLONG})
 _PLAIN: Final[Mapping[int, Decode]] = {
-    c.FLOAT: numbers.single, c.DOUBLE: numbers.double, c.YEAR: numbers.year, c.BIT: text.bits, c.DATE: times.day,
+    c.FLOAT: numbers.single, c.DOUBLE: numbers.double, c.BIT: text.bits, c.DATE: times.day,
     c.NEWDATE: times.day, c.TIME: times.old_clock, c.DATETIME: times.old_moment, c.TIMESTAMP: times.old_timestamp,
 }  # fmt: skip
 _BY_SIZE: Final[Mapping[int, Callable[[int], Decode]]] = {
@@ -22,6 +22,7 @@ _BY_SIZE: Final[Mapping[int, Callable[[int], Decode]]] = {
     c.DATETIME2: times.moment,
     c.TIMESTAMP2: times.timestamp,
     c.DECIMAL: lambda size: numbers.decimal(*divmod(size, 256)),
+    c.YEAR: lambda size: numbers.short_year if size == 2 else numbers.year,
 }
 
 
