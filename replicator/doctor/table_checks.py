@@ -159,15 +159,14 @@ def column_spellings(subject: Subject, table: TableName, template: KeyTemplate, 
     if _ignores_padding(collation, column) and _differ(template, column.name, "a", "a "):
         fix = f"write {_with_filter(template, column.name, 'trim')} in the template"
         yield subject.warning("collation_padding", _two_keys(template, column, "spellings with spaces at the end"), fix)
-    if _ignores_accents(collation, column) and _differ(template, column.name, "e", "\u00e9"):
+    accents = _accents(collation, column)
+    if accents and _differ(template, column.name, "e\u0301", "\u00e9"):
         fix = (
             f"ALTER TABLE {_quoted(table)} MODIFY `{column.name}` {column.column_type} CHARACTER SET utf8mb4 "
             "COLLATE utf8mb4_bin ...; (with its NULL, DEFAULT and COMMENT, which are lost otherwise), "
             "or let the loader refuse a row whose value is not the key's"
         )
-        yield subject.warning(
-            "collation_accents", _two_keys(template, column, "spellings with and without accents"), fix
-        )
+        yield subject.warning("collation_accents", _two_keys(template, column, accents), fix)
 
 
 def cascades(foreign_keys: Iterable[ForeignKey], tables: WatchedTables) -> Findings:
@@ -212,10 +211,13 @@ def _ignores_padding(collation: str, column: ColumnFacts) -> bool:
     return is_padded and column.data_type in {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 
 
-def _ignores_accents(collation: str, column: ColumnFacts) -> bool:
-    has_accents = column.charset not in {None, "ascii", "binary"}
-    is_sensitive = collation.endswith(("_bin", "_cs")) or "_as_" in collation
-    return bool(collation) and has_accents and not is_sensitive and column.data_type not in {"enum", "set"}
+def _accents(collation: str, column: ColumnFacts) -> str:
+    """Which spellings of them are one value; none for an empty text."""
+    if column.charset in {None, "ascii", "binary"} or column.data_type in {"enum", "set"} or collation.endswith("_bin"):
+        return ""
+    if "_as_" in collation:  # the newer rules of Unicode: a letter and its accent are the letter that has it
+        return "spellings of an accent as one character and as two"
+    return "" if not collation or collation.endswith("_cs") else "spellings with and without accents"
 
 
 def _quoted(name: TableName) -> str:

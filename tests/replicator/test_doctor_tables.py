@@ -72,7 +72,9 @@ def test_a_table_that_may_not_be_read_is_told_the_grant() -> None:
     [
         ("utf8mb4_general_ci", "varchar", "utf8mb4", "{code}", {"case", "padding", "accents"}),
         ("utf8mb4_general_ci", "varchar", "utf8mb4", "{code|lower|trim}", {"accents"}),
-        ("utf8mb4_0900_as_ci", "varchar", "utf8mb4", "{code}", {"case"}),
+        ("utf8mb4_0900_as_ci", "varchar", "utf8mb4", "{code}", {"case", "accents"}),
+        ("utf8mb4_uca1400_as_cs", "varchar", "utf8mb4", "{code|trim}", {"accents"}),
+        ("latin1_general_cs", "varchar", "latin1", "{code|trim}", set()),
         ("utf8mb4_0900_ai_ci", "varchar", "utf8mb4", "{code|upper}", {"accents"}),
         ("utf8mb4_bin", "text", "utf8mb4", "{code}", {"padding"}),
         ("utf8mb4_nopad_bin", "varchar", "utf8mb4", "{code}", set()),
