@@ -19,7 +19,7 @@ def router(knowledge: Knowledge) -> APIRouter:
     # A key may hold slashes.
     @routes.get("/versions/{key:path}")
     async def version(key: Annotated[str, Path(examples=["tracker_web:42"])]) -> VersionAnswer:
-        """The last change of one key."""
+        """The last change of one key. In the path a ``%`` of the key is ``%25``."""
         return (await look_up(knowledge, [key]))[0]
 
     @routes.post("/versions")

@@ -162,6 +162,7 @@ async def test_a_key_may_hold_slashes_and_escapes() -> None:
     async with service() as world:
         await world.append(Change(("page:/a/b%2Fc",)))
         assert (await world.get("/v1/versions/page:/a/b%252Fc"))["stamp"] is not None
+        assert (await world.get("/v1/versions/page:/a/b%2Fc"))["key"] == "page:/a/b/c"
 
 
 async def test_a_batch_answers_in_the_order_asked() -> None:
