@@ -298,18 +298,18 @@ def close(client: Any) -> None:
         sentinel.close()
 
 
-def disconnect_idle(cluster: Any) -> None:
-    """Close what a blocking client of a cluster has at rest; the next command connects anew."""
-    for node in cluster.get_nodes():
-        if node.redis_connection is not None:
-            node.redis_connection.connection_pool.disconnect(inuse_connections=False)
-
-
 async def aclose(client: Any) -> None:
     """The same. A server that does not answer TLS's goodbye in time is left without it: there is no more to do."""
     for each in (client, *_sentinels_of(client)):
         with suppress(*RAISED):
             await each.aclose()
+
+
+def disconnect_idle(cluster: Any) -> None:
+    """Close what a blocking client of a cluster has at rest; the next command connects anew."""
+    for node in cluster.get_nodes():
+        if node.redis_connection is not None:
+            node.redis_connection.connection_pool.disconnect(inuse_connections=False)
 
 
 def _sentinels_of(client: Any) -> list[Any]:
