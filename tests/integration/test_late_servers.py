@@ -80,7 +80,7 @@ def test_a_source_and_an_audit_wait_for_their_servers(
 
 def test_a_mirror_whose_time_is_over_before_its_servers_answer_fails(tmp_path: Path) -> None:
     nobody = f"redis://127.0.0.1:{free_port()}/0"
-    text = f'[stream]\nurl = "{nobody}"\n[mirror]\norigin_url = "{nobody}"\n'
+    text = f'[stream]\nurl = "{nobody}"\n[mirror]\norigin_url = "{nobody}"\norigin_name = "other"\n'
     done = run("mirror", "--for", "500ms", config=write_config(tmp_path, text))
     assert done.code == 1
     assert nobody.removeprefix("redis://").removesuffix("/0") in done.line

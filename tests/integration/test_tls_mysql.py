@@ -9,7 +9,7 @@ import pytest
 from deploy.simulation.certificates import Authority, Certificate
 from deploy.simulation.mariadb import MariaDb
 from replicator.errors import MySqlAuthenticationError, MySqlUnavailableError
-from replicator.mysql import MySqlAddress, MySqlClient
+from replicator.mysql import REFUSED_S, MySqlAddress, MySqlClient
 
 
 def test_all_certificates_are_replaced_without_a_restart(new_mariadb: Callable[..., MariaDb], tmp_path: Path) -> None:
@@ -19,7 +19,9 @@ def test_all_certificates_are_replaced_without_a_restart(new_mariadb: Callable[.
     ours.replace_by(first.issue("gate"))
     server = new_mariadb(certificate=theirs)
     files: Any = {"ssl_ca": str(ours.ca), "ssl_cert": str(ours.cert), "ssl_key": str(ours.key)}
-    client = MySqlClient(MySqlAddress(server.host, server.port, "stampline_gate", server.password, **files))
+    now_s = 0.0
+    address = MySqlAddress(server.host, server.port, "stampline_gate", server.password, **files)
+    client = MySqlClient(address, clock_s=lambda: now_s)
     ((_, cipher),) = client.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
     assert cipher
     theirs.replace_by(second.issue("mysql"))
@@ -35,5 +37,6 @@ def test_all_certificates_are_replaced_without_a_restart(new_mariadb: Callable[.
         client.query("SELECT 1")
     assert "ssl_ca" in caught.value.hint
     ours.replace_by(second.issue("gate"))
+    now_s += REFUSED_S
     assert client.query("SELECT 1") == [(1,)]
     client.close()
