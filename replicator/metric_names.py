@@ -71,9 +71,9 @@ BY_REASON: Final = {
         "breaks",
         "Breaks of a stream's continuity, by reason",
         (
-            "first_start", "origin_changed", "origin_torn", "origin_hole", "origin_shortened", "stamp_reused",
-            "floor_missing", "histories_differ", "checkpoint_lost", "checkpoint_behind", "checkpoint_unreadable",
-            "target_short",
+            "first_start", "origin_changed", "origin_torn", "origin_hole", "origin_shortened", "origin_mirrored",
+            "stamp_reused", "floor_missing", "histories_differ", "checkpoint_lost", "checkpoint_behind",
+            "checkpoint_unreadable", "target_short",
         ),
     ),
 }  # fmt: skip

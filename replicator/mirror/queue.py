@@ -157,13 +157,20 @@ class MirrorQueue:
         self.put_gap("entries were deleted in the middle of the origin's stream", None, now_ms)
 
     def put(self, entry: Entry, now_ms: int) -> None:
-        """Take in the origin's next entry; raises BrokenOriginError where another mirror read something else."""
+        """Take in the origin's next entry; raises BrokenOriginError where another mirror read something else.
+
+        And for one that a mirror wrote: two that read each other's stream would copy each other's copies without end.
+        """
         if entry.stamp <= self._floor.stamp:
             self._check_floor(entry)
             return
         if not self._is_floor_seen:
             raise BrokenOriginError(
                 "floor_missing", "another mirror has gone on from an origin entry that is not there"
+            )
+        if entry.origin is not None:
+            raise BrokenOriginError(
+                "origin_mirrored", f"the origin's stream is itself a mirror's, of datacenter {entry.origin.dc}"
             )
         if self._newest.stamp == stamps.ZERO:
             self._begin_with(entry)

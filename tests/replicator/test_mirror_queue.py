@@ -1,11 +1,13 @@
 """Origin entries between their reading and their append, where another mirror goes on meanwhile."""
 
+from dataclasses import replace
+
 import pytest
 
 from replicator.mirror.position import MirrorPosition, ReplayClaim
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Released
 from versioning import stamp as stamps
-from versioning.entries import Body, Change, Entry, Gap, Heartbeat, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Heartbeat, Origin, Replayed
 
 CLAIM = ReplayClaim(1, stamps.make(4))
 
@@ -40,6 +42,12 @@ def test_what_another_mirror_has_gone_on_from_must_be_there() -> None:
     queue.put(entry(2), 0)
     with pytest.raises(BrokenOriginError, match="not there"):
         queue.put(entry(4), 0)
+
+
+def test_what_a_mirror_wrote_is_not_copied() -> None:
+    copy = replace(entry(2), origin=Origin("b", "1-0", "n"))
+    with pytest.raises(BrokenOriginError, match="a mirror's, of datacenter b"):
+        queue_of(1).put(copy, 0)
 
 
 def test_what_another_mirror_has_appended_is_not_appended_again() -> None:
