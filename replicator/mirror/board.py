@@ -65,6 +65,11 @@ class GateBoard:
     def __bool__(self) -> bool:
         return bool(self._views)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether some database has gone back, and has not yet caught up with what it had."""
+        return any(view.had is not None for view in self._views)
+
     def has_applied(self, gtid: str) -> bool:
         return all(self._has_applied(view, gtid) for view in self._views)
 

@@ -29,10 +29,11 @@ class ReplayClaim:
     def beginning_with(self, entry: Entry) -> Self | None:
         """Return what is left of it when this is the first entry copied: nobody vouches for what was trimmed before.
 
-        The origin may be trimmed at any moment between the claim and the copy.
+        The origin may be trimmed at any moment between the claim and the copy, or lost: then it begins anew above
+        ``until``, and says by itself what it has.
         """
         if not entry.previous:
-            return self
+            return self if entry.stamp <= self.until else None
         since_ms = max(self.since_ms, stamps.ms_of(entry.stamp) + CLOCK_ERROR_MS)
         return replace(self, since_ms=since_ms) if since_ms < stamps.ms_of(self.until) else None
 

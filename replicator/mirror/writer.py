@@ -109,6 +109,7 @@ class MirrorWriter:
 
     def rewound(self) -> None:
         self._has_rewound = True
+        self._next_look_ms = self._clock().monotonic_ms
         self.queue.beats.rewind()
         self._target.state.rewind(self._clock().ms)
 
@@ -185,10 +186,11 @@ class MirrorWriter:
         return released.beat or NO_BEAT
 
     async def _look_at_target(self, now: Now) -> None:
-        """Where there may be nothing to append, no refusal tells that the target stream has lost what is there."""
-        state = self._target.state
-        is_appending = not state.pending_count and now.ms >= state.silent_until_ms
-        if not self._board or is_appending or now.monotonic_ms < self._next_look_ms:
+        """Where there may be nothing to append, no refusal tells what the target stream has lost, or others say there.
+
+        Of a replica that is behind what it had another mirror may not know: what that says again is asked for soon.
+        """
+        if not self._board or now.monotonic_ms < self._next_look_ms:
             return
         try:
             if self.is_ready and not self.is_breaking:
@@ -196,7 +198,7 @@ class MirrorWriter:
             self._oldest = await self._target.oldest()
         except BackendError:
             return  # The next append says that Redis does not answer; then look at once.
-        self._next_look_ms = now.monotonic_ms + self._options.check_ms
+        self._next_look_ms = now.monotonic_ms + (TICK_MS if self._board.is_behind else self._options.check_ms)
 
     def _due(self, now: Now) -> list[Again]:
         state = self._target.state

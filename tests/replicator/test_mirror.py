@@ -730,6 +730,20 @@ async def test_a_pending_entry_trimmed_too_soon_is_said_again(world: MirrorWorld
     await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
 
 
+async def test_while_a_replica_is_behind_what_others_say_of_it_is_looked_at(world: MirrorWorld) -> None:
+    """The other mirror goes by what the replica told it before. With the origin away this one has nothing to append."""
+    world.start(ScriptedGate(applied="0-1-5"))
+    await world.change(3)
+    await world.until(lambda v: bool(v.changes))
+    gate = ScriptedGate(applied="0-1-5")
+    mirror = world.start(gate, options=replace(FAST, check_ms=600_000), origin=Unreachable())
+    await world.until(lambda v: mirror.is_up("replica"))
+    gate.apply("0-1-3")
+    await world.until(lambda v: mirror.stats.gates["replica"].rewinds == 1)
+    await world.change(4)
+    await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:4",)])
+
+
 async def test_a_stream_that_could_not_be_looked_at_is_looked_at_as_soon_as_it_answers(world: MirrorWorld) -> None:
     """It may have been trimmed just then."""
     mirror = world.start(ScriptedGate(applied="0-1-1"), options=replace(FAST, check_ms=600_000))

@@ -42,12 +42,13 @@ def test_a_replay_that_is_done_is_ahead_of_one_that_is_owed() -> None:
     ("first_ms", "previous", "since_ms"),
     [
         (1_795_000_400_000, "", CLAIM.since_ms),
+        (1_795_000_600_000, "", None),
         (1_794_000_000_000, "n", CLAIM.since_ms),
         (1_795_000_400_000, "n", 1_795_000_400_000 + CLOCK_ERROR_MS),
         (1_795_000_500_000, "n", None),
     ],
 )
-def test_nothing_is_claimed_of_what_was_trimmed_before_the_copy(
+def test_nothing_is_claimed_of_what_was_trimmed_or_lost_before_the_copy(
     first_ms: int, previous: str, since_ms: int | None
 ) -> None:
     left = CLAIM.beginning_with(Entry(stamps.make(first_ms), "m", previous, Heartbeat(0)))
