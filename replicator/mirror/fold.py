@@ -60,8 +60,8 @@ class WindowFold:
         self._now_ms = now_ms
         self._is_whole = is_whole
         self._oldest: Entry | None = None
-        self._mirrored_ms = 0
-        """Unix time of the last entry that a mirror wrote."""
+        self._beat_ms = 0
+        """Unix time of the last heartbeat."""
         self._unclaimed_ms = 0
         """``MirrorState.unclaimed_ms``, unless the window tells of all that is pending."""
         self._words: dict[tuple[type[Named], str], tuple[int, int]] = {}
@@ -80,11 +80,10 @@ class WindowFold:
             self._begin_with(entry)
         body, written_ms = entry.body, stamps.ms_of(entry.stamp)
         if isinstance(body, Heartbeat):
+            self._beat_ms = written_ms
             self._take_heartbeat(body, entry.stamp)
         elif entry.origin is not None and entry.origin.dc == self._state.dc:
             self._take_own(entry, written_ms)
-        if isinstance(body, Heartbeat) or entry.origin is not None:
-            self._mirrored_ms = written_ms
         self._state.take(entry, self._now_ms)
 
     def _begin_with(self, oldest: Entry) -> None:
@@ -98,11 +97,12 @@ class WindowFold:
     def _tells_all(self) -> bool:
         """Whether what is pending is in the window: nothing of it was trimmed, and there were mirrors.
 
-        They say again, within a third of a window, what is pending. Where none has written in the younger half (a bump
-        is nobody's word on that), the last word may be just beyond the window.
+        A heartbeat enters only when all that is pending was said within half a window. Where none has in the younger
+        half, the last word may be just beyond the window: a bump is nobody's word on that, and of many words a mirror
+        that came back may have said some again.
         """
         half_ms = self._state.window_ms // 2
-        return self._is_whole and self._mirrored_ms >= stamps.ms_of(self._state.last) - half_ms
+        return self._is_whole and self._beat_ms >= stamps.ms_of(self._state.last) - half_ms
 
     def _take_heartbeat(self, body: Heartbeat, stamp: int) -> None:
         if body.gtid:

@@ -34,7 +34,8 @@ def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: in
         if mark.is_placed and is_applied(mark.body.gtid):
             return True
         # Three chances in a window, and twice the time a follower needs to cover it.
-        return False if now_ms - mark.written_ms >= window_ms // 3 or mark.stamp < oldest else None
+        is_old = now_ms - mark.written_ms >= window_ms // 3 or state.is_forgotten(mark, now_ms)
+        return False if is_old or mark.stamp < oldest else None
 
     return _all_due(state, judge, now_ms)
 

@@ -8,6 +8,7 @@ followers go by the last.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import cast
 
 from replicator.mirror import reasons
@@ -80,20 +81,34 @@ class MirrorState:
         body = entry.body
         if bars_replays(entry, self.dc):
             self.unclaimed_ms = max(self.unclaimed_ms, just_after(entry.stamp))
-        if not self._is_said_again(body):
+        # Stamps may be ahead of the clock (P1).
+        written_ms = min(stamps.ms_of(entry.stamp), now_ms)
+        if not self._is_said_again(body, written_ms):
             self.silent_until_ms = max(self.silent_until_ms, spreads_late_until(body))
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif entry.origin is not None and entry.origin.dc == self.dc:
-            # Stamps may be ahead of the clock (P1).
-            self._take_own(entry, min(stamps.ms_of(entry.stamp), now_ms))
+            self._take_own(entry, written_ms)
 
-    def _is_said_again(self, body: ReadBody) -> bool:
-        """Such a generation ages out what was loaded while it was pending, and nobody vouches for that anyway."""
+    def _is_said_again(self, body: ReadBody, now_ms: int) -> bool:
+        """Such a generation ages out what was loaded while it was pending: who knows that does not vouch for it."""
         if not isinstance(body, Generation):
             return False
-        held = (self.namespaces.get(name) for name in body.namespaces)
-        return body.settled or any(mark is not None and mark.body.gtid == body.gtid for mark in held)
+        held = filter(None, map(self.namespaces.get, body.namespaces))
+        return any(mark.body.gtid == body.gtid and not self.is_forgotten(mark, now_ms) for mark in held)
+
+    def has_forgotten(self, now_ms: int) -> bool:
+        """Whether readers may not know of something that is pending: it must be said again before they may vouch."""
+        marks = chain(self.keys.values(), self.namespaces.values())
+        return any(self.is_forgotten(mark, now_ms) for mark in marks)
+
+    def is_forgotten(self, mark: Mark, now_ms: int) -> bool:
+        """Whether readers may have forgotten it, as they do, by stamps, what was not said again for a window.
+
+        Or will while a generation spreads that says it again; or do not find it when they start a while from now.
+        """
+        said_ago_ms = max(now_ms - mark.written_ms, stamps.ms_of(self.last) - stamps.ms_of(mark.stamp))
+        return said_ago_ms > self.window_ms // 2
 
     def rewind(self, written_ms: int) -> None:
         """Take in that a replica had gone back by then (Unix ms): no heartbeat before tells what it has."""

@@ -157,11 +157,19 @@ class MirrorWriter:
         if self.is_breaking and released.position is None:
             return None  # Nothing passes the gap: whoever goes on after this mirror must find it.
         self._passing = self._passing_beat(released, now)
-        heartbeat = None
-        if now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
+        heartbeat, is_beat_due = None, now.monotonic_ms - self._beat_ms >= options.heartbeat_ms
+        if is_beat_due and self._owes_word(released, now):
+            self._passing = NO_BEAT
+        if is_beat_due:
             applied = queue.beats.applied if has_gates else None
             heartbeat = next_heartbeat(self._passing, applied, state, self._target.read_ms)
         return make_plan(agains, released, heartbeat, state, now.ms)
+
+    def _owes_word(self, released: Released, now: Now) -> bool:
+        """Whether readers must be told first what replicas lack, or lacked: until then none of them may vouch."""
+        if self.is_breaking and not released.bodies:
+            return False  # The heartbeat is what mends the break.
+        return self._target.state.has_forgotten(now.ms)
 
     def _passing_beat(self, released: Released, now: Now) -> Heartbeat:
         """The newest heartbeat of the origin that may enter the target stream.

@@ -47,8 +47,9 @@ async def test_what_is_older_than_a_window_is_not_read() -> None:
     stream = Stream()
     for number in range(15):
         await stream.write(pending(f"t:{number}"))
+    await stream.write(Heartbeat(1, 1))
     state = await read(stream)
-    assert list(state.keys) == [f"t:{number}" for number in range(4, 15)]
+    assert list(state.keys) == [f"t:{number}" for number in range(5, 15)]
     assert not state.unclaimed_ms
 
 
@@ -62,16 +63,19 @@ async def test_a_window_that_was_trimmed_is_not_whole() -> None:
     assert state.is_short
 
 
+@pytest.mark.parametrize("silence", [Change(("t:bumped",)), pending("t:said_again")], ids=["bumps", "some_said_again"])
 @pytest.mark.parametrize(("silence_s", "is_short"), [(5, False), (6, True)])
-async def test_what_is_pending_may_be_just_beyond_a_window_that_no_mirror_wrote_in(
+async def test_what_is_pending_may_be_just_beyond_a_window_in_whose_younger_half_no_heartbeat_is(
     silence_s: int,
     is_short: bool,  # noqa: FBT001
+    silence: Change,
 ) -> None:
     stream = Stream()
-    for number in range(15):
+    for number in range(14):
         await stream.write(pending(f"t:{number}"))
+    await stream.write(Heartbeat(1, 1))
     for _ in range(silence_s):
-        await stream.write(Change(("t:bumped",)), is_mirrored=False)
+        await stream.write(silence, is_mirrored=silence.pending)
     state = await read(stream)
     assert (state.is_short, bool(state.unclaimed_ms)) == (is_short, is_short)
 
