@@ -169,7 +169,8 @@ class MirrorWriter:
         """Whether readers must be told first what replicas lack, or lacked: until then none of them may vouch."""
         if self.is_breaking and not released.bodies:
             return False  # The heartbeat is what mends the break.
-        return self._target.state.has_forgotten(now.ms)
+        state = self._target.state
+        return state.is_short or self._has_rewound or state.has_forgotten(now.ms)
 
     def _passing_beat(self, released: Released, now: Now) -> Heartbeat:
         """The newest heartbeat of the origin that may enter the target stream.

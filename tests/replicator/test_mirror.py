@@ -23,7 +23,7 @@ from tests.replicator.mirror_world import (
     Unreachable,
 )
 from versioning import stamp as stamps
-from versioning.backends.base import Append, LoginRefusedError
+from versioning.backends.base import Append, LoginRefusedError, UnavailableError
 from versioning.backends.memory import MemoryStream
 from versioning.client.pulse import Pulse
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
@@ -886,6 +886,47 @@ async def test_a_stream_trimmed_while_no_mirror_was_there_is_a_gap_until_the_rep
     assert [(is_unapplied(gap), gap.gtid) for gap in view.gaps[1:]] == [(True, "0-1-2")]
     gate.apply("0-1-2")
     await world.until(lambda v: not is_unapplied(v.gaps[-1]))
+
+
+async def test_no_heartbeat_enters_before_the_gap_for_what_was_trimmed_though_its_append_fails(
+    world: MirrorWorld,
+) -> None:
+    gate = ScriptedGate(applied="0-1-1")
+    mirror = world.start(gate)
+    await world.change(2)
+    await world.until(lambda v: any(body.pending for body in v.changes))
+    await world.beat("0-1-2")
+    view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
+    await mirror.kill()
+    world.target.trim(view.entries[-1].stamp)
+    await world.beat("0-1-2")
+    world.start(gate).link.is_broken = True
+    view = await world.until(lambda v: bool(v.gaps) and len(v.heartbeats) > 1)
+    assert isinstance(view.entries[1].body, Gap)
+
+
+async def test_no_heartbeat_enters_before_what_a_replica_has_lost_is_said_again_though_an_append_fails(
+    world: MirrorWorld,
+) -> None:
+    gate = ScriptedGate(applied="0-1-2")
+    mirror = world.start(gate)
+    await world.change(1)
+    await world.change(2)
+    await world.beat("0-1-2")
+    await world.until(lambda v: len(v.changes) == 2 and isinstance(v.entries[-1].body, Heartbeat))
+    failed: list[int] = []
+
+    async def append(batch: Append) -> list[int]:
+        if not failed and any(is_unapplied(new.body) for new in batch.entries):
+            failed.append((await world.entries())[-1].stamp)
+            await world.beat("0-1-2")
+            raise UnavailableError("the connection was lost")
+        return await world.target.append(batch)
+
+    mirror.link.append = append  # type: ignore[method-assign]
+    gate.apply("0-1-1")
+    view = await world.until(lambda v: bool(failed) and v.entries[-1].stamp > failed[0])
+    assert is_unapplied(next(entry.body for entry in view.entries if entry.stamp > failed[0]))
 
 
 async def test_a_replay_whose_beginning_was_trimmed_is_not_claimed_by_a_mirror_that_begins_in_its_middle(
