@@ -80,7 +80,7 @@ class Index:
         may_vouch = self.horizon <= fill_stamp <= self.ceiling and not self.is_lagging(now)
         if fill_stamp < self.stamps.get(key, 0):
             return Verdict.STALE
-        if self.generations and self.generations.is_stale(key, fill_stamp, now.ms):
+        if self.generations and self.generations.is_stale(key, fill_stamp, self.liveness.unix_ms(now.ms)):
             return Verdict.STALE
         return Verdict.FRESH if may_vouch and self._knows(key, fill_stamp) else Verdict.UNKNOWN
 
@@ -114,7 +114,8 @@ class Index:
             return []
         current = [key for key, head in heads.items() if head[0] >= stamp_of(key, 0)]
         if generations:
-            current = [key for key in current if generations.vouches(key, heads[key][0], now.ms)]
+            now_ms = self.liveness.unix_ms(now.ms)
+            current = [key for key in current if generations.vouches(key, heads[key][0], now_ms)]
         horizon, ceiling = max(horizon, self.horizon), min(ceiling, self.ceiling)
         return [key for key in current if horizon <= heads[key][0] <= ceiling]
 
@@ -256,7 +257,7 @@ class Index:
             self._next_sweep = self.watermark + (self.window_ms << stamps.SEQUENCE_BITS) // 8
             if self.generations.reaches_below(oldest):
                 self.horizon = max(self.horizon, oldest)  # First, as below.
-            self.generations.prune(oldest, now.ms)
+            self.generations.prune(oldest, self.liveness.unix_ms(now.ms))
             # What was not said again for a window nobody waits for any more; of keys likewise, below.
             self._pending_gap.forget(oldest)
             for namespace in self._pending_namespaces.names - self.generations.by_namespace.keys():

@@ -36,6 +36,10 @@ class Liveness:
         self.vouches_until_s = 0.0
         self.read_ms = self.applied_ms = self._came_monotonic_ms = 0
 
+    def unix_ms(self, now_ms: int) -> int:
+        """Return the time a spread has come to: the last heartbeat's, where this machine's clock is behind that."""
+        return max(now_ms, self.read_ms)
+
     def lag_ms(self, now: Now) -> int | None:
         """Return None where no heartbeat was ever seen: the lag is then unknown, which is worse than any number."""
         if not self.read_ms:

@@ -24,7 +24,8 @@ class Past(NamedTuple):
 
     def proven_ago_ms(self, key: str, fill_stamp: int, now: Now) -> int | None:
         """Return how long ago a value was proven current here; None: it was not."""
-        if fill_stamp < self.stamps.get(key, 0) or not self.generations.vouches(key, fill_stamp, now.ms):
+        now_ms = self.liveness.unix_ms(now.ms)
+        if fill_stamp < self.stamps.get(key, 0) or not self.generations.vouches(key, fill_stamp, now_ms):
             return None
         return self.liveness.lag_ms(now) if self.horizon <= fill_stamp <= self.ceiling else None
 

@@ -109,6 +109,16 @@ def test_a_wall_clock_set_back_makes_nothing_younger() -> None:
     assert hit(KEY) is None
 
 
+def test_a_wall_clock_set_back_holds_up_no_generation() -> None:
+    world = World()
+    world.fill(0, stamp_at(0))
+    world.apply(1, Generation(("t",), START_MS, 500, "TRUNCATE"))
+    world.apply(500, Heartbeat(START_MS + 500))
+    seen = (world.index, world.local, world.counters, ticks_of(world.now), lambda: START_MS - 3_600_000)
+    assert make_hit(*seen)(KEY) is None
+    assert not make_hits(*seen)([KEY])
+
+
 def test_a_heartbeat_from_the_future_vouches_no_longer_than_one_of_now() -> None:
     world = World()
     world.apply(0, Heartbeat(START_MS + 3_600_000))

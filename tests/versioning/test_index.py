@@ -100,6 +100,16 @@ def test_a_second_generation_does_not_hide_what_the_first_aged_out() -> None:
     assert index.verdict("t:1", stamp_at(2), at(4)) is FRESH
 
 
+def test_a_clock_that_is_behind_holds_up_no_generation() -> None:
+    """An hour, as of a machine whose hardware clock has local time: the last heartbeat knows better."""
+    truncated = Generation(("t",), START_MS, 30_000, "TRUNCATE")
+    index, behind = index_of((1, truncated), (31, beat_at(31))), at(-3_600 + 31, monotonic=31)
+    assert index.verdict("t:1", stamp_at(0), behind) is STALE
+    assert not index.fresh({"t:1": (stamp_at(0), START_MS, b"")}, behind)
+    index.forget()
+    assert index.judge("t:1", stamp_at(0), behind) == (UNKNOWN, None)
+
+
 def test_a_flood_of_generations_stays_bounded_and_errs_towards_stale() -> None:
     flood = [(1 + n / 100, Generation(("t",), START_MS + n * 10, 60_000, "bump")) for n in range(200)]
     index = index_of(*flood, (4, beat_at(4)))

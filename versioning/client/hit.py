@@ -38,7 +38,7 @@ def make_hit(index: Index, local: LocalCache, counters: Counters, ticks: Ticks, 
         stamp, vouches_until_s = held.fill_stamp, liveness.vouches_until_s
         if not index.horizon <= stamp <= index.ceiling or stamp < stamp_of(key, 0):
             return None
-        if aging and not generations.vouches(key, stamp, wall_ms()):
+        if aging and not generations.vouches(key, stamp, liveness.unix_ms(wall_ms())):
             return None
         # Once more: what is forgotten meanwhile is below it. Whatever else came was not there at the first look.
         if stamp < index.horizon:
@@ -66,7 +66,7 @@ def make_hits(index: Index, local: LocalCache, counters: Counters, ticks: Ticks,
         horizon, ceiling, vouches_until_s = index.horizon, index.ceiling, liveness.vouches_until_s
         found = {key: held for key in keys if (held := find(key)) is not None and held.fill_stamp >= stamp_of(key, 0)}
         if aging:
-            now_ms = wall_ms()
+            now_ms = liveness.unix_ms(wall_ms())
             found = {key: held for key, held in found.items() if generations.vouches(key, held.fill_stamp, now_ms)}
         horizon, ceiling = max(horizon, index.horizon), min(ceiling, index.ceiling)
         now_s = read_clock(which)
