@@ -79,9 +79,15 @@ class Generations:
 
 
 def _merged(older: Aging, newer: Aging) -> Aging:
-    """Return one whose moment is, for each key, no later than that of either: their spreads may differ."""
+    """Return one whose moment is, for each key, no later than that of either: their spreads may differ.
+
+    What was loaded between the two is doubtful where the older one is pending, and nothing would tell: it has no moment
+    to wait for.
+    """
     start_ms = min(older.start_ms, newer.start_ms)
     end_ms = min(older.start_ms + older.spread_ms, newer.start_ms + newer.spread_ms)
+    if older.is_pending:
+        end_ms = start_ms
     return _speaking(newer._replace(start_ms=start_ms, spread_ms=end_ms - start_ms), [older])
 
 

@@ -259,20 +259,23 @@ async def test_version_keys_tell_what_is_pending(redis_b) -> None:
 
 
 @pytest.mark.integration
-async def test_of_many_generations_the_oldest_are_merged_towards_sooner(redis_b) -> None:
+@pytest.mark.parametrize("is_pending", [False, True])
+async def test_of_many_generations_the_oldest_are_merged_towards_sooner(redis_b, *, is_pending: bool) -> None:
     backend = RedisStream.from_url(redis_b.url, version_keys=True)
     bodies = [Generation(("t",), 1_000 + number, number, "ddl", gtid="0-1-5") for number in range(KEPT_MAX)]
-    bodies[0] = Generation(("t",), 1_000, 240_000, "bump", gtid="0-1-4")
+    bodies[0] = Generation(("t",), 1_000, 240_000, "bump", gtid="0-1-4", pending=is_pending)
+    bodies[1] = Generation(("t",), 1_001, 240_000, "bump")
     bodies.append(Generation(("t",), 9_000, 9, "bump"))
     entries = tuple(NewEntry(f"{number:016x}", body) for number, body in enumerate(bodies))
     appended = await backend.append(Append(entries, now_ms()))
     generations = Generations()
     for stamp, body in zip(appended, bodies, strict=True):
         generations.add("t", Aging(stamp, body.start_ms, body.spread_ms, word_of(body)))
+    words = {None: "", False: " applied", True: " pending"}
     expected = [
-        f"{stamps.text(one.stamp)} {one.start_ms} {one.spread_ms}{'' if one.is_pending is None else ' applied'}"
-        for one in generations["t"]
+        f"{stamps.text(one.stamp)} {one.start_ms} {one.spread_ms}{words[one.is_pending]}" for one in generations["t"]
     ]
+    assert (generations["t"][0].spread_ms == 0) is is_pending
     with redis_b.client(decode_responses=True) as client:
         assert client.get("{stampline}:g:t").split(";") == expected
     await backend.aclose()

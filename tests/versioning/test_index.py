@@ -129,6 +129,16 @@ def test_generations_that_are_merged_age_out_what_each_of_them_has_already() -> 
     assert generations.is_stale(late, 0, now_ms=1_000), "what was superseded is FRESH again"
 
 
+def test_a_flood_of_bumps_makes_nothing_sure_that_was_loaded_while_the_namespace_was_pending() -> None:
+    generations = Generations()
+    generations.add("t", Aging(1, 0, 240_000, is_pending=True))
+    for stamp in range(2, 3 + KEPT_MAX):
+        assert not any(generations.vouches(f"t:{number}", 1, now_ms=0) for number in range(100))
+        generations.add("t", Aging(stamp, 0, 240_000))
+    assert len(generations["t"]) == KEPT_MAX
+    assert not any(generations.vouches(f"t:{number}", 1, now_ms=0) for number in range(100))
+
+
 def test_a_flood_of_bumps_does_not_hide_that_a_namespace_is_pending() -> None:
     pending = Generation(("t",), START_MS, 60_000, "TRUNCATE", gtid="0-1-5", pending=True)
     flood = [(1 + n / 100, Generation(("t",), START_MS + n * 10, 60_000, "bump")) for n in range(1, 200)]

@@ -147,10 +147,14 @@ end
 
 local function merge_oldest(kept)
   -- Towards "sooner": extra misses, never a stale value. So from the earlier start to the earlier end, since spreads may
-  -- differ. What the older said of the replicas holds on.
+  -- differ. What the older said of the replicas holds on; where that is "pending", what was loaded between the two is
+  -- doubtful, and nothing would tell: at once.
   local older, newer = table.remove(kept, 1), kept[1]
   local start_ms = math.min(tonumber(older.start_ms), tonumber(newer.start_ms))
   local end_ms = math.min(older.start_ms + older.spread_ms, newer.start_ms + newer.spread_ms)
+  if older.word == 'pending' then
+    end_ms = start_ms
+  end
   newer.start_ms, newer.spread_ms = string.format('%.0f', start_ms), string.format('%.0f', end_ms - start_ms)
   newer.word = newer.word == '' and older.word or newer.word
 end
