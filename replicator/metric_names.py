@@ -58,8 +58,8 @@ BY_REASON: Final = {
         "What went wrong and is tried again, or ended the source, by reason",
         (
             "connection_lost", "reader_failed", "login_refused", "append_failed", "redis_login_refused",
-            "position_lost", "stream_rewound", "other_writer", "other_templates", "unsupported_event",
-            "source_stopped",
+            "position_lost", "stream_rewound", "other_writer", "server_unfit", "other_templates",
+            "unsupported_event",
         ),
     ),
     "reconnects_by_reason": (

@@ -4,7 +4,7 @@ What ends a connection, and the answer:
 
 - the link or the server failed: connect again, with backoff and jitter;
 - the reader failed by a mistake of its own: the same, but counted and logged as what it is;
-- a login was refused: the same, but rarely;
+- a login was refused, or the server is none that a source can read (any more): the same, but rarely;
 - the server no longer has our position, or the stream no longer has a checkpoint: say so with a gap, and replay one
   window (P3);
 - the stream was set back: read again from its checkpoint;
@@ -40,7 +40,7 @@ from replicator.source.batch import Rules
 from replicator.source.handover import Item, ReadUpTo
 from replicator.source.history import find_replay_start
 from replicator.source.options import SourceOptions
-from replicator.source.preflight import check_mysql, check_writers
+from replicator.source.preflight import check_mysql, check_server, check_writers
 from replicator.source.progress import Progress, Replay
 from replicator.source.reader import BinlogReader
 from replicator.source.stats import SourceStats
@@ -149,9 +149,8 @@ class _Source:
                     raise
                 self._pulse.beat(LOOK_AGAIN_S)
                 await self._templates.look_again(error.stored)
-            except (UnsupportedEventError, PreflightError) as error:
-                is_unsupported = isinstance(error, UnsupportedEventError)
-                self._note("source_stopped", error, "unsupported_event" if is_unsupported else "")
+            except UnsupportedEventError as error:
+                self._note("unsupported_event", error)
                 raise
             except PositionLostError as error:
                 self._note("position_lost", error)
@@ -161,8 +160,8 @@ class _Source:
                 self._note("stream_rewound", error)
                 self._lost = self._damaged_file = ""  # of a checkpoint that is gone; the one stored now is judged anew
                 await self._rest(self._backoff.next_s())
-            except (MySqlAuthenticationError, AuthenticationError, OtherWriterError) as error:
-                self._note("other_writer" if isinstance(error, OtherWriterError) else "login_refused", error)
+            except (MySqlAuthenticationError, AuthenticationError, OtherWriterError, PreflightError) as error:
+                self._note(_refusal(error), error)
                 await self._rest(self._backoff.denied_s())
             except (SourceError, BackendError) as error:
                 if self._is_finishing:
@@ -218,6 +217,8 @@ class _Source:
         client = MySqlClient(self._options.mysql)
         try:
             facts = await asyncio.to_thread(server_facts, client)
+            # It may have come back with other settings, or be another server behind the same name.
+            await asyncio.to_thread(check_server, client, facts)
             if stored is not None and not self._lost:
                 try:
                     return facts, await self._resume(stored, facts, digest, templates)
@@ -288,11 +289,20 @@ class _Source:
         self._pulse.beat(pause_s)
         await asyncio.sleep(pause_s)
 
-    def _note(self, event: str, error: StamplineError, reason: str = "") -> None:
+    def _note(self, event: str, error: StamplineError) -> None:
         if event != OTHER_TEMPLATES or str(error) != self._stats.last_error:  # It looks again every two seconds.
             self._log.warning(event, error=str(error))
         self._stats.last_error = str(error)
-        self._stats.count_failure(reason or event)
+        self._stats.count_failure(event)
+
+
+def _refusal(error: StamplineError) -> str:
+    match error:
+        case OtherWriterError():
+            return "other_writer"
+        case PreflightError():
+            return "server_unfit"
+    return "login_refused"
 
 
 def _is_proven_by_anchor(progress: Progress) -> bool:

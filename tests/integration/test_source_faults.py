@@ -14,6 +14,7 @@ from replicator.errors import MySqlAuthenticationError, PreflightError
 from replicator.source.run import run_source
 from replicator.tables import TableName
 from tests.integration.source_world import World, address, watch
+from versioning import backoff
 from versioning.backends.base import DigestRefusedError
 from versioning.entries import Gap, Heartbeat, Replayed
 
@@ -117,6 +118,12 @@ async def test_two_sources_at_once_stamp_every_change_once(mariadb_a: MariaDb, r
     assert stamps == sorted(set(stamps))
 
 
+def kill_dump(server: MariaDb) -> None:
+    for row in server.query("SHOW PROCESSLIST"):
+        if row["Command"] == "Binlog Dump":
+            server.execute(f"KILL {row['Id']}")
+
+
 async def test_a_killed_binlog_connection_is_opened_again_and_loses_nothing(
     mariadb_a: MariaDb, redis_a: RedisServer
 ) -> None:
@@ -124,9 +131,7 @@ async def test_a_killed_binlog_connection_is_opened_again_and_loses_nothing(
     async with world.source():
         first = insert(world, range(1, 3))
         await world.caught_up()
-        for row in mariadb_a.query("SHOW PROCESSLIST"):
-            if row["Command"] == "Binlog Dump":
-                mariadb_a.execute(f"KILL {row['Id']}")
+        kill_dump(mariadb_a)
         second = insert(world, range(3, 6))
         await world.caught_up()
         assert world.stats.connections > 1
@@ -325,6 +330,45 @@ async def test_a_replica_that_keeps_what_it_applies_out_of_its_binlog_is_refused
     )
     with pytest.raises(PreflightError, match="set log_slave_updates=ON"):
         await world.check()
+
+
+async def test_a_server_that_comes_back_unfit_is_not_read_until_it_is_mended(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its heartbeats would vouch for changes that its binlog does not have."""
+    monkeypatch.setattr(backoff, "DENIED_S", 0.2)
+    world = World.with_items(new_mariadb(), redis_a)
+    async with world.source():
+        await world.caught_up()
+        await come_back(world, binlog_ignore_db=world.database)
+        await world.until(lambda: "leaves databases out" in world.stats.last_error, "the server is refused")
+        read_ms = (await world.checkpoint()).read_ms
+        await asyncio.sleep(1)
+        assert (await world.checkpoint()).read_ms == read_ms
+        await come_back(world, binlog_ignore_db=None)
+        keys = insert(world, range(1, 3))
+        await world.caught_up()
+    assert set(await item_keys(world)) == keys
+    assert world.stats.failures_by_reason["server_unfit"] > 1
+
+
+async def come_back(world: World, **options: Any) -> None:
+    await asyncio.to_thread(world.server.stop)
+    world.server.options.update(options)  # type: ignore[attr-defined]
+    await asyncio.to_thread(world.server.start)
+
+
+async def test_a_server_that_became_a_replica_and_hides_what_it_applies_is_read_no_further(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer
+) -> None:
+    """The old primary of a failover, at the address that the source has."""
+    old, new = new_mariadb(log_slave_updates="OFF"), new_mariadb()
+    world = World.with_items(old, redis_a)
+    async with world.source():
+        await world.caught_up()
+        old.replicate_from(new.port)
+        kill_dump(old)
+        await world.until(lambda: "set log_slave_updates=ON" in world.stats.last_error, "the server is refused")
 
 
 async def test_a_wrong_password_is_named_and_not_shown(mariadb_a: MariaDb, redis_a: RedisServer) -> None:

@@ -171,6 +171,7 @@ async def test_a_source_counts_a_bug_as_one_and_tries_again(monkeypatch: pytest.
     monkeypatch.setattr(readers, "Schema", failing)
     monkeypatch.setattr(source_run, "check_mysql", lambda *_: None)
     monkeypatch.setattr(source_run, "server_facts", lambda _: FACTS)
+    monkeypatch.setattr(source_run, "check_server", lambda *_: None)
     monkeypatch.setattr(source_run, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, NOW_MS))
     stats, stop = SourceStats(), asyncio.Event()
     options = SourceOptions("a", ADDRESS, TABLES)

@@ -33,6 +33,10 @@ def server_facts(client: SimulatedClient) -> ServerFacts:
     return ServerFacts(Flavor.MARIADB, 1, True, position_at(client.primary.told), {})
 
 
+def check_server(client: SimulatedClient, facts: ServerFacts) -> None:
+    """This primary is always fit to be read."""
+
+
 def find_replay_start(
     client: SimulatedClient, facts: Any, options: Any, *, wanted_ms: int, damaged_file: str
 ) -> ReplayStart:
