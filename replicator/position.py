@@ -159,14 +159,17 @@ class FilePosition:
         return (number, offset) <= (_file_number(self.file), self.offset)
 
     def after(self, gtid: str) -> "FilePosition":
-        file, _, offset = _file_gtid(gtid)
-        return FilePosition(self.server_id, file, offset)
+        return self if self.includes(gtid) else self._at(gtid)
 
     def before(self, _gtid: str) -> str:
         return f"{self.file}/{self.offset}"
 
     def back_to(self, before: str, _gtid: str) -> "FilePosition":
-        return self.after(before)
+        return self._at(before)
+
+    def _at(self, gtid: str) -> "FilePosition":
+        file, _, offset = _file_gtid(gtid)
+        return FilePosition(self.server_id, file, offset)
 
     def covers(self, other: "Position") -> bool:
         return (

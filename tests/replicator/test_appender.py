@@ -26,7 +26,8 @@ RULES = Rules(heartbeat_ms=500, keys_per_entry=2, generation_spread_ms=30_000, w
 class World:
     """A stream, and sources that share one checkpoint in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: str = "0-1-1", flavor: Flavor = Flavor.MARIADB) -> None:
+        self.start, self.flavor = start, flavor
         self.now_ms = NOW_MS
         self.stream = MemoryStream(lambda: self.now_ms)
 
@@ -37,10 +38,10 @@ class World:
         )
         stored = await made.stored()
         if stored is None:
-            progress = Progress(parse("0-1-1", Flavor.MARIADB), Replay(NOW_MS - 60_000, NOW_MS))
-            await made.begin(None, progress, "first start", Flavor.MARIADB)
+            progress = Progress(parse(self.start, self.flavor), Replay(NOW_MS - 60_000, NOW_MS))
+            await made.begin(None, progress, "first start", self.flavor)
         else:
-            made.resume(stored, Flavor.MARIADB)
+            made.resume(stored, self.flavor)
         return made
 
     async def bodies(self) -> list[Any]:
@@ -58,6 +59,10 @@ def world() -> World:
 def changed(number: int, *keys: str, committed_ms: int = NOW_MS) -> Transaction:
     position = parse(f"0-1-{number}", Flavor.MARIADB)
     return Transaction(f"0-1-{number}", position, committed_ms, keys or (f"item:{number}",))
+
+
+def at_offset(offset: int) -> Transaction:
+    return Transaction(f"b.000001/{offset}", parse(f"1:b.000001/{offset}", Flavor.FILE), NOW_MS, (f"item:{offset}",))
 
 
 def read_up_to(number: int, read_ms: int) -> Item:
@@ -100,6 +105,16 @@ async def test_of_two_sources_each_change_is_stamped_once(world: World) -> None:
     await two.append([changed(2), changed(3), changed(4)])
     await one.append([changed(4), changed(5)])
     assert await world.keys() == ["item:2", "item:3", "item:4", "item:5"]
+
+
+async def test_of_two_sources_by_file_and_offset_the_slower_one_does_not_set_the_other_back() -> None:
+    world = World(start="1:b.000001/4", flavor=Flavor.FILE)
+    one, two = await world.source(), await world.source()
+    await one.append([at_offset(100), at_offset(200), at_offset(300)])
+    for offset in (100, 200, 300, 400):
+        await two.append([at_offset(offset)])
+    await one.append([at_offset(400), at_offset(500)])
+    assert await world.keys() == ["item:100", "item:200", "item:300", "item:400", "item:500"]
 
 
 async def test_a_source_that_lost_the_race_takes_no_lead(world: World) -> None:

@@ -81,6 +81,19 @@ def test_a_position_grows_by_one_transaction(flavor: Flavor, position: str, gtid
     assert not parse(position, flavor).covers(grown)
 
 
+@pytest.mark.parametrize(
+    ("flavor", "position", "gtid"),
+    [
+        (MARIADB, "0-1-15,1-1-4", "0-1-14"),
+        (MYSQL, f"{UUID}:1-5:7", f"{UUID}:4"),
+        (FILE, "1:b.000009/500", "b.000009/400"),
+        (FILE, "1:b.000009/500", "b.000008/900"),
+    ],
+)
+def test_a_position_is_not_set_back_by_what_it_includes(flavor: Flavor, position: str, gtid: str) -> None:
+    assert str(parse(position, flavor).after(gtid)) == position
+
+
 def test_positions_of_other_servers_cover_nothing() -> None:
     assert not parse("1:b.000009/500", FILE).covers(parse("2:b.000001/4", FILE))
     assert not parse("0-1-15", MARIADB).covers(parse(f"{UUID}:1", MYSQL))
