@@ -68,6 +68,11 @@ class Appender:
         self._belief: Belief | None = None
         self._above = 0
 
+    @property
+    def believed(self) -> Checkpoint | None:
+        """What this source takes for the stream's checkpoint."""
+        return self._belief.stored if self._belief else None
+
     async def stored(self) -> Checkpoint | None:
         return await self._stream.checkpoint(self.identity.writer)
 

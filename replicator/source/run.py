@@ -19,6 +19,7 @@ import contextlib
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -109,6 +110,16 @@ async def run_source(
             await work
 
 
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A checkpoint that is of no use, as long as it is the stored one."""
+
+    checkpoint: Checkpoint | None
+    reason: str
+    damaged_file: str = ""
+    """A replay that began in it, or before it, would end there again."""
+
+
 class _Source:
     def __init__(
         self,
@@ -132,10 +143,7 @@ class _Source:
         self._backoff = Backoff(random.random)
         rules = Rules(options.heartbeat_ms, options.keys_per_entry, options.generation_spread_ms, options.window_ms)
         self._appender = Appender(stream, self._identity(options.tables), rules, now_ms=_now_ms, stats=stats)
-        self._lost = ""
-        """Why the stored position is of no use; empty while it is."""
-        self._damaged_file = ""
-        """A replay that began in it, or before it, would end there again."""
+        self._lost: _Lost | None = None
 
     async def run(self) -> None:
         """Until `finish`, or what only a person can mend."""
@@ -154,11 +162,10 @@ class _Source:
                 raise
             except PositionLostError as error:
                 self._note("position_lost", error)
-                self._lost, self._damaged_file = str(error), error.damaged_file
+                self._lost = _Lost(self._appender.believed, str(error), error.damaged_file)
                 await self._rest(self._backoff.next_s())
             except RewoundError as error:
                 self._note("stream_rewound", error)
-                self._lost = self._damaged_file = ""  # of a checkpoint that is gone; the one stored now is judged anew
                 await self._rest(self._backoff.next_s())
             except (MySqlAuthenticationError, AuthenticationError, OtherWriterError, PreflightError) as error:
                 self._note(_refusal(error), error)
@@ -219,11 +226,14 @@ class _Source:
             facts = await asyncio.to_thread(server_facts, client)
             # It may have come back with other settings, or be another server behind the same name.
             await asyncio.to_thread(check_server, client, facts)
-            if stored is not None and not self._lost:
+            if self._lost is not None and self._lost.checkpoint != stored:
+                self._lost = None  # Another source has answered it already: the one stored now is judged anew.
+            if stored is not None and self._lost is None:
                 try:
                     return facts, await self._resume(stored, facts, digest, templates)
                 except (PositionFormatError, PositionLostError) as error:
-                    self._lost = str(error)
+                    self._lost = _Lost(stored, str(error))
+            lost = self._lost or _Lost(stored, "the stream has no checkpoint of this source")
             now_ms = _now_ms()
             start = await asyncio.to_thread(
                 find_replay_start,
@@ -231,16 +241,15 @@ class _Source:
                 facts,
                 link,
                 wanted_ms=now_ms - self._options.window_ms,
-                damaged_file=self._damaged_file,
+                damaged_file=lost.damaged_file,
             )
         finally:
             await asyncio.to_thread(client.close)
-        reason = self._lost or "the stream has no checkpoint of this source"
         since_ms = min(start.since_ms, now_ms)
         progress = Progress(start.position, Replay(since_ms, now_ms))
-        await self._appender.begin(stored, progress, reason, facts.flavor)
-        self._log.warning("replay_began", reason=reason, position=str(start.position), since_ms=since_ms)
-        self._lost = self._damaged_file = ""
+        await self._appender.begin(stored, progress, lost.reason, facts.flavor)
+        self._log.warning("replay_began", reason=lost.reason, position=str(start.position), since_ms=since_ms)
+        self._lost = None
         return facts, progress
 
     async def _agree(self, templates: InForce) -> tuple[Checkpoint | None, str]:

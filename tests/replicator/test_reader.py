@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import structlog
@@ -11,7 +11,7 @@ import structlog
 from replicator.binlog.events import BinlogEvent, Committed, GroupBegan, QueryRan, RowImage, RowKind, RowsChanged
 from replicator.binlog.plan import ForeignKey, TablePlans
 from replicator.binlog.stream import LinkOptions
-from replicator.errors import MySqlUnavailableError, ReaderFailedError
+from replicator.errors import MySqlUnavailableError, PositionLostError, ReaderFailedError
 from replicator.mysql import MySqlAddress, ServerFacts
 from replicator.position import Flavor, parse
 from replicator.source import reader as readers
@@ -25,7 +25,10 @@ from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
 from replicator.source.transaction import Transaction
 from replicator.tables import TableName, TableSpec, WatchedTables
+from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
+from versioning.checkpoint import Checkpoint
+from versioning.entries import Gap, Heartbeat, NewEntry
 from versioning.keys import KeyTemplate
 
 DEADLINE_S = 20.0
@@ -183,3 +186,53 @@ async def test_a_source_counts_a_bug_as_one_and_tries_again(monkeypatch: pytest.
     await source
     assert set(stats.failures_by_reason) == {"reader_failed"}
     assert stats.last_error == "the binlog reader failed: KeyError: 'oops'"
+
+
+class LosingReader:
+    """Each source's first connection ends because the server does not have its position; the second one reads."""
+
+    connections: ClassVar[list[Progress]] = []
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.handover = self
+
+    def start(self, _facts: ServerFacts, progress: Progress) -> None:
+        self.connections.append(progress)
+
+    async def take(self) -> list[Item]:
+        if len(self.connections) > SOURCES:
+            await asyncio.Event().wait()
+        while len(self.connections) < SOURCES:
+            await asyncio.sleep(0)
+        raise PositionLostError("purged")
+
+    async def stop(self) -> None:
+        """Nothing runs."""
+
+
+SOURCES = 2
+
+
+async def test_of_two_sources_that_lose_their_position_one_says_the_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the other one waits before it tries again: a second replay would stamp the window once more."""
+    monkeypatch.setattr(LosingReader, "connections", [])
+    monkeypatch.setattr(source_run, "BinlogReader", LosingReader)
+    monkeypatch.setattr(source_run, "FLUSH_MAX_S", 0.01)
+    for name in ("check_mysql", "check_server"):
+        monkeypatch.setattr(source_run, name, lambda *_: None)
+    monkeypatch.setattr(source_run, "server_facts", lambda _: FACTS)
+    monkeypatch.setattr(source_run, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, NOW_MS))
+    stream, stop = MemoryStream(lambda: NOW_MS), asyncio.Event()
+    before = Checkpoint("0-1-1", NOW_MS, "0" * 16)
+    await stream.append(Append((NewEntry("0" * 16, Heartbeat(NOW_MS)),), NOW_MS, "source:a", None, before))
+    sources = [
+        asyncio.create_task(run_source(SourceOptions("a", ADDRESS, TABLES), stream, stop=stop)) for _ in range(SOURCES)
+    ]
+    async with asyncio.timeout(DEADLINE_S):
+        while len(LosingReader.connections) < 2 * SOURCES:
+            await asyncio.sleep(0.001)
+    stop.set()
+    await asyncio.gather(*sources)
+    entries = await stream.read_after(0, count=100)
+    assert [type(entry.body) for entry in entries] == [Heartbeat, Gap]
+    assert all(progress.replay for progress in LosingReader.connections[SOURCES:])
