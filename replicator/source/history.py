@@ -1,25 +1,30 @@
 """Where a replay (P3) starts: the newest binlog file surely begun before the window, else the oldest there is.
 
 Behind a damaged file: nobody gets past its damage, and what it hides is below the gap in front of the replay.
+
+A promoted replica without log_slave_updates has what it applied in its tables and not in its binlog. Its replay stamps
+what there is, and says nothing of the time before it.
 """
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from replicator.binlog.stream import FIRST_EVENT_OFFSET, LinkOptions, file_began_ms
 from replicator.mysql import MySqlClient, ServerFacts, binlog_files
-from replicator.position import FilePosition, Flavor, MySqlPosition, Position, parse
+from replicator.position import FilePosition, Flavor, MariaDbPosition, MySqlPosition, Position, parse
 from replicator.source.commit_times import HEADER_LAG_MS
 
 # A file's beginning is known to the second; what was committed in that second may be in the file before.
 _SECOND_MS = 1_000
+_NEVER_MS: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayStart:
     position: Position
     since_ms: int
-    """Everything committed from then on is behind `position`."""
+    """Everything committed from then on is behind `position`. May be later than now."""
 
 
 def find_replay_start(
@@ -35,9 +40,23 @@ def find_replay_start(
         if began_ms + HEADER_LAG_MS <= wanted_ms:
             break
     position = _position_before(client, facts, chosen)
+    if isinstance(position, MariaDbPosition) and hides_applied(client, position):
+        return ReplayStart(position, _NEVER_MS)
     # Where nothing was ever before it, its first event has the time of the server's start.
     lag_ms = _SECOND_MS if _is_first(position) and not damaged_file else HEADER_LAG_MS
     return ReplayStart(position, max(began_ms + lag_ms, wanted_ms))
+
+
+def hides_applied(client: MySqlClient, position: MariaDbPosition) -> bool:
+    """Whether a MariaDB may have applied, behind this position, what its binlog does not have."""
+    ((applied, logged_text),) = client.query("SELECT @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_binlog_state")
+    logged = {
+        (domain, server): sequence
+        for gtid in logged_text.split(",")
+        for domain, server, sequence in MariaDbPosition.parse(gtid).domains
+    }
+    missing = (gtid for gtid in MariaDbPosition.parse(applied).domains if logged.get(gtid[:2], -1) < gtid[2])
+    return not position.covers(MariaDbPosition(tuple(missing)))
 
 
 def _behind(damaged_file: str, names: list[str]) -> list[str]:

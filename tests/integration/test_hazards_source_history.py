@@ -14,6 +14,7 @@ from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.sql_server import SqlServer
+from tests.eventually import now_ms
 from tests.integration.source_world import World
 from versioning.entries import Gap, Replayed
 
@@ -173,6 +174,29 @@ async def test_a_source_at_the_candidate_reads_on_when_that_is_promoted(
         assert moved.stats.connections == 1
     assert later <= set(await moved.keys())
     assert len(await gaps(moved)) == 1
+
+
+async def test_a_promoted_replica_that_hid_what_it_applied_vouches_for_nothing_before_it(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """A replay of its binlog lacks what the old primary had committed and nobody had stamped yet."""
+    primary, replica = new_mariadb(), new_mariadb(log_slave_updates="OFF")
+    world = World.with_items(primary, redis_a)
+    async with world.source():
+        insert(world, 1, 2)
+        await world.caught_up()
+    insert(world, 3, 4)
+    replicated(primary, replica)
+    promoted = await fail_over(world, replica)
+    replica.execute("RESET SLAVE ALL")
+    promoted_ms = now_ms()
+    async with promoted.source():
+        later = insert(promoted, 5, 6)
+        await promoted.caught_up()
+        await replayed_since_the_last_gap(promoted)
+    replay = [body for body in await promoted.bodies() if isinstance(body, Replayed)][-1]
+    assert replay.since_ms >= promoted_ms
+    assert later <= set(await promoted.keys())
 
 
 async def test_failover_of_the_primary_with_a_reused_gtid_sequence(
