@@ -103,6 +103,10 @@ class Templates:
         assert self._read is not None  # noqa: S101
         try:
             tables = await asyncio.to_thread(self._read)
+        except asyncio.CancelledError:  # the connection has ended meanwhile: the next one is asked again
+            if is_asked:
+                self._asked.set()
+            raise
         except (ConfigError, SourceError) as error:
             self._refuse(str(error), is_asked=is_asked)
             return False

@@ -1,6 +1,7 @@
 """Key templates read again: what is taken, what is refused, and which namespaces a change ages out."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -64,6 +65,27 @@ async def test_what_is_bad_or_unchanged_leaves_the_old_ones_in_force(found: Watc
     templates.ask()
     await within_deadline(asked)
     assert templates.current.tables is NEW
+
+
+async def test_who_asks_while_the_connection_ends_is_heard_by_the_next_one() -> None:
+    """MySQL is down: the connection fails sooner than the settings are read and looked at."""
+    began, may_end = threading.Event(), threading.Event()
+
+    def read() -> WatchedTables:
+        began.set()
+        may_end.wait(DEADLINE_S)
+        return NEW
+
+    templates = Templates(OLD, read)
+    templates.ask()
+    cut_off = asyncio.create_task(templates.asked_for())
+    await asyncio.to_thread(began.wait, DEADLINE_S)
+    cut_off.cancel()
+    await asyncio.wait({cut_off})
+    assert templates.current.tables is OLD
+    may_end.set()
+    await within_deadline(templates.asked_for())
+    assert (templates.current.tables, templates.current.may_adopt) == (NEW, True)
 
 
 @pytest.mark.parametrize(
