@@ -15,7 +15,7 @@ from replicator.position import Flavor, PositionFormatError
 from replicator.retry import STAND_BACK_S
 from replicator.source.batch import Batch, Rules, plan
 from replicator.source.handover import Item
-from replicator.source.progress import Progress
+from replicator.source.progress import Progress, Replay
 from replicator.source.stats import SourceStats
 from versioning.backends.base import Append, BackendError, CheckpointRefusedError, StreamBackend
 from versioning.checkpoint import Checkpoint
@@ -171,7 +171,8 @@ class Appender:
             theirs = Progress.decode(stored.position, belief.flavor)
         except PositionFormatError as error:
             raise RewoundError(stored) from error
-        if not theirs.position.covers(belief.said.position):
+        is_further = theirs.position.covers(belief.said.position)
+        if not (is_further and _is_of_the_same_replay(belief.said.replay, theirs.replay, stored.read_ms)):
             raise RewoundError(stored)
         self._belief = Belief(stored, theirs, theirs, belief.flavor)
 
@@ -186,6 +187,14 @@ class Appender:
                 stats.commit_latency.observe(now_ms - body.committed_ms)
             if isinstance(body, Generation):
                 log.warning("generation", namespaces=body.namespaces, reason=body.reason, gtid=body.gtid)
+
+
+def _is_of_the_same_replay(ours: Replay | None, theirs: Replay | None, read_ms: int) -> bool:
+    """No replay where we are in one: ended by now, or never begun, its gap being lost.
+
+    That lost checkpoint may well be further than where the replay begins: the numbers of a server that was set back.
+    """
+    return theirs == ours or (ours is not None and theirs is None and read_ms > ours.until_ms)
 
 
 def _count_body(stats: SourceStats, body: Body) -> None:

@@ -216,6 +216,33 @@ async def test_a_stream_set_back_is_read_again_from_there(world: World) -> None:
         await source.append([changed(4)])
 
 
+async def test_a_gap_that_the_stream_lost_again_is_noticed_though_the_checkpoint_before_it_is_further(
+    world: World,
+) -> None:
+    """MySQL was set back and Redis failed over: what MySQL wrote under the same numbers is stamped by nobody."""
+    first, second = await world.source(), await world.source()
+    await first.append([changed(9)])
+    stored, kept = await first.stored(), world.stream.snapshot()
+    world.now_ms += 5_000
+    progress = Progress(parse("0-1-1", Flavor.MARIADB), Replay(NOW_MS - 60_000, world.now_ms))
+    await first.begin(stored, progress, "another transaction 0-1-9", Flavor.MARIADB)
+    in_replay = await first.stored()
+    assert in_replay is not None
+    second.resume(in_replay, Flavor.MARIADB)
+    world.stream.restore(kept)
+    for source in (first, second):
+        with pytest.raises(RewoundError):
+            await source.append([changed(2)])
+
+
+async def test_a_replay_that_another_source_has_ended_is_over(world: World) -> None:
+    one, two = await world.source(), await world.source()
+    world.now_ms += 3_000
+    await one.append([read_up_to(1, world.now_ms)])
+    await two.append([read_up_to(1, world.now_ms), changed(2)])
+    assert [type(body) for body in await world.bodies()] == [Gap, Replayed, Heartbeat, Change]
+
+
 async def test_a_flushed_stream_is_noticed_at_the_next_append(world: World) -> None:
     source = await world.source()
     world.stream.flush()
