@@ -67,6 +67,8 @@ class Appender:
         self._stats = stats
         self._belief: Belief | None = None
         self._above = 0
+        self._untold = 0
+        """Stamp behind our last change that no position tells of, while the position is the one it was written with."""
 
     @property
     def believed(self) -> Checkpoint | None:
@@ -79,7 +81,7 @@ class Appender:
     def resume(self, stored: Checkpoint, flavor: Flavor) -> Progress:
         """Believe in this checkpoint; returns what it says. Raises PositionFormatError."""
         progress = Progress.decode(stored.position, flavor)
-        self._belief = Belief(stored, progress, progress, flavor)
+        self._belief, self._untold = Belief(stored, progress, progress, flavor), 0
         return progress
 
     async def begin(self, expected: Checkpoint | None, progress: Progress, reason: str, flavor: Flavor) -> None:
@@ -126,6 +128,8 @@ class Appender:
                 self._belief = replace(belief, reached=batch.progress)
         except CheckpointRefusedError as refusal:
             self._stats.appends_refused += 1
+            if self._untold and await self._stream.read_one(self._untold) is None:
+                raise RewoundError(refusal.stored) from refusal
             self._adopt(refusal.stored)
             await asyncio.sleep(STAND_BACK_S)
             return False
@@ -159,6 +163,8 @@ class Appender:
             self._stats.appends_failed += 1
             raise
         self._above = max(self._above, *stamps)
+        is_kept = self._belief is not None and self._belief.said.position == batch.progress.position
+        self._untold = stamps[-1] if batch.is_untold else self._untold if is_kept else 0
         self._belief = Belief(checkpoint, batch.progress, batch.progress, flavor)
         self._count(batch)
 

@@ -37,19 +37,22 @@ class Batch:
     """Up to when the items show the binlog to be read; 0 when they show nothing."""
     covered: int
     """Transactions left out because the checkpoint covers them."""
+    is_untold: bool = False
+    """Some entry's transaction is in no position: out of order, or without a GTID."""
 
 
 def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rules, now_ms: int) -> Batch:
     """What to append for these items when the stream's checkpoint is (`progress`, `read_ms`)."""
     bodies: list[Body] = []
     position, anchor = progress.position, progress.anchor
-    proven_ms, covered = 0, 0
+    proven_ms, covered, is_untold = 0, 0, False
     for item in items:
         if isinstance(item, Transaction):
             if item.gtid and position.includes(item.gtid) and not item.is_out_of_order:
                 covered += 1
             else:
                 bodies += _bodies(item, progress.replay, rules, now_ms)
+                is_untold |= item.is_out_of_order or not item.gtid
         if item.position.covers(position):
             position, anchor = item.position, item.anchor
             proven_ms = max(proven_ms, item.committed_ms if isinstance(item, Transaction) else item.read_ms)
@@ -66,7 +69,7 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
     if proven_ms - bound_ms >= rules.heartbeat_ms * _DUE:
         bodies.append(Heartbeat(proven_ms, gtid=str(position)))
         read_ms = proven_ms
-    return Batch(tuple(bodies), progress, read_ms, proven_ms, covered)
+    return Batch(tuple(bodies), progress, read_ms, proven_ms, covered, is_untold)
 
 
 def _bodies(transaction: Transaction, replay: Replay | None, rules: Rules, now_ms: int) -> list[Body]:

@@ -154,6 +154,24 @@ async def test_a_transaction_out_of_order_is_not_taken_for_one_that_is_stamped(w
     assert await world.keys() == ["item:5", "item:late"]
 
 
+async def test_a_transaction_out_of_order_that_the_stream_lost_is_missed(world: World) -> None:
+    """It moved no position, so the checkpoint that a failover brings back says the same as the one that was lost."""
+    source, other = await world.source(), await world.source()
+    world.now_ms += 3_000
+    await source.append([changed(5), read_up_to(5, world.now_ms)])
+    kept = world.stream.snapshot()
+    late = Transaction("0-2-3", parse("0-1-5", Flavor.MARIADB), NOW_MS, ("item:3",), is_out_of_order=True)
+    await source.append([late])
+    world.now_ms += 1_000
+    other.resume(await other.stored(), Flavor.MARIADB)  # type: ignore[arg-type]
+    await other.append([read_up_to(5, world.now_ms)])
+    world.now_ms += 1_000
+    await source.append([read_up_to(5, world.now_ms)])  # another source was first, and the entry is there
+    world.stream.restore(kept)
+    with pytest.raises(RewoundError):
+        await source.append([changed(6)])
+
+
 async def test_a_busy_binlog_shows_its_backlog_in_the_heartbeat(world: World) -> None:
     source = await world.source()
     await source.append([changed(2, committed_ms=NOW_MS - 40_000)])
