@@ -134,7 +134,9 @@ class Appender:
             await asyncio.sleep(STAND_BACK_S)
             return False
         self._stats.transactions_covered += batch.covered
-        self._stats.read_ms = max(self._stats.read_ms, batch.proven_ms)
+        # What a clock that ran ahead has said would make a source look ready until the right time is there.
+        known_ms = self._stats.read_ms if self._stats.read_ms <= self._now_ms() else 0
+        self._stats.read_ms = max(known_ms, batch.proven_ms)
         return True
 
     def _held(self) -> Belief:

@@ -185,6 +185,17 @@ async def test_a_clock_ahead_of_ours_never_claims_the_future(world: World) -> No
     assert [body.read_ms for body in beats] == [NOW_MS]
 
 
+async def test_how_far_a_source_has_read_is_said_again_when_its_clock_is_put_right(world: World) -> None:
+    """Else it would be ready for a day, however far it fell behind."""
+    stats = SourceStats()
+    source = await world.source(stats=stats)
+    world.now_ms += 86_400_000
+    await source.append([read_up_to(1, world.now_ms)])
+    world.now_ms -= 86_390_000
+    await source.append([read_up_to(1, NOW_MS + 4_000)])
+    assert stats.read_ms == NOW_MS + 4_000
+
+
 async def test_heartbeats_come_again_when_a_clock_that_ran_a_day_ahead_is_put_right(world: World) -> None:
     source = await world.source()
     world.now_ms += 86_400_000
