@@ -8,7 +8,6 @@ followers go by the last.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import cast
 
 from replicator.mirror import reasons
@@ -99,8 +98,9 @@ class MirrorState:
 
     def has_forgotten(self, now_ms: int) -> bool:
         """Whether readers may not know of something that is pending: it must be said again before they may vouch."""
-        marks = chain(self.keys.values(), self.namespaces.values())
-        return any(self.is_forgotten(mark, now_ms) for mark in marks)
+        # Names are kept in the order of their last words.
+        oldest = (next(iter(where.values()), None) for where in (self.keys, self.namespaces))
+        return any(mark is not None and self.is_forgotten(mark, now_ms) for mark in oldest)
 
     def is_forgotten(self, mark: Mark, now_ms: int) -> bool:
         """Whether readers may have forgotten it, as they do, by stamps, what was not said again for a window.

@@ -62,13 +62,13 @@ class Link:
         self._stream = stream
         self.is_broken = False
         self.is_blind = False
-        """Nothing is read over it."""
+        """Nobody sees over it what the oldest entry is."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     async def read_after(self, after: int, *, count: int) -> list[Entry]:
-        if self.is_blind:
+        if self.is_blind and count == 1:
             raise UnavailableError("the connection was lost")
         return await self._stream.read_after(after, count=count)
 
