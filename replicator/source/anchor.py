@@ -29,6 +29,17 @@ class Anchor(NamedTuple):
         """`position` without the anchor's transaction."""
         return position.back_to(self.before, self.gtid)
 
+    def contradicts(self, other: "Anchor") -> bool:
+        """Another transaction in the same place: they are of two histories."""
+        is_same = (self.gtid, self.changed_ms) == (other.gtid, other.changed_ms)
+        return not is_same and _place(self.gtid) == _place(other.gtid)
+
+
+def _place(gtid: str) -> tuple[str, ...]:
+    """MariaDB's domain and sequence number, whichever server wrote it; else all there is."""
+    parts = gtid.split("-")
+    return (parts[0], parts[2]) if len(parts) == 3 else (gtid,)
+
 
 class Proof:
     """One per connection. Whatever it raises is PositionLostError."""

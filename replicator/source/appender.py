@@ -120,6 +120,7 @@ class Appender:
     async def _try_append(self, items: Sequence[Item]) -> bool:
         """False: refused, and the stream's checkpoint is ours now."""
         belief = self._held()
+        _check_history(items, belief)
         batch = plan(items, belief.reached, belief.stored.read_ms, rules=self._rules, now_ms=self._now_ms())
         try:
             if batch.bodies:
@@ -195,6 +196,17 @@ class Appender:
                 stats.commit_latency.observe(now_ms - body.committed_ms)
             if isinstance(body, Generation):
                 log.warning("generation", namespaces=body.namespaces, reason=body.reason, gtid=body.gtid)
+
+
+def _check_history(items: Sequence[Item], belief: Belief) -> None:
+    """Raises RewoundError where another source's checkpoint is of a history that our server does not have.
+
+    It was stopped, or its Redis away, while the server was replaced by one without its last transactions: what it held
+    of them went in behind our back, and would count as what the new one has written under their numbers.
+    """
+    theirs = belief.said.anchor
+    if theirs is not None and any(item.anchor is not None and item.anchor.contradicts(theirs) for item in items):
+        raise RewoundError(belief.stored)
 
 
 def _is_of_the_same_replay(ours: Replay | None, theirs: Replay | None, read_ms: int) -> bool:

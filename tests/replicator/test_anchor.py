@@ -131,3 +131,23 @@ def test_a_sequence_number_that_goes_back_is_still_a_new_transaction() -> None:
     assert transaction is not None
     assert transaction.is_out_of_order
     assert str(transaction.position) == "0-1-5"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_contradiction"),
+    [
+        (("0-1-5", 7_000), ("0-1-5", 7_000), False),
+        (("0-1-5", 7_000), ("0-2-5", 7_000), True),
+        (("0-1-5", 7_000), ("0-1-5", 8_000), True),
+        (("0-1-5", 7_000), ("1-1-5", 8_000), False),
+        (("0-1-5", 7_000), ("0-1-6", 8_000), False),
+        ((f"{UUID}:5", 7_000), (f"{UUID}:5", 8_000), True),
+        ((f"{UUID}:5", 7_000), (f"{UUID}:6", 8_000), False),
+        (("b.000001/900", 7_000), ("b.000001/900", 8_000), True),
+    ],
+)
+def test_anchors_in_the_same_place_are_of_one_history_or_of_two(
+    one: tuple[str, int], other: tuple[str, int], *, is_contradiction: bool
+) -> None:
+    first, second = Anchor(one[0], "", one[1]), Anchor(other[0], "", other[1])
+    assert first.contradicts(second) is second.contradicts(first) is is_contradiction

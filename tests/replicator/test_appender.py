@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from replicator.position import Flavor, parse
+from replicator.source.anchor import Anchor
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
 from replicator.source.commit_times import HEADER_LAG_MS
@@ -59,6 +60,11 @@ def world() -> World:
 def changed(number: int, *keys: str, committed_ms: int = NOW_MS) -> Transaction:
     position = parse(f"0-1-{number}", Flavor.MARIADB)
     return Transaction(f"0-1-{number}", position, committed_ms, keys or (f"item:{number}",))
+
+
+def anchored(gtid: str) -> Transaction:
+    position = parse(gtid, Flavor.MARIADB)
+    return Transaction(gtid, position, NOW_MS, (f"item:{gtid}",), anchor=Anchor(gtid, "", NOW_MS))
 
 
 def at_offset(offset: int) -> Transaction:
@@ -262,6 +268,15 @@ async def test_a_gap_that_the_stream_lost_again_is_noticed_though_the_checkpoint
     for source in (first, second):
         with pytest.raises(RewoundError):
             await source.append([changed(2)])
+
+
+async def test_what_a_stopped_source_held_of_a_lost_history_hides_nothing_of_the_new_one(world: World) -> None:
+    stopped, other = await world.source(), await world.source()
+    await stopped.append([anchored("0-1-2"), anchored("0-1-3")])
+    await other.append([anchored("0-2-2")])  # seems to be stamped: what comes next tells
+    with pytest.raises(RewoundError):
+        await other.append([anchored("0-2-3"), anchored("0-2-4")])
+    assert "0-2-4" not in str(await world.stream.checkpoint("source:a"))
 
 
 async def test_a_replay_that_another_source_has_ended_is_over(world: World) -> None:
