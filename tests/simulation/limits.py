@@ -46,5 +46,8 @@ MIRROR: Final = MirrorOptions(
 )
 
 BACKOFF_MAX_S: Final = 2.0
-SETTLE_MS: Final = 20_000
-"""After the last fault and the last write: everyone has the truth again, and every change its stamp (I3, I5)."""
+SETTLE_MS: Final = PROMISE_MS
+"""After the last fault and the last write: everyone has the truth again, and every change its stamp (I3, I5).
+
+A degraded life is not enough: the gap for entries that were deleted waits at the gate, and heartbeats go past what
+waits there."""
