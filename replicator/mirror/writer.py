@@ -108,10 +108,10 @@ class MirrorWriter:
         self._wake.set()
 
     def rewound(self) -> None:
-        self._has_rewound = True
-        self._next_look_ms = self._clock().monotonic_ms
+        now = self._clock()
+        self._has_rewound, self._next_look_ms = True, now.monotonic_ms
         self.queue.beats.rewind()
-        self._target.state.rewind(self._clock().ms)
+        self._target.state.rewind(now.ms)
 
     async def has_room(self) -> None:
         while self.queue.keys_count >= self._options.queue_keys_max:
@@ -157,10 +157,10 @@ class MirrorWriter:
         if self.is_breaking and released.position is None:
             return None  # Nothing passes the gap: whoever goes on after this mirror must find it.
         self._passing = self._passing_beat(released, now)
-        heartbeat, is_beat_due = None, now.monotonic_ms - self._beat_ms >= options.heartbeat_ms
-        if is_beat_due and self._owes_word(released, now):
-            self._passing = NO_BEAT
-        if is_beat_due:
+        heartbeat = None
+        if now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
+            if self._owes_word(released, now):
+                self._passing = NO_BEAT
             applied = queue.beats.applied if has_gates else None
             heartbeat = next_heartbeat(self._passing, applied, state, self._target.read_ms)
         return make_plan(agains, released, heartbeat, state, now.ms)

@@ -719,14 +719,21 @@ async def test_a_heartbeat_does_not_pass_what_a_gate_could_not_be_asked_about(wo
     assert mirror.stats.held == 1
 
 
-async def test_a_pending_entry_trimmed_too_soon_is_said_again(world: MirrorWorld) -> None:
-    """A process that starts after the trimming must learn of it from the stream."""
-    world.start(ScriptedGate(applied="0-1-1"))
+async def trim_what_is_pending(world: MirrorWorld, unseen_by: RunningMirror | None = None) -> None:
+    """Let ``t:2`` be pending, and trim the target down to a heartbeat behind it. ``unseen_by``: ended first."""
     await world.change(2)
     await world.until(lambda v: any(body.pending for body in v.changes))
     await world.beat("0-1-2")
     view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
+    if unseen_by is not None:
+        await unseen_by.kill()
     world.target.trim(view.entries[-1].stamp)
+
+
+async def test_a_pending_entry_trimmed_too_soon_is_said_again(world: MirrorWorld) -> None:
+    """A process that starts after the trimming must learn of it from the stream."""
+    world.start(ScriptedGate(applied="0-1-1"))
+    await trim_what_is_pending(world)
     await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
 
 
@@ -748,11 +755,7 @@ async def test_a_stream_that_could_not_be_looked_at_is_looked_at_as_soon_as_it_a
     """It may have been trimmed just then."""
     mirror = world.start(ScriptedGate(applied="0-1-1"), options=replace(FAST, check_ms=600_000))
     mirror.link.is_blind = True
-    await world.change(2)
-    await world.until(lambda v: any(body.pending for body in v.changes))
-    await world.beat("0-1-2")
-    view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
-    world.target.trim(view.entries[-1].stamp)
+    await trim_what_is_pending(world)
     mirror.link.is_blind = False
     await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
 
@@ -869,12 +872,7 @@ async def test_a_stream_trimmed_while_no_mirror_was_there_is_a_gap_until_the_rep
     """What was pending there, no mirror can know any more."""
     gate = ScriptedGate(applied="0-1-1")
     mirror = world.start(gate)
-    await world.change(2)
-    await world.until(lambda v: any(body.pending for body in v.changes))
-    await world.beat("0-1-2")
-    view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
-    await mirror.kill()
-    world.target.trim(view.entries[-1].stamp)
+    await trim_what_is_pending(world, unseen_by=mirror)
     mirror = world.start(gate)
     view = await world.until(lambda v: bool(v.gaps))
     assert [(is_unapplied(gap), gap.gtid) for gap in view.gaps] == [(True, "")]
@@ -891,12 +889,7 @@ async def test_no_heartbeat_enters_before_the_gap_for_what_was_trimmed_though_it
 ) -> None:
     gate = ScriptedGate(applied="0-1-1")
     mirror = world.start(gate)
-    await world.change(2)
-    await world.until(lambda v: any(body.pending for body in v.changes))
-    await world.beat("0-1-2")
-    view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
-    await mirror.kill()
-    world.target.trim(view.entries[-1].stamp)
+    await trim_what_is_pending(world, unseen_by=mirror)
     await world.beat("0-1-2")
     world.start(gate).link.is_broken = True
     view = await world.until(lambda v: bool(v.gaps) and len(v.heartbeats) > 1)

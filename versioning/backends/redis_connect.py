@@ -290,9 +290,8 @@ class RedisAddress:
 def close(client: Any) -> None:
     """Close a client and what it would leave open: connections to the sentinels, pools of ours in a cluster client."""
     if isinstance(client, redis.cluster.RedisCluster):
-        for node in client.get_nodes():
-            if node.redis_connection is not None:
-                node.redis_connection.connection_pool.disconnect()
+        for pool in _pools(client):
+            pool.disconnect()
     client.close()
     for sentinel in _sentinels_of(client):
         sentinel.close()
@@ -307,9 +306,14 @@ async def aclose(client: Any) -> None:
 
 def disconnect_idle(cluster: Any) -> None:
     """Close what a blocking client of a cluster has at rest; the next command connects anew."""
-    for node in cluster.get_nodes():
-        if node.redis_connection is not None:
-            node.redis_connection.connection_pool.disconnect(inuse_connections=False)
+    for pool in _pools(cluster):
+        pool.disconnect(inuse_connections=False)
+
+
+def _pools(cluster: Any) -> list[Any]:
+    """Those of a blocking client, one for each node it has talked to."""
+    clients = (node.redis_connection for node in cluster.get_nodes())
+    return [client.connection_pool for client in clients if client is not None]
 
 
 def _sentinels_of(client: Any) -> list[Any]:
