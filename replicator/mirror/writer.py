@@ -131,7 +131,7 @@ class MirrorWriter:
         while True:
             self._pulse.beat()
             self._wake.clear()
-            if self.is_ready and not self.is_breaking:
+            if self._may_say:
                 await self._say_of_replicas()
             now = self._clock()
             await self._look_at_target(now)
@@ -146,29 +146,39 @@ class MirrorWriter:
                     async with asyncio.timeout(self._wait_ms(now) / 1000):
                         await self._wake.wait()
 
+    @property
+    def _mending(self) -> MirrorPosition | None:
+        """The last entry that both streams have, where the checkpoint does not say so: the next append does."""
+        return self.queue.floor if self.is_breaking else None
+
+    @property
+    def _may_say(self) -> bool:
+        """Whether what is of the replicas alone may be written, with nothing of the origin.
+
+        Not before a gap of this mirror's own: whoever goes on after it must find that break.
+        """
+        return self.is_ready and (self._mending is None or self._mending.stamp != stamps.ZERO)
+
     def _plan(self, now: Now) -> Plan | None:
         options, queue, state = self._options, self.queue, self._target.state
         queue.beats.advance(self._board.has_applied)
         has_gates = bool(self._board)
-        # While breaking, what leaves first is what mends the break: the stream may have no checkpoint to keep.
-        agains = [] if self.is_breaking else self._due(now)
+        agains = self._due(now) if self._may_say else []
         released = queue.release(now.monotonic_ms, options.gate_limit_ms, self._board.has_applied, has_gates=has_gates)
         released = released.spreading_from(now.ms)
-        if self.is_breaking and released.position is None:
-            return None  # Nothing passes the gap: whoever goes on after this mirror must find it.
+        if released.position is None and not self._may_say:
+            return None
         self._passing = self._passing_beat(released, now)
         heartbeat = None
         if now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
-            if self._owes_word(released, now):
+            if self._owes_word(now):
                 self._passing = NO_BEAT
             applied = queue.beats.applied if has_gates else None
             heartbeat = next_heartbeat(self._passing, applied, state, self._target.read_ms)
         return make_plan(agains, released, heartbeat, state, now.ms)
 
-    def _owes_word(self, released: Released, now: Now) -> bool:
+    def _owes_word(self, now: Now) -> bool:
         """Whether readers must be told first what replicas lack, or lacked: until then none of them may vouch."""
-        if self.is_breaking and not released.bodies:
-            return False  # The heartbeat is what mends the break.
         state = self._target.state
         return state.is_short or self._has_rewound or state.has_forgotten(now.ms)
 
@@ -202,7 +212,7 @@ class MirrorWriter:
         if not self._board or now.monotonic_ms < self._next_look_ms:
             return
         try:
-            if self.is_ready and not self.is_breaking:
+            if self._may_say:
                 await self._look_again()
             self._oldest = await self._target.oldest()
         except BackendError:
@@ -232,7 +242,7 @@ class MirrorWriter:
             waits.append(held_ms)
         if self.is_ready and self._passing.read_ms > self._target.read_ms:
             waits.append(self._beat_ms + options.heartbeat_ms - now.monotonic_ms)
-        if self._target.state.pending_count and not self.is_breaking:
+        if self._target.state.pending_count and self._may_say:
             waits.append(self._next_scan_ms - now.monotonic_ms)
         return max(min(waits), 1)
 
@@ -240,7 +250,7 @@ class MirrorWriter:
         """Return whether it was written, as far as this mirror can tell."""
         read_ms = plan.heartbeat.read_ms if plan.heartbeat else self._target.read_ms
         try:
-            await self._target.append(plan.bodies, plan.position, read_ms, now.ms)
+            await self._target.append(plan.bodies, plan.position or self._mending, read_ms, now.ms)
         except CheckpointRefusedError as refusal:
             self._stats.appends_refused += 1
             await self._retrying(partial(self._give_way, refusal.stored))
@@ -331,7 +341,7 @@ class MirrorWriter:
 
     def _here(self) -> Origin:
         """The last entry of the origin that is in the target stream."""
-        return self._target.position.origin(self._options.origin_dc)
+        return (self._mending or self._target.position).origin(self._options.origin_dc)
 
     async def _say(self, agains: list[Again]) -> bool:
         """Append these alone; return whether they were written."""

@@ -627,6 +627,25 @@ async def test_a_mirror_that_has_never_reached_the_origin_says_what_a_replica_la
     assert view.changes[-1].keys == ("t:1",)
 
 
+async def test_a_mirror_says_what_a_replica_lacks_though_nothing_has_come_since_the_origin_failed_over(
+    world: MirrorWorld,
+) -> None:
+    gate = ScriptedGate(applied="0-1-3")
+    mirror = world.start(gate)
+    await world.change(1)
+    await world.change(2)
+    snapshot = world.origin.snapshot()
+    await world.change(3)
+    await world.until(lambda v: len(v.keys) == 3)
+    world.origin.restore(snapshot)
+    await world.until(lambda v: mirror.stats.breaks_by_reason.get("origin_changed") == 1)
+    gate.apply("0-1-1")
+    view = await world.until(lambda v: sum(body.pending for body in v.changes) == 2)
+    assert [body.keys for body in view.changes if body.pending] == [("t:2",), ("t:3",)]
+    await world.change(4)
+    assert len((await world.until(lambda v: v.keys[-1] == "t:4")).gaps) == 1
+
+
 @pytest.mark.parametrize(("end", "reason"), [("origin", "access_denied"), ("target", "target_denied")])
 async def test_a_rejected_certificate_is_a_refusal_by_the_redis_it_is_of(
     world: MirrorWorld, end: str, reason: str
