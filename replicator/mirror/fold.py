@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, cast
 
+from replicator.mirror import reasons
 from replicator.mirror.options import PROMISED_MAX
+from replicator.mirror.position import MirrorPosition
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Mark, Named, as_pending, just_after, mark_of, names_of, speaks_of_data
+from replicator.mirror.words import Mark, Named, just_after, mark_of, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat
@@ -138,11 +140,11 @@ class WindowFold:
         told = [self._beat, *self._acknowledged] if self._beat else self._acknowledged
         return sorted(told, key=lambda one: one[1])
 
-    def carrying(self, copied: int) -> MirrorState:
+    def carrying(self, copied: MirrorPosition) -> MirrorState:
         """Return the state, with the words known before that are gone from the stream.
 
-        ``copied``: stamp of the origin's last entry that is there. What is behind it will be copied again, and must not
-        be said before that: an entry of an origin proves that everything up to it is there.
+        ``copied``: the origin's last entry that is there. What is behind it will be copied again, and must not be said
+        before that: an entry of an origin proves that everything up to it is there.
         """
         state, before, oldest = self._state, self._before, self._oldest
         if oldest is None and before is None:
@@ -157,7 +159,7 @@ class WindowFold:
             self._carry(before, copied)
         return state
 
-    def _carry(self, before: MirrorState, copied: int) -> None:
+    def _carry(self, before: MirrorState, copied: MirrorPosition) -> None:
         state = self._state
         state.lags.merge(before.lags)
         if before.lags.is_rewound and not self._is_told_since:
@@ -171,15 +173,26 @@ class WindowFold:
         for kind, name, mark in before.words():
             if self._is_decided(kind, name, mark):
                 continue
-            if not _is_copied(mark, copied):
+            if not _is_copied(mark, copied.stamp):
                 state.unclaimed_ms = max(state.unclaimed_ms, just_after(mark.stamp))
                 continue
             names = state.keys if kind is Change else state.namespaces
             names[name] = lost.setdefault(mark, replace(mark, written_ms=0))
             state.settled.pop((kind, name), None)
-        gap = before.gap or before.of_replicas
-        if gap is not None and self._gap_stamp < gap.stamp and _is_copied(gap, copied):
-            state.gap, state.is_gap_lost = replace(gap, body=cast("Gap", as_pending(gap.body)), written_ms=0), True
+        gap = next(filter(None, (self._carried(gap, copied) for gap in (before.gap, before.of_replicas))), None)
+        if gap is not None:
+            state.gap, state.is_gap_lost = gap, True
+
+    def _carried(self, gap: Mark | None, copied: MirrorPosition) -> Mark | None:
+        """Return what is to be said again of a gap known before; None for nothing."""
+        if gap is None or self._gap_stamp >= gap.stamp:
+            return None
+        body, origin = cast("Gap", gap.body), gap.origin
+        if not _is_copied(gap, copied.stamp):
+            if not reasons.is_of_replicas(body.reason):
+                return None
+            origin = copied.origin(self._state.dc)  # It says nothing of the origin, so nobody copies it again.
+        return replace(gap, body=replace(body, pending=True), origin=origin, written_ms=0)
 
     def _is_decided(self, kind: type[Named], name: str, mark: Mark) -> bool:
         """Whether the words that are there put an end to this one."""

@@ -131,7 +131,7 @@ class MirrorTarget:
             known.rewind(now_ms)
             self._board.doubt_all()
         fold = await read_window(self.stream, self._new_state, known, now_ms)
-        self.state = fold.carrying((MirrorPosition.of(stored) or MirrorPosition()).stamp)
+        self.state = fold.carrying(MirrorPosition.of(stored) or MirrorPosition())
         self._has_read = True
         for mark, _ in self.state.pendings():
             self._doubt(mark.body)

@@ -4,6 +4,7 @@ import pytest
 
 from replicator.mirror import fold
 from replicator.mirror.fold import read_window
+from replicator.mirror.position import MirrorPosition
 from replicator.mirror.state import MirrorState
 from versioning import stamp as stamps
 from versioning.backends.base import Append
@@ -12,7 +13,7 @@ from versioning.entries import Body, Change, Entry, Heartbeat, NewEntry, Origin
 
 BEGIN_MS = 1_700_000_000_000
 WINDOW_MS = 10_000
-COPIED = stamps.make(2)
+COPIED = MirrorPosition(stamps.make(2), "n")
 
 
 class Stream(MemoryStream):

@@ -20,7 +20,9 @@ from versioning.limits import CLOCK_ERROR_MS, MAX_LAG_MS, REPLAY_SLACK_MS, SPREA
 
 FAR_MS = 10**12
 
-COPIED = stamps.parse("1-0")
+COPIED = MirrorPosition(stamps.parse("1-0"), "n")
+THIRD = MirrorPosition(stamps.parse("3-0"), "n")
+BEFORE = MirrorPosition(COPIED.stamp - 1, "m")
 """All entries here are of this one of the origin."""
 
 keys = st.lists(st.sampled_from(["t:1", "t:2", "t:3"]), min_size=1, max_size=2, unique=True).map(tuple)
@@ -73,7 +75,10 @@ def test_a_mirror_knows_the_same_whether_it_was_there_or_lost_nothing(
     """Having read ``read`` of the entries, and the window then; only all that is pending is due to be said again."""
     # A heartbeat first: what the replicas have applied is known from then on.
     entries = entries_of([Heartbeat(9, 5), *found], origins=origins)
-    state, other = live(entries), window(entries, live(entries[: 1 + read])).carrying(stamps.parse("3-0"))
+    state, other = (
+        live(entries),
+        window(entries, live(entries[: 1 + read])).carrying(THIRD),
+    )
     assert (state.last, state.nonce, state.is_poisoned) == (other.last, other.nonce, other.is_poisoned)
     assert (state.gap and state.gap.body) == (other.gap and other.gap.body)
     assert (state.unclaimed_ms, state.lags) == (other.unclaimed_ms, other.lags)
@@ -93,7 +98,7 @@ def test_an_older_word_said_late_leaves_a_key_pending_and_due(late: dict[str, bo
     """A mirror that stood still for a while knows no newer one."""
     pending = Change(("t:1", "t:2"), "0-1-2", pending=True)
     entries = entries_of([Heartbeat(9, 5), pending, Change(("t:1",), "0-1-1", **late)], origins="021")
-    for state in (live(entries), window(entries).carrying(stamps.parse("2-0"))):
+    for state in (live(entries), window(entries).carrying(MirrorPosition(stamps.parse("2-0"), "n"))):
         assert {name: told(mark) for name, mark in state.keys.items()} == {"t:1": (pending, 0), "t:2": (pending, 2_000)}
 
 
@@ -213,7 +218,21 @@ def test_a_word_that_the_stream_has_lost_is_pending_and_due(word: Change) -> Non
 @pytest.mark.parametrize("word", [Change(("t:1",), "0-1-1", pending=True), Gap("gone", "0-1-1", pending=True)])
 def test_a_word_on_what_will_be_copied_again_is_not_carried(word: Body) -> None:
     entries = entries_of([word])
-    assert not window([], live(entries)).carrying(COPIED - 1).pending_count
+    assert not window([], live(entries)).carrying(BEFORE).pending_count
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+@pytest.mark.parametrize(
+    "later", [(), (Gap("the origin's own", "0-1-2", pending=True),)], ids=["last", "before_another"]
+)
+def test_a_gap_of_the_replicas_is_said_again_in_front_of_what_will_be_copied_again(
+    later: list[Body],
+    is_settled: bool,  # noqa: FBT001
+) -> None:
+    entries = entries_of([Gap(REWOUND, "0-1-1", pending=not is_settled), *later])
+    gap = window([], live(entries)).carrying(BEFORE).gap
+    assert gap is not None
+    assert (gap.body, gap.origin, gap.written_ms) == (Gap(REWOUND, "0-1-1", pending=True), BEFORE.origin("a"), 0)
 
 
 def test_a_word_that_is_still_there_is_not_carried() -> None:
@@ -228,7 +247,7 @@ def test_a_word_that_a_further_one_has_ended_is_not_carried_whatever_was_said_la
         Change(("t:1",), "0-1-1"),
     )
     entries = entries_of([pending, further, late], origins="231")
-    assert not window(entries, live(entries[:1])).carrying(stamps.parse("3-0")).pending_count
+    assert not window(entries, live(entries[:1])).carrying(THIRD).pending_count
 
 
 def test_after_a_loss_all_that_is_pending_is_due() -> None:
@@ -335,7 +354,7 @@ def test_no_replay_reaches_below_what_a_mirror_knows() -> None:
 
 def test_no_replay_reaches_below_a_lost_word_that_is_not_said_again() -> None:
     before = live(entries_of([Heartbeat(9, 5), Change(("t:1",), "0-1-1", pending=True)]))
-    assert window([], before).carrying(stamps.ZERO).unclaimed_ms == 2_001
+    assert window([], before).carrying(MirrorPosition()).unclaimed_ms == 2_001
     assert window([], before).carrying(COPIED).unclaimed_ms == 0
 
 
