@@ -4,14 +4,15 @@ import asyncio
 import types
 from typing import Any
 
-from replicator.errors import MySqlUnavailableError, PositionLostError
+from replicator.errors import MySqlUnavailableError, PositionLostError, SourceError
 from replicator.mysql import ServerFacts
-from replicator.position import Flavor
+from replicator.position import Flavor, MariaDbPosition, Position
+from replicator.source.anchor import Anchor, Proof
 from replicator.source.handover import Handover, ReadUpTo
 from replicator.source.history import ReplayStart
 from replicator.source.progress import Progress
 from tests.simulation.limits import HEADER_LAG_MS, HEARTBEAT_MS, READ_TIMEOUT_MS
-from tests.simulation.primary import number_of, position_at
+from tests.simulation.primary import number_of
 from tests.simulation.process import current
 
 DELAY_S = 0.003
@@ -28,9 +29,10 @@ class SimulatedClient:
 
 
 def server_facts(client: SimulatedClient) -> ServerFacts:
-    if client.primary.is_cut:
+    primary = client.primary
+    if primary.is_cut:
         raise MySqlUnavailableError("the primary is not reached")
-    return ServerFacts(Flavor.MARIADB, 1, True, position_at(client.primary.told), {})
+    return ServerFacts(Flavor.MARIADB, primary.server, True, primary.position_at(primary.told), {})
 
 
 def check_server(client: SimulatedClient, facts: ServerFacts) -> None:
@@ -45,7 +47,7 @@ def find_replay_start(
         raise MySqlUnavailableError("the primary is not reached")
     files = client.primary.files
     chosen = next((file for file in reversed(files) if file.began_ms + HEADER_LAG_MS <= wanted_ms), files[0])
-    return ReplayStart(position_at(chosen.after), max(chosen.began_ms + 1_000, wanted_ms))
+    return ReplayStart(client.primary.position_at(chosen.after), max(chosen.began_ms + 1_000, wanted_ms))
 
 
 def now_ms() -> int:
@@ -72,14 +74,22 @@ class SimulatedReader:
         self._primary = process.world.primary
         self._loop = process.loop
         self._number = 0
+        self._position: Position = MariaDbPosition()
+        self._proof = Proof(MariaDbPosition(), None)
+        self._anchor: Anchor | None = None
         self._is_stopped = False
         self._heard_s = 0.0
         self._is_pulling = False
 
     def start(self, facts: Any, progress: Progress) -> None:
-        self._number = number_of(progress.position)
+        self._position = progress.resume_from
+        self._number = number_of(self._position)
+        self._proof = Proof(progress.position, progress.anchor)
         self._heard_s = self._loop.time()
-        if self._number < self._primary.purged:
+        # The server id tells a failover at once; where there is an anchor that is left to it, as a server that was set
+        # back under its own id leaves it.
+        is_lost = progress.anchor is None and not self._primary.has(progress.position)
+        if is_lost or self._number < self._primary.purged:
             self.handover.fail(PositionLostError("the binlog no longer has the position"))
             return
         self._primary.readers.append(self)
@@ -95,6 +105,10 @@ class SimulatedReader:
         if self in self._primary.readers:
             self._primary.readers.remove(self)
 
+    def fail(self, error: SourceError) -> None:
+        self._end()
+        self.handover.fail(error)
+
     def hear(self) -> None:
         """Called at each commit."""
         if not self._is_pulling:
@@ -106,13 +120,22 @@ class SimulatedReader:
         if self._is_stopped or self._primary.is_cut:
             return
         if self._number < self._primary.purged:
-            self._end()
-            self.handover.fail(PositionLostError("the binlog no longer has the position"))
+            self.fail(PositionLostError("the binlog no longer has the position"))
             return
-        for commit in self._primary.commits[self._number : self._primary.told]:
-            self.handover.put(commit.transaction)
-        self._number = max(self._number, self._primary.told)
+        try:
+            self._read()
+        except PositionLostError as error:
+            self.fail(error)
+
+    def _read(self) -> None:
+        """Hand over what is there, as the real one does: the anchor (``Proof``) comes before all that is new."""
         self._heard_s = self._loop.time()
+        while self._number < self._primary.told:
+            self._number += 1
+            transaction = self._primary.transaction(self._number)
+            self._proof.look_at(transaction.gtid, transaction.committed_ms, transaction.position)
+            self._position, self._anchor = transaction.position, transaction.anchor
+            self.handover.put(transaction)
 
     def _beat(self) -> None:
         if self._is_stopped:
@@ -120,12 +143,16 @@ class SimulatedReader:
         now_s = self._loop.time()
         if self._primary.is_cut:
             if (now_s - self._heard_s) * 1000 > READ_TIMEOUT_MS:
-                self._end()
-                self.handover.fail(MySqlUnavailableError("the binlog connection was silent"))
+                self.fail(MySqlUnavailableError("the binlog connection was silent"))
                 return
         elif self._number >= self._primary.told:
             self._heard_s = now_s
-            self.handover.put(ReadUpTo(self._process.wall_ms(), position_at(self._number)))
+            try:
+                self._proof.end()
+            except PositionLostError as error:
+                self.fail(error)
+                return
+            self.handover.put(ReadUpTo(self._process.wall_ms(), self._position, self._anchor))
         else:
             self._pull()
         self._loop.call_later(HEARTBEAT_MS / 1000, self._beat, context=self._context)

@@ -130,6 +130,25 @@ def _binlog_cut(world: World, op: Op) -> None:
     world.later(_long_s(op.size), end)
 
 
+def _primary_failover(world: World, op: Op) -> None:
+    """Of what is committed from now on, up to 900 ms of it, no replica gets anything."""
+    primary = world.primary
+    if primary.replicated is not None:
+        return
+    primary.replicated = primary.last
+
+    def promoted() -> None:
+        primary.fail_over(world.skew_ms())
+        world.note("failed over", "primary", primary.last)
+        primary.is_cut = True
+        world.later(2 * op.pick**2, back)
+
+    def back() -> None:
+        primary.is_cut = False
+
+    world.later(0.9 * op.size, promoted)
+
+
 def _source_left(world: World, op: Op) -> None:
     """The replicas follow a new primary; the sources still read the old one, which is up."""
     world.primary.left = world.primary.last
@@ -237,6 +256,7 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "push_lost": _push_lost,
     "answer_lost": _answers_lost,
     "binlog_cut": _binlog_cut,
+    "primary_failover": _primary_failover,
     "source_left": _source_left,
     "binlog_purge": lambda world, op: world.primary.purge(),
     "replica_lag": _replica_lag,

@@ -32,6 +32,8 @@ class Faults:
     """For a second, one in three requests to any Redis is carried out and not answered."""
     binlog_cut: float = 0.0
     binlog_purge: float = 0.0
+    primary_failover: float = 0.0
+    """Loses up to 900 ms of commits, all that no replica has got; the new primary has a clock of its own."""
     replica_lag: float = 0.0
     replica_stop: float = 0.0
     replica_down: float = 0.0

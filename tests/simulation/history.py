@@ -55,10 +55,26 @@ class History:
     """Stamps of entries of stream B that a failover or a flush took, not a trim."""
     pending_gap: PendingGap = field(default_factory=PendingGap)
     """As long as there is one, nothing that was loaded since is vouched for."""
+    kept: dict[int, int] = field(default_factory=dict)
+    """Id of a primary that failed to the number of its last commit that is left."""
     reads: list[ReadDone] = field(default_factory=list)
     loads: list[LoadBegun] = field(default_factory=list)
     trace: list[tuple[Any, ...]] = field(default_factory=list)
     """All that happened, in order: equal for equal seeds."""
+
+    def lose(self, server: int, kept: int) -> None:
+        """The primary failed, and only commits up to that number are left."""
+        self.kept[server] = kept
+        self.origins = {number: stamp for number, stamp in self.origins.items() if number <= kept}
+        for key, namings in self.namings.items():
+            self.namings[key] = [naming._replace(number=self._left(naming.number, server)) for naming in namings]
+
+    def _left(self, number: int, server: int) -> int:
+        return number if number <= self.kept.get(server, number) else 0
+
+    def number_of(self, gtid: str) -> int:
+        """Return the number of the commit that a GTID stands for; 0 for none, or one that was lost."""
+        return self._left(commit_number(gtid), int(gtid.split("-")[1])) if gtid else 0
 
     def note_floor(self, at_s: float, number: int) -> None:
         if self.floors[-1][1] != number:
@@ -72,7 +88,7 @@ class History:
     def take_entry(self, entry: Entry) -> None:
         match entry.body:
             case Change() as body:
-                number = commit_number(body.gtid)
+                number = self.number_of(body.gtid)
                 for key in body.keys:
                     self.namings.setdefault(key, []).append(Naming(entry.stamp, number, body.pending))
             case Generation() as body:
@@ -85,12 +101,12 @@ class History:
 
     def take_origin(self, entry: Entry) -> None:
         if isinstance(entry.body, Change | Generation):
-            self.origins[commit_number(entry.body.gtid)] = entry.stamp
+            self.origins[self.number_of(entry.body.gtid)] = entry.stamp
 
     def stamps_of(self, number: int) -> list[int]:
         """Return every stamp that stream B ever gave to a commit."""
         named = [naming.stamp for namings in self.namings.values() for naming in namings if naming.number == number]
-        return named + [stamp for stamp, body in self.agings if commit_number(body.gtid) == number]
+        return named + [stamp for stamp, body in self.agings if self.number_of(body.gtid) == number]
 
     def namings_until(self, key: str, stamp: int) -> int:
         return bisect_right(self.namings.get(key, ()), stamp, key=lambda naming: naming.stamp)
@@ -99,7 +115,7 @@ class History:
         """Yield what stream B said of the key up to a fill stamp, of a commit behind the one that wrote the value."""
         namespace = key.partition(":")[0]
         aged = (
-            Naming(stamp, commit_number(body.gtid), body.pending)
+            Naming(stamp, self.number_of(body.gtid), body.pending)
             for stamp, body in self.agings
             if namespace in body.namespaces
         )
@@ -126,5 +142,5 @@ class History:
 
 
 def commit_number(gtid: str) -> int:
-    """Return the number of the commit that a GTID of the simulated primary stands for; 0 for none."""
+    """Return the sequence number of a GTID, by which replicas wait; 0 for none."""
     return int(gtid.rpartition("-")[2]) if gtid else 0

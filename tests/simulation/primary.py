@@ -1,10 +1,16 @@
-"""The primary in A and its binlog: one dense counter per row, one GTID per commit, files that can be purged."""
+"""The primary in A and its binlog: one dense counter per row, one GTID per commit, files that can be purged.
+
+After a failover that lost commits another server gives their numbers to its own. Nothing else of them is left, but in
+what sources have read: no replica had them.
+"""
 
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from replicator.errors import MySqlUnavailableError
 from replicator.position import MariaDbPosition, Position
+from replicator.source.anchor import Anchor
 from replicator.source.transaction import Transaction
 from tests.simulation.process import BASE_MS
 
@@ -19,6 +25,8 @@ FILE_S = 12.0
 @dataclass(frozen=True, slots=True)
 class Commit:
     number: int
+    server: int
+    """Id of the primary that wrote it."""
     at_s: float
     committed_ms: int
     keys: tuple[str, ...]
@@ -27,10 +35,12 @@ class Commit:
     """Aged out instead of naming the keys (TRUNCATE, DDL, a huge transaction)."""
 
     @property
-    def transaction(self) -> Transaction:
-        generations = (("statement: TRUNCATE", self.namespaces),) if self.namespaces else ()
-        named = () if self.namespaces else self.keys
-        return Transaction(f"0-1-{self.number}", position_at(self.number), self.committed_ms, named, generations)
+    def gtid(self) -> str:
+        return f"0-{self.server}-{self.number}"
+
+    @property
+    def position(self) -> MariaDbPosition:
+        return MariaDbPosition(((0, self.server, self.number),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +48,6 @@ class BinlogFile:
     began_ms: int
     after: int
     """Number of the last commit before it."""
-
-
-def position_at(number: int) -> MariaDbPosition:
-    return MariaDbPosition(((0, 1, number),) if number else ())
 
 
 def number_of(position: Position) -> int:
@@ -53,11 +59,14 @@ class Primary:
     def __init__(self, world: "World", skew_ms: int) -> None:
         self._world = world
         self._skew_ms = skew_ms
+        self.server = 1
         self.commits: list[Commit] = []
         self.changes: dict[str, list[int]] = {}
         """Key to the numbers of the commits that changed its row."""
         self.files = [BinlogFile(self._second_ms(), 0)]
         self.is_cut = False
+        self.replicated: int | None = None
+        """Number of the last commit that any replica will ever get; None: they get all."""
         self.left: int | None = None
         """Number of the last commit of the server that sources read, where that is the primary no more."""
         self.readers: list[SimulatedReader] = []
@@ -83,7 +92,7 @@ class Primary:
         now_ms = self._second_ms()
         if now_ms - self.files[-1].began_ms >= FILE_S * 1000:
             self.files.append(BinlogFile(now_ms, self.last))
-        commit = Commit(self.last + 1, self._world.loop.time(), now_ms, keys, namespaces)
+        commit = Commit(self.last + 1, self.server, self._world.loop.time(), now_ms, keys, namespaces)
         self.commits.append(commit)
         for key in keys:
             self.changes.setdefault(key, []).append(commit.number)
@@ -95,6 +104,33 @@ class Primary:
     def purge(self) -> None:
         self.files.append(BinlogFile(self._second_ms(), self.last))
         del self.files[:-1]
+
+    def fail_over(self, skew_ms: int) -> None:
+        """Go on at a server that has what the replicas got, and a clock of its own."""
+        kept = self.last if self.replicated is None else self.replicated
+        self._world.history.lose(self.server, kept)
+        del self.commits[kept:]
+        self.changes = {key: [number for number in numbers if number <= kept] for key, numbers in self.changes.items()}
+        self.server, self.replicated, self._skew_ms = self.server + 1, None, skew_ms
+        # What it has not purged, or what it begins with.
+        self.files = [file for file in self.files if file.after <= kept] or [BinlogFile(self._second_ms(), kept)]
+        for reader in tuple(self.readers):
+            reader.fail(MySqlUnavailableError("the primary has closed the connection"))
+
+    def has(self, position: Position) -> bool:
+        number = number_of(position)
+        return number <= self.last and position == self.position_at(number)
+
+    def position_at(self, number: int) -> MariaDbPosition:
+        return self.commits[number - 1].position if number else MariaDbPosition()
+
+    def transaction(self, number: int) -> Transaction:
+        """Return the commit as its binlog tells it."""
+        commit = self.commits[number - 1]
+        generations = (("statement: TRUNCATE", commit.namespaces),) if commit.namespaces else ()
+        named = () if commit.namespaces else commit.keys
+        anchor = Anchor(commit.gtid, str(self.position_at(number - 1)), commit.committed_ms)
+        return Transaction(commit.gtid, commit.position, commit.committed_ms, named, generations, anchor)
 
     def value_at(self, key: str, number: int) -> int:
         """Return the row's counter as of a commit."""

@@ -12,10 +12,10 @@ from unittest import mock
 
 from replicator.mirror.board import GateBoard
 from replicator.mirror.reader import OriginReader
+from replicator.source.anchor import Proof
 from replicator.source.history import ReplayStart
 from tests.simulation import actors, binlog
 from tests.simulation.faults import CALM, Faults
-from tests.simulation.primary import position_at
 from tests.simulation.streams import Store
 from tests.simulation.versions import VersionKeys
 from versioning import generations, header, held, reading, readplan
@@ -78,7 +78,7 @@ def _take_without_proof() -> Sequence[Any]:
 
 def _claim_without_replay() -> Sequence[Any]:
     def find(client: Any, facts: Any, options: Any, *, wanted_ms: int, damaged_file: str) -> ReplayStart:
-        return ReplayStart(position_at(client.primary.last), wanted_ms)
+        return ReplayStart(client.primary.position_at(client.primary.last), wanted_ms)
 
     return [_of(binlog, "find_replay_start", find)]
 
@@ -200,6 +200,12 @@ REMOVALS: Final = (
         Faults(push_lost=20),
     ),
     Removal("a replay is claimed, not done", "P3", _claim_without_replay, Faults(redis_a_flush=6, wan_cut=10)),
+    Removal(
+        "another history of MySQL is taken for ours",
+        "P3",
+        lambda: [_of(Proof, "look_at", _nothing), _of(Proof, "end", _nothing)],
+        Faults(primary_failover=8),
+    ),
     Removal("a gap does not raise the horizon", "P3", _gap_says_nothing, _LOSSES, 40.0),
     Removal("no gate", "P4", lambda: [_of(GateBoard, "has_applied", _yes)], _REPLICAS),
     Removal("gate on one of two replicas", "P4", _gate_on_one, _REPLICAS),

@@ -110,7 +110,7 @@ class Replica(Server):
 
     @property
     def position(self) -> str:
-        return f"0-1-{self.applied}" if self.applied else ""
+        return str(self._world.primary.position_at(self.applied))
 
 
 class SimulatedGate:

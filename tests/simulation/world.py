@@ -99,9 +99,10 @@ class World:
     # What happens, told by those it happens to.
 
     def committed(self, commit: Commit) -> None:
-        self.note("committed", commit.number, commit.keys, commit.namespaces)
-        for replica in self.replicas:
-            replica.replicate(commit.number)
+        self.note("committed", commit.gtid, commit.keys, commit.namespaces)
+        if self.primary.replicated is None:
+            for replica in self.replicas:
+                replica.replicate(commit.number)
 
     def applies(self, replica: Replica, number: int) -> None:
         self.fills.before(replica, number)

@@ -19,7 +19,6 @@ from replicator.source.progress import Progress
 from tests.simulation import limits
 from tests.simulation.checkers.base import Checker
 from tests.simulation.fills import judges
-from tests.simulation.primary import number_of
 from tests.simulation.streams import at_once
 from tests.simulation.world import World
 from versioning import header
@@ -134,9 +133,10 @@ class NoPoisonedFill(Checker):
         return stamp > (position.stamp if position else stamps.ZERO)
 
     def _sourced(self) -> int:
-        """Return the number of the last commit that stream A says it has."""
+        """Return the number of the last commit that stream A says it has, of those that are left."""
         stored = at_once(self.world.stream_a.store.checkpoint(source_writer("a")))
-        return number_of(Progress.decode(stored.position, Flavor.MARIADB).position) if stored else 0
+        position = str(Progress.decode(stored.position, Flavor.MARIADB).position) if stored else ""
+        return self.world.history.number_of(position)
 
     def _mirrored(self) -> MirrorPosition | None:
         return MirrorPosition.of(at_once(self.world.stream_b.store.checkpoint(limits.MIRROR.writer)))

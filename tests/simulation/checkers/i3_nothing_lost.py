@@ -23,10 +23,10 @@ class NothingLost(Checker):
         last: dict[str, int] = {}
         for entry in world.stream_b.store.entries:
             match entry.body:
-                case Change(keys=names, gtid=gtid) if gtid:
-                    last.update(dict.fromkeys(names, commit_number(gtid)))
-                case Generation(namespaces=names, gtid=gtid) if gtid:
-                    last.update(dict.fromkeys((f"{name}:" for name in names), commit_number(gtid)))
+                case Change(keys=names, gtid=gtid) if number := world.history.number_of(gtid):
+                    last.update(dict.fromkeys(names, number))
+                case Generation(namespaces=names, gtid=gtid) if number := world.history.number_of(gtid):
+                    last.update(dict.fromkeys((f"{name}:" for name in names), number))
         horizon = self._horizon()
         unvouched = self._last_before(horizon)
         for commit in world.primary.commits:
