@@ -20,7 +20,7 @@ from replicator.errors import (
     StatementUnknownError,
     UnsupportedEventError,
 )
-from replicator.position import Flavor, Position, parse
+from replicator.position import Flavor, MariaDbPosition, Position, parse
 from versioning.backends.base import IS_IT_UP
 from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.backends.tls_dates import dates_problem
@@ -241,7 +241,7 @@ _VARIABLES = (
     "version",
     "server_id",
     "gtid_mode",
-    "gtid_binlog_pos",
+    "gtid_binlog_state",
     "gtid_executed",
     "log_bin",
     "binlog_format",
@@ -267,18 +267,26 @@ def server_facts(client: MySqlClient) -> ServerFacts:
 
 
 def _flavor(variables: dict[str, str]) -> Flavor:
-    if "mariadb" in variables["version"].lower() or "gtid_binlog_pos" in variables:
+    if "mariadb" in variables["version"].lower() or "gtid_binlog_state" in variables:
         return Flavor.MARIADB
     return Flavor.MYSQL if variables.get("gtid_mode", "OFF").upper() == "ON" else Flavor.FILE
 
 
 def _end_of_binlog(client: MySqlClient, flavor: Flavor, server_id: int, variables: dict[str, str]) -> str:
     if flavor is Flavor.MARIADB:
-        return variables["gtid_binlog_pos"]
+        return _highest(variables["gtid_binlog_state"])
     if flavor is Flavor.MYSQL:
         return variables["gtid_executed"].replace("\n", "")
     files = binlog_files(client)
     return f"{server_id}:{files[-1][0]}/{files[-1][1]}" if files else f"{server_id}:none.0/0"
+
+
+def _highest(state: str) -> str:
+    """MariaDB's `gtid_binlog_pos` is the last of each domain: less than it has where a sequence number went back."""
+    position = MariaDbPosition()
+    for gtid in filter(None, state.split(",")):
+        position = position.after(gtid.strip())
+    return str(position)
 
 
 def await_executed(client: MySqlClient, facts: ServerFacts, gtid: str) -> None:

@@ -7,14 +7,26 @@ its GTID, what was before it, and when its rows were changed. A connection start
 claimed until the anchor has come again, unchanged. Anything else in its place means that the position is lost (P3), and
 so does the end of the binlog before it. (MySQL sends heartbeats before the end too, and says truly what it has.)
 
+Sources take each other's checkpoints over. Nothing is claimed on top of one either before its anchor has come by here:
+a connection has a **trail** of what it has read, unwatched transactions too. Until then a checkpoint keeps the anchor
+it was taken over with beside our own last transaction.
+
 Row times are whole seconds and the same on every server that replicated the transaction; a server set back and writing
 the same number again within the same second would pass.
 """
 
-from typing import NamedTuple
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from replicator.errors import PositionLostError
 from replicator.position import MariaDbPosition, Position
+
+RUNS_MAX: Final = 20_000
+"""Of a trail: 7 MB. With GTIDs it is about one a second, and hours of them may wait for a Redis that is away."""
+
+_ANY_MS: Final = -1
+_DIGITS_AT_END: Final = re.compile(r"\d+$")
 
 
 class Anchor(NamedTuple):
@@ -29,46 +41,101 @@ class Anchor(NamedTuple):
         """`position` without the anchor's transaction."""
         return position.back_to(self.before, self.gtid)
 
-    def contradicts(self, other: "Anchor") -> bool:
-        """Another transaction in the same place: they are of two histories."""
-        is_same = (self.gtid, self.changed_ms) == (other.gtid, other.changed_ms)
-        return not is_same and _place(self.gtid) == _place(other.gtid)
+
+class Trail:
+    """What one connection has read: written by its reader, asked by who appends.
+
+    GTIDs that follow each other are one run, by themselves and with those that were changed in the same second.
+    """
+
+    def __init__(self, begins: Position) -> None:
+        """``begins``: what was before the first transaction of the connection."""
+        self._begins = begins
+        self._runs: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        self._count = 0
+        self._forgotten: dict[str, int] = {}
+
+    def add(self, gtid: str, changed_ms: int) -> None:
+        series, number = _split(gtid)
+        self._add(series, changed_ms, number)
+        if isinstance(self._begins, MariaDbPosition):
+            self._add(series, _ANY_MS, number)
+
+    def missed(self, position: Position, anchors: Iterable[Anchor], ours: Position) -> str:
+        """Return what this connection, having come to `ours`, ought to have read of a checkpoint, and has not.
+
+        Its anchors, and of MariaDB the last transaction of each domain: a replica may have lost some of one domain and
+        have later ones of another.
+        """
+        for gtid, changed_ms in [*((anchor.gtid, anchor.changed_ms) for anchor in anchors), *_last_ones(position)]:
+            if ours.includes(gtid) and not self._has(gtid, changed_ms):
+                return gtid
+        return ""
+
+    def _has(self, gtid: str, changed_ms: int) -> bool:
+        """True also where that was before the connection began, or too long ago to know."""
+        series, number = _split(gtid)
+        runs = self._runs.get((series, changed_ms), [])
+        is_known = any(first <= number <= last for first, last in runs) or number <= self._forgotten.get(series, 0)
+        return is_known or (changed_ms == _ANY_MS and self._begins.includes(gtid))
+
+    def _add(self, series: str, changed_ms: int, number: int) -> None:
+        runs = self._runs.setdefault((series, changed_ms), [])
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+            return
+        runs.append((number, number))
+        self._count += 1
+        if self._count > RUNS_MAX:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        oldest = next(iter(self._runs))
+        runs, series = self._runs.pop(oldest), oldest[0]
+        self._count -= len(runs)
+        self._forgotten[series] = max(self._forgotten.get(series, 0), *(last for _, last in runs))
 
 
-def _place(gtid: str) -> tuple[str, ...]:
-    """MariaDB's domain and sequence number, whichever server wrote it; else all there is."""
-    parts = gtid.split("-")
-    return (parts[0], parts[2]) if len(parts) == 3 else (gtid,)
+def _last_ones(position: Position) -> list[tuple[str, int]]:
+    if not isinstance(position, MariaDbPosition):
+        return []
+    return [(f"{domain}-{server}-{number}", _ANY_MS) for domain, server, number in position.domains]
+
+
+def _split(gtid: str) -> tuple[str, int]:
+    """What numbers it, a server or a file, and its number there."""
+    number = _DIGITS_AT_END.search(gtid)
+    assert number is not None  # noqa: S101
+    return gtid[: number.start()], int(number[0])
 
 
 class Proof:
     """One per connection. Whatever it raises is PositionLostError."""
 
-    def __init__(self, position: Position, anchor: Anchor | None) -> None:
+    def __init__(self, position: Position, anchors: Iterable[Anchor]) -> None:
         self._position = position
-        self._anchor = anchor
+        self._wanted = {anchor.gtid: anchor for anchor in anchors}
 
     @property
     def is_given(self) -> bool:
         """Everything of `position` is in this server's binlog, or there is nothing that could prove it."""
-        return self._anchor is None
+        return not self._wanted
 
     def look_at(self, gtid: str, changed_ms: int, reached: Position) -> None:
         """Called behind every transaction; `reached` includes it."""
-        anchor = self._anchor
-        if anchor is None:
+        if not self._wanted:
             return
-        if gtid == anchor.gtid:
+        anchor = self._wanted.pop(gtid, None)
+        if anchor is not None:
             if changed_ms != anchor.changed_ms:
                 raise PositionLostError(
                     f"the server has another transaction {gtid}: its rows are of {changed_ms // 1000} s (Unix time),"
                     f" ours were of {anchor.changed_ms // 1000} s"
                 )
-            self._anchor = None
         elif reached.covers(self._position):
-            raise PositionLostError(f"the server has {gtid} in the place of transaction {anchor.gtid}")
+            raise PositionLostError(f"the server has {gtid} in the place of transaction {next(iter(self._wanted))}")
 
     def end(self) -> None:
         """Called when the server has nothing more to send."""
-        if self._anchor is not None and isinstance(self._position, MariaDbPosition):
-            raise PositionLostError(f"the server's binlog ends without transaction {self._anchor.gtid}")
+        if self._wanted and isinstance(self._position, MariaDbPosition):
+            raise PositionLostError(f"the server's binlog ends without transaction {next(iter(self._wanted))}")

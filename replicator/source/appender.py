@@ -13,7 +13,8 @@ import structlog
 
 from replicator.position import Flavor, PositionFormatError
 from replicator.retry import STAND_BACK_S
-from replicator.source.batch import Batch, Rules, plan
+from replicator.source.anchor import Trail
+from replicator.source.batch import Batch, Rules, plan, read_up_to_ms
 from replicator.source.handover import Item
 from replicator.source.progress import Progress, Replay
 from replicator.source.stats import SourceStats
@@ -25,6 +26,9 @@ from versioning.errors import StamplineError
 
 log = structlog.get_logger()
 
+AWAITED_MS: Final = 10_000
+"""For so long our server may lag behind the one that another source reads: until then nobody says a heartbeat."""
+
 OUTRUN_TRIES: Final = 1_000
 """One try is enough unless the other source appends every few ms."""
 
@@ -32,8 +36,8 @@ OUTRUN_TRIES: Final = 1_000
 class RewoundError(StamplineError):
     """The stream's checkpoint is not a continuation of ours: start again from what is stored."""
 
-    def __init__(self, stored: Checkpoint | None) -> None:
-        super().__init__(f"the stream's checkpoint was set back to {stored.position if stored else 'nothing'}")
+    def __init__(self, stored: Checkpoint | None, what: str = "was set back to") -> None:
+        super().__init__(f"the stream's checkpoint {what} {stored.position if stored else 'nothing'}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,14 @@ class Appender:
         self._stream = stream
         self.identity = identity
         """Exchanged between two connections, never during one."""
+        self.trail: Trail | None = None
+        """Of the connection that the items come from."""
         self._rules = rules
         self._now_ms = now_ms
         self._stats = stats
         self._belief: Belief | None = None
+        self._has_adopted = False
+        """Since the items' connection began, which proves what it began with by itself."""
         self._above = 0
         self._untold = 0
         """Stamp behind our last change that no position tells of, while the position is the one it was written with."""
@@ -81,12 +89,14 @@ class Appender:
     def resume(self, stored: Checkpoint, flavor: Flavor) -> Progress:
         """Believe in this checkpoint; returns what it says. Raises PositionFormatError."""
         progress = Progress.decode(stored.position, flavor)
+        self._has_adopted = False
         self._belief, self._untold = Belief(stored, progress, progress, flavor), 0
         return progress
 
     async def begin(self, expected: Checkpoint | None, progress: Progress, reason: str, flavor: Flavor) -> None:
         """Append the gap that opens a replay (P3). Raises RewoundError when another source did so first."""
         read_ms = progress.replay.since_ms if progress.replay else 0
+        self._has_adopted = False
         try:
             await self._append(Batch((Gap(reason, str(progress.position)),), progress, read_ms, 0, 0), expected, flavor)
         except CheckpointRefusedError as refusal:
@@ -120,7 +130,7 @@ class Appender:
     async def _try_append(self, items: Sequence[Item]) -> bool:
         """False: refused, and the stream's checkpoint is ours now."""
         belief = self._held()
-        _check_history(items, belief)
+        self._check_history(items, belief)
         batch = plan(items, belief.reached, belief.stored.read_ms, rules=self._rules, now_ms=self._now_ms())
         try:
             if batch.bodies:
@@ -139,6 +149,23 @@ class Appender:
         known_ms = self._stats.read_ms if self._stats.read_ms <= self._now_ms() else 0
         self._stats.read_ms = max(known_ms, batch.proven_ms)
         return True
+
+    def _check_history(self, items: Sequence[Item], belief: Belief) -> None:
+        """Raises RewoundError where another source's checkpoint is of a history that our server does not have.
+
+        It was stopped, or its Redis away, while the server was replaced by one without its last transactions: what it
+        held of them went in behind our back, and would count as what the new one has written under their numbers.
+        """
+        if not (self._has_adopted and items):
+            return
+        last, reached = items[-1], belief.reached
+        missed = self.trail.missed(reached.position, reached.anchors, last.position) if self.trail else ""
+        if missed:
+            raise RewoundError(belief.stored, f"has another transaction {missed}, it is")
+        if last.position.covers(reached.position):
+            return
+        if min(max(map(read_up_to_ms, items)), self._now_ms()) > belief.stored.read_ms + AWAITED_MS:
+            raise RewoundError(belief.stored, "has what our server seems to lack, it is")
 
     def _held(self) -> Belief:
         assert self._belief is not None, "resume or begin comes first"  # noqa: S101
@@ -183,6 +210,7 @@ class Appender:
         is_further = theirs.position.covers(belief.said.position)
         if not (is_further and _is_of_the_same_replay(belief.said.replay, theirs.replay, stored.read_ms)):
             raise RewoundError(stored)
+        self._has_adopted = True
         self._belief = Belief(stored, theirs, theirs, belief.flavor)
 
     def _count(self, batch: Batch) -> None:
@@ -196,17 +224,6 @@ class Appender:
                 stats.commit_latency.observe(now_ms - body.committed_ms)
             if isinstance(body, Generation):
                 log.warning("generation", namespaces=body.namespaces, reason=body.reason, gtid=body.gtid)
-
-
-def _check_history(items: Sequence[Item], belief: Belief) -> None:
-    """Raises RewoundError where another source's checkpoint is of a history that our server does not have.
-
-    It was stopped, or its Redis away, while the server was replaced by one without its last transactions: what it held
-    of them went in behind our back, and would count as what the new one has written under their numbers.
-    """
-    theirs = belief.said.anchor
-    if theirs is not None and any(item.anchor is not None and item.anchor.contradicts(theirs) for item in items):
-        raise RewoundError(belief.stored)
 
 
 def _is_of_the_same_replay(ours: Replay | None, theirs: Replay | None, read_ms: int) -> bool:

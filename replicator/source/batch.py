@@ -5,8 +5,9 @@ A batch is whole transactions and the checkpoint behind the last of them. Transa
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from replicator.source.anchor import Anchor
 from replicator.source.commit_times import AHEAD_MAX_MS, HEADER_LAG_MS
 from replicator.source.handover import Item
 from replicator.source.progress import Progress, Replay
@@ -44,7 +45,7 @@ class Batch:
 def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rules, now_ms: int) -> Batch:
     """What to append for these items when the stream's checkpoint is (`progress`, `read_ms`)."""
     bodies: list[Body] = []
-    position, anchor = progress.position, progress.anchor
+    position, anchors = progress.position, progress.anchors
     proven_ms, covered, is_untold = 0, 0, False
     for item in items:
         if isinstance(item, Transaction):
@@ -54,12 +55,13 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
                 bodies += _bodies(item, progress.replay, rules, now_ms)
                 is_untold |= item.is_out_of_order or not item.gtid
         if item.position.covers(position):
-            position, anchor = item.position, item.anchor
-            proven_ms = max(proven_ms, item.committed_ms if isinstance(item, Transaction) else item.read_ms)
-        elif isinstance(item, Transaction) and item.gtid:
+            position, anchors = item.position, _newest(item)
+            proven_ms = max(proven_ms, read_up_to_ms(item))
+        elif isinstance(item, Transaction) and item.gtid and not position.includes(item.gtid):
             # The checkpoint is of a source that reads another server of the same set: only add what was read here.
-            position, anchor = position.after(item.gtid), item.anchor
-    progress = progress.at(position, anchor)
+            unread = (anchor for anchor in anchors if not item.position.includes(anchor.gtid))
+            position, anchors = position.after(item.gtid), (*_newest(item), *unread)
+    progress = replace(progress, position=position, anchors=anchors)
     proven_ms = min(proven_ms, now_ms)
     if progress.replay is not None and proven_ms >= progress.replay.until_ms + SECOND_MS:
         bodies.append(Replayed(progress.replay.since_ms, str(position)))
@@ -70,6 +72,15 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
         bodies.append(Heartbeat(proven_ms, gtid=str(position)))
         read_ms = proven_ms
     return Batch(tuple(bodies), progress, read_ms, proven_ms, covered, is_untold)
+
+
+def read_up_to_ms(item: Item) -> int:
+    """Up to when an item shows its server's binlog to be read."""
+    return item.committed_ms if isinstance(item, Transaction) else item.read_ms
+
+
+def _newest(item: Item) -> tuple[Anchor, ...]:
+    return (item.anchor,) if item.anchor else ()
 
 
 def _bodies(transaction: Transaction, replay: Replay | None, rules: Rules, now_ms: int) -> list[Body]:

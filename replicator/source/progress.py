@@ -1,17 +1,19 @@
 """What a source's checkpoint says: how far the binlog is stamped, and whether a replay (P3) is under way.
 
 A replay that dies half-way must be ended by whoever goes on, so it is part of the checkpoint's text: the position, then
-` last=<gtid>~<before>@<changed_ms>` (its anchor), and during a replay ` replay=<since_ms>..<until_ms>`. The replay is
-over when everything committed before `until_ms` (the moment of its gap entry) has been read.
+` last=<gtid>~<before>@<changed_ms>` for each of its anchors, and during a replay ` replay=<since_ms>..<until_ms>`. The
+replay is over when everything committed before `until_ms` (the moment of its gap entry) has been read.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from replicator.position import Flavor, Position, PositionFormatError, parse
+from replicator.position import Flavor, MariaDbPosition, Position, PositionFormatError, parse
 from replicator.source.anchor import Anchor
 
-_FORM = re.compile(r"(\S*)(?: last=([^\s~]+)~([^\s~]*)@(\d{1,15}))?(?: replay=(\d{1,15})\.\.(\d{1,15}))?")
+_ANCHOR = r" last=([^\s~]+)~([^\s~]*)@(\d{1,15})"
+_ANCHORS = re.compile(_ANCHOR)
+_FORM = re.compile(rf"(\S*)((?:{_ANCHOR})*)(?: replay=(\d{{1,15}})\.\.(\d{{1,15}}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Replay:
 class Progress:
     position: Position
     replay: Replay | None = None
-    anchor: Anchor | None = None
+    anchors: tuple[Anchor, ...] = ()
+    """Our last transaction, and behind it those that a checkpoint was taken over with and that have not come by yet."""
 
     @classmethod
     def decode(cls, text: str, flavor: Flavor) -> "Progress":
@@ -32,25 +35,34 @@ class Progress:
         found = _FORM.fullmatch(text)
         if found is None:
             raise PositionFormatError(text, "a source's checkpoint")
-        position, gtid, before, changed_ms, since_ms, until_ms = found.groups()
-        replay = Replay(int(since_ms), int(until_ms)) if since_ms else None
-        return cls(parse(position, flavor), replay, Anchor(gtid, before, int(changed_ms)) if gtid else None)
+        replay = Replay(int(found[6]), int(found[7])) if found[6] else None
+        anchors = tuple(Anchor(one[1], one[2], int(one[3])) for one in _ANCHORS.finditer(found[2]))
+        return cls(parse(found[1], flavor), replay, anchors)
 
     def encode(self) -> str:
         text = str(self.position)
-        if self.anchor is not None:
-            text += f" last={self.anchor.gtid}~{self.anchor.before}@{self.anchor.changed_ms}"
+        for anchor in self.anchors:
+            text += f" last={anchor.gtid}~{anchor.before}@{anchor.changed_ms}"
         if self.replay is not None:
             text += f" replay={self.replay.since_ms}..{self.replay.until_ms}"
         return text
 
     @property
     def resume_from(self) -> Position:
-        """Where a connection begins: the anchor's transaction is read once more."""
-        return self.position if self.anchor is None else self.anchor.resume_from(self.position)
+        """Where a connection begins: the anchors' transactions are read once more."""
+        position = self.position
+        for anchor in self.anchors:
+            position = anchor.resume_from(position)
+        return position
 
-    def at(self, position: Position, anchor: Anchor | None) -> "Progress":
-        return Progress(position, self.replay, anchor)
+    def may_be_of(self, end: Position) -> bool:
+        """Whether a server with this end of its binlog may have all of it; the anchors then prove that.
+
+        A MariaDB that was rebuilt may have nothing in its binlog of a domain that was not written since.
+        """
+        if self.anchors and isinstance(end, MariaDbPosition):
+            return all(end.includes(anchor.gtid) for anchor in self.anchors)
+        return end.covers(self.position)
 
     def replayed(self) -> "Progress":
-        return Progress(self.position, None, self.anchor)
+        return replace(self, replay=None)

@@ -13,6 +13,7 @@ from replicator.binlog.schema import Schema
 from replicator.binlog.stream import Binlog, LinkOptions
 from replicator.errors import ReaderFailedError, SourceError
 from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, await_executed
+from replicator.source.anchor import Trail
 from replicator.source.handover import Handover, Item, ReadUpTo
 from replicator.source.progress import Progress
 from replicator.source.statements import Effect, Statement
@@ -39,6 +40,8 @@ class BinlogReader:
         stats: SourceStats,
     ) -> None:
         self.handover = Handover(asyncio.get_running_loop(), weight_max=WAITING_KEYS_MAX)
+        self.trail: Trail | None = None
+        """Of its connection."""
         self._address = address
         self._tables = tables
         self._options = options
@@ -48,8 +51,9 @@ class BinlogReader:
         self._said_at_s = 0.0
 
     def start(self, facts: ServerFacts, progress: Progress) -> None:
+        self.trail = Trail(progress.resume_from)
         self._thread = threading.Thread(
-            target=self._run, args=(facts, progress), name="stampline-binlog-reader", daemon=True
+            target=self._run, args=(facts, progress, self.trail), name="stampline-binlog-reader", daemon=True
         )
         self._thread.start()
 
@@ -60,21 +64,29 @@ class BinlogReader:
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, self._options.silence_ms / 1000)
 
-    def _run(self, facts: ServerFacts, progress: Progress) -> None:
+    def _run(self, facts: ServerFacts, progress: Progress, trail: Trail) -> None:
         try:
-            self._read(facts, progress)
+            self._read(facts, progress, trail)
         except SourceError as error:
             self.handover.fail(error)
         except Exception as error:  # a thread has nobody else to tell
             log.exception("binlog_reader_failed", mysql=str(self._address), error=str(error))
             self.handover.fail(ReaderFailedError(f"the binlog reader failed: {type(error).__name__}: {error}"))
 
-    def _read(self, facts: ServerFacts, progress: Progress) -> None:
+    def _read(self, facts: ServerFacts, progress: Progress, trail: Trail) -> None:
         client = MySqlClient(self._address)
         schema = Schema(client)
         plans = self._make_plans(schema)
         self._name_the_gone(schema, self._tables.specs)
-        assembler = Assembler(progress, self._tables, plans, keys_max=self._keys_max, stats=self._stats, now_ms=_now_ms)
+        assembler = Assembler(
+            progress,
+            self._tables,
+            plans,
+            trail=trail,
+            keys_max=self._keys_max,
+            stats=self._stats,
+            now_ms=_now_ms,
+        )
         binlog = Binlog(self._address, facts, assembler.position, schema=schema, plans=plans, options=self._options)
         try:
             for event in binlog.events():

@@ -35,7 +35,7 @@ from replicator.errors import (
     UnsupportedEventError,
 )
 from replicator.mysql import MySqlClient, ServerFacts, server_facts
-from replicator.position import MariaDbPosition, PositionFormatError
+from replicator.position import PositionFormatError
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
 from replicator.source.handover import Item, ReadUpTo
@@ -203,6 +203,7 @@ class _Source:
             self._options.mysql, templates.tables, link, keys_max=self._options.keys_max, stats=self._stats
         )
         reader.start(facts, progress)
+        self._appender.trail = reader.trail
         self._stats.connections += 1
         self._log.info("binlog_reading", position=str(progress.position), flavor=facts.flavor)
         self._reading = reading
@@ -266,7 +267,7 @@ class _Source:
 
     async def _resume(self, stored: Checkpoint, facts: ServerFacts, digest: str, templates: InForce) -> Progress:
         progress = self._appender.resume(stored, facts.flavor)
-        if not _is_proven_by_anchor(progress) and not facts.position.covers(progress.position):
+        if not progress.may_be_of(facts.position):
             raise PositionLostError(f"the server's binlog ends at {facts.position}, ours went to {progress.position}")
         if digest not in {"", self._appender.identity.digest}:
             change = templates.change_from(digest)
@@ -312,11 +313,6 @@ def _refusal(error: StamplineError) -> str:
         case PreflightError():
             return "server_unfit"
     return "login_refused"
-
-
-def _is_proven_by_anchor(progress: Progress) -> bool:
-    """MariaDB without gtid_strict_mode says less than it has, where a sequence number went back."""
-    return progress.anchor is not None and isinstance(progress.position, MariaDbPosition)
 
 
 def _parts(items: list[Item]) -> Iterator[list[Item]]:

@@ -26,7 +26,7 @@ from replicator.binlog.events import (
 )
 from replicator.binlog.plan import TablePlans
 from replicator.position import FilePosition, Position
-from replicator.source.anchor import Anchor, Proof
+from replicator.source.anchor import Anchor, Proof, Trail
 from replicator.source.commit_times import CommitTimes
 from replicator.source.harvest import Harvest
 from replicator.source.progress import Progress
@@ -93,13 +93,15 @@ class Assembler:
         tables: WatchedTables,
         plans: TablePlans,
         *,
+        trail: Trail,
         keys_max: int,
         stats: SourceStats,
         now_ms: Callable[[], int],
     ) -> None:
         self.position = progress.resume_from
         self.anchor: Anchor | None = None
-        self._proof = Proof(progress.position, progress.anchor)
+        self._proof = Proof(progress.position, progress.anchors)
+        self._trail = trail
         self.plans = plans
         self.plans_made_ms = now_ms()
         """Changed with `plans`. A DDL that is not surely younger may have cut what they lack, and rows before it have
@@ -203,8 +205,11 @@ class Assembler:
         gtid = end.end if isinstance(self.position, FilePosition) else self._gtid
         # A group without GTID on a server that has them: an old file of before they were switched on.
         is_out_of_order = bool(gtid) and self.position.includes(gtid)
+        changed_ms = end.changed_ms or end.time_ms
+        if gtid:
+            self._trail.add(gtid, changed_ms)
         if gtid and not is_out_of_order:
-            self._advance(gtid, end.changed_ms or end.time_ms)
+            self._advance(gtid, changed_ms)
         keys, generations = tuple(self._harvest.keys), self._harvest.generations()
         self._stats.transactions += 1
         self._begin("", is_open=False)

@@ -2,10 +2,11 @@
 
 import pytest
 
+import replicator.source.anchor as source_anchor
 from replicator.binlog.events import BinlogEvent, Committed, GroupBegan, HeartbeatReceived, QueryRan
 from replicator.errors import PositionLostError
 from replicator.position import Flavor, PositionFormatError, parse
-from replicator.source.anchor import Anchor
+from replicator.source.anchor import Anchor, Trail
 from replicator.source.progress import Progress, Replay
 from replicator.source.stats import SourceStats
 from replicator.source.transaction import Assembler, Transaction
@@ -18,7 +19,15 @@ MARIADB, MYSQL, FILE = Flavor.MARIADB, Flavor.MYSQL, Flavor.FILE
 
 
 def assembler(progress: Progress) -> Assembler:
-    return Assembler(progress, TABLES, {}, keys_max=100, stats=SourceStats(), now_ms=lambda: 10**12)
+    return Assembler(
+        progress,
+        TABLES,
+        {},
+        trail=Trail(progress.resume_from),
+        keys_max=100,
+        stats=SourceStats(),
+        now_ms=lambda: 10**12,
+    )
 
 
 def group(gtid: str, changed_ms: int = 7_000) -> list[BinlogEvent]:
@@ -32,6 +41,11 @@ def fed(made: Assembler, *events: BinlogEvent) -> Transaction | None:
     return transaction
 
 
+def known_behind(transaction: Transaction) -> Progress:
+    assert transaction.anchor is not None
+    return Progress(transaction.position, None, (transaction.anchor,))
+
+
 def after(*gtids: str, start: str = "") -> Progress:
     """What is known behind these transactions."""
     made = assembler(Progress(parse(start, MARIADB)))
@@ -39,7 +53,7 @@ def after(*gtids: str, start: str = "") -> Progress:
     for gtid in gtids:
         transaction = fed(made, *group(gtid))
     assert transaction is not None
-    return Progress(transaction.position, None, transaction.anchor)
+    return known_behind(transaction)
 
 
 def resumed(progress: Progress) -> Assembler:
@@ -63,14 +77,14 @@ def test_a_connection_begins_before_the_last_transaction(flavor: Flavor, start: 
     made = assembler(Progress(parse(start, flavor)))
     transaction = fed(made, *group(gtid))
     assert transaction is not None
-    progress = Progress(transaction.position, None, transaction.anchor)
+    progress = known_behind(transaction)
     assert progress.encode() == text
     assert Progress.decode(text, flavor) == progress
     assert str(progress.resume_from) == start
 
 
 def test_a_replay_is_kept_behind_the_anchor() -> None:
-    progress = Progress(parse("0-1-5", MARIADB), Replay(1, 2), Anchor("0-1-5", "0-1-4", 7_000))
+    progress = Progress(parse("0-1-5", MARIADB), Replay(1, 2), (Anchor("0-1-5", "0-1-4", 7_000),))
     assert Progress.decode(progress.encode(), MARIADB) == progress
 
 
@@ -112,7 +126,7 @@ def test_the_end_of_the_binlog_before_it_is_a_lost_position() -> None:
 
 
 def test_a_heartbeat_of_mysql_may_come_before_it() -> None:
-    progress = Progress(parse(f"{UUID}:1-5", MYSQL), None, Anchor(f"{UUID}:5", "", 7_000))
+    progress = Progress(parse(f"{UUID}:1-5", MYSQL), None, (Anchor(f"{UUID}:5", "", 7_000),))
     made = assembler(progress)
     fed(made, HeartbeatReceived(9_000))
     assert not made.is_between
@@ -133,21 +147,88 @@ def test_a_sequence_number_that_goes_back_is_still_a_new_transaction() -> None:
     assert str(transaction.position) == "0-1-5"
 
 
+def test_each_of_several_last_transactions_has_to_come_again() -> None:
+    text = "0-2-2,1-1-2 last=0-2-2~0-1-1@7000 last=1-1-2~1-1-1@7000"
+    progress = Progress.decode(text, MARIADB)
+    assert progress.encode() == text
+    assert str(progress.resume_from) == "0-1-1,1-1-1"
+    made = resumed(progress)
+    fed(made, *group("0-2-2"))
+    assert not made.is_between
+    fed(made, *group("1-1-2"))
+    assert made.is_between
+
+
+def test_one_of_several_that_is_another_is_a_lost_position() -> None:
+    made = resumed(Progress.decode("0-2-2,1-1-2 last=0-2-2~0-1-1@7000 last=1-1-2~1-1-1@7000", MARIADB))
+    fed(made, *group("0-2-2"))
+    with pytest.raises(PositionLostError, match="1-2-2 in the place of transaction 1-1-2"):
+        fed(made, *group("1-2-2"))
+
+
 @pytest.mark.parametrize(
-    ("one", "other", "is_contradiction"),
+    ("end", "text", "may_be"),
     [
-        (("0-1-5", 7_000), ("0-1-5", 7_000), False),
-        (("0-1-5", 7_000), ("0-2-5", 7_000), True),
-        (("0-1-5", 7_000), ("0-1-5", 8_000), True),
-        (("0-1-5", 7_000), ("1-1-5", 8_000), False),
-        (("0-1-5", 7_000), ("0-1-6", 8_000), False),
-        ((f"{UUID}:5", 7_000), (f"{UUID}:5", 8_000), True),
-        ((f"{UUID}:5", 7_000), (f"{UUID}:6", 8_000), False),
-        (("b.000001/900", 7_000), ("b.000001/900", 8_000), True),
+        ("0-2-9", "0-1-5,1-1-2 last=0-1-5~0-1-4@7000", True),  # rebuilt, and 1 not written since
+        ("0-2-9", "0-1-5,1-1-2 last=1-1-2~1-1-1@7000", False),
+        ("0-2-4,1-1-2", "0-1-5,1-1-2 last=0-1-5~0-1-4@7000", False),
+        ("0-2-9", "0-1-5,1-1-2", False),
+        ("0-2-9,1-1-2", "0-1-5,1-1-2", True),
     ],
 )
-def test_anchors_in_the_same_place_are_of_one_history_or_of_two(
-    one: tuple[str, int], other: tuple[str, int], *, is_contradiction: bool
-) -> None:
-    first, second = Anchor(one[0], "", one[1]), Anchor(other[0], "", other[1])
-    assert first.contradicts(second) is second.contradicts(first) is is_contradiction
+def test_a_server_may_have_what_does_not_end_behind_its_binlog(end: str, text: str, *, may_be: bool) -> None:
+    assert Progress.decode(text, MARIADB).may_be_of(parse(end, MARIADB)) is may_be
+
+
+@pytest.mark.parametrize(
+    ("begins", "series", "other"),
+    [
+        ("0-1-50", "0-1-", "0-2-"),
+        (f"{UUID}:1-50", f"{UUID}:", UUID.replace("3", "4") + ":"),
+        ("1:b.000001/50", "b.000001/", "b.000002/"),
+    ],
+)
+def test_a_trail_misses_what_was_not_read_up_to_here(begins: str, series: str, other: str) -> None:
+    flavor = MARIADB if series[1] == "-" else MYSQL if ":" in series else FILE
+    trail, here = Trail(parse(begins, flavor)), parse(begins, flavor)
+    for number in (*range(95, 103), 200):
+        trail.add(f"{series}{number}", 7_000)
+    trail.add(f"{series}103", 8_000)
+    for number in range(51, 300):
+        here = here.after(f"{series}{number}")
+
+    def missed(gtid: str, changed_ms: int = 7_000) -> str:
+        return trail.missed(parse(begins, flavor), [Anchor(gtid, "", changed_ms)], here)
+
+    assert not any(missed(f"{series}{number}") for number in (95, 99, 100, 102, 200, 300))
+    assert not missed(f"{series}103", 8_000)
+    assert all(missed(f"{series}{number}") for number in (94, 103, 150, 201))
+    assert bool(missed(f"{other}99")) is (flavor is MARIADB)  # elsewhere it is yet to come
+
+
+def test_of_mariadb_the_last_transaction_of_each_domain_counts() -> None:
+    trail = Trail(parse("0-1-5,1-1-5", MARIADB))
+    trail.add("1-1-6", 7_000)
+    trail.add("0-2-6", 7_000)
+
+    def missed(theirs: str, ours: str) -> str:
+        return trail.missed(parse(theirs, MARIADB), (), parse(ours, MARIADB))
+
+    assert missed("0-1-6,1-1-6", "0-2-6,1-1-6") == "0-1-6"
+    assert not missed("0-1-6,1-1-6", "0-1-5,1-1-6")
+    assert not missed("0-2-6,1-1-5", "0-2-6,1-1-6")
+
+
+def test_a_trail_misses_nothing_where_it_has_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_anchor, "RUNS_MAX", 3)
+    start = parse(f"{UUID}:1", MYSQL)
+    trail, here = Trail(start), parse(f"{UUID}:1-8", MYSQL)
+    for number in range(1, 9):
+        trail.add(f"{UUID}:{number}", number * 1_000)
+
+    def missed(number: int, changed_ms: int) -> bool:
+        return bool(trail.missed(start, [Anchor(f"{UUID}:{number}", "", changed_ms)], here))
+
+    assert not missed(5, 9_000)
+    assert missed(6, 9_000)
+    assert not missed(8, 8_000)

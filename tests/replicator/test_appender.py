@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from replicator.position import Flavor, parse
-from replicator.source.anchor import Anchor
+from replicator.source.anchor import Anchor, Trail
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
 from replicator.source.commit_times import HEADER_LAG_MS
@@ -22,6 +22,7 @@ from versioning.entries import Change, Gap, Generation, Heartbeat, NewEntry, Rep
 
 NOW_MS = 1_700_000_000_000
 RULES = Rules(heartbeat_ms=500, keys_per_entry=2, generation_spread_ms=30_000, window_ms=60_000)
+REPLAYING = (f"replay={NOW_MS - 60_000}..{NOW_MS}",)
 
 
 class World:
@@ -62,9 +63,12 @@ def changed(number: int, *keys: str, committed_ms: int = NOW_MS) -> Transaction:
     return Transaction(f"0-1-{number}", position, committed_ms, keys or (f"item:{number}",))
 
 
-def anchored(gtid: str) -> Transaction:
-    position = parse(gtid, Flavor.MARIADB)
-    return Transaction(gtid, position, NOW_MS, (f"item:{gtid}",), anchor=Anchor(gtid, "", NOW_MS))
+def read(source: Appender, gtid: str, position: str = "") -> Transaction:
+    """By the connection of this source, at this position then."""
+    anchor = Anchor(gtid, "", NOW_MS)
+    source.trail = source.trail or Trail(parse("0-1-1,1-1-1", Flavor.MARIADB))
+    source.trail.add(gtid, anchor.changed_ms)
+    return Transaction(gtid, parse(position or gtid, Flavor.MARIADB), NOW_MS, (f"item:{gtid}",), anchor=anchor)
 
 
 def at_offset(offset: int) -> Transaction:
@@ -272,11 +276,64 @@ async def test_a_gap_that_the_stream_lost_again_is_noticed_though_the_checkpoint
 
 async def test_what_a_stopped_source_held_of_a_lost_history_hides_nothing_of_the_new_one(world: World) -> None:
     stopped, other = await world.source(), await world.source()
-    await stopped.append([anchored("0-1-2"), anchored("0-1-3")])
-    await other.append([anchored("0-2-2")])  # seems to be stamped: what comes next tells
-    with pytest.raises(RewoundError):
-        await other.append([anchored("0-2-3"), anchored("0-2-4")])
+    await stopped.append([read(stopped, "0-1-2"), read(stopped, "0-1-3")])
+    await other.append([read(other, "0-2-2")])  # seems to be stamped: what comes next tells
+    with pytest.raises(RewoundError, match="has another transaction 0-1-3"):
+        await other.append([read(other, "0-2-3"), read(other, "0-2-4")])
     assert "0-2-4" not in str(await world.stream.checkpoint("source:a"))
+
+
+async def test_nor_where_nobody_watches_what_came_in_its_place(world: World) -> None:
+    stopped, other = await world.source(), await world.source()
+    await stopped.append([read(stopped, "0-1-2"), read(stopped, "0-1-3")])
+    await other.append([read(other, "0-2-2")])
+    read(other, "0-2-3")
+    with pytest.raises(RewoundError):
+        await other.append([read(other, "0-2-4")])
+
+
+async def test_nor_where_it_is_of_another_domain() -> None:
+    world = World("0-1-1,1-1-1")
+    stopped, other = await world.source(), await world.source()
+    await stopped.append([read(stopped, "1-1-2", "0-1-1,1-1-2")])
+    await other.append([read(other, "0-2-2", "0-2-2,1-1-1")])
+    stored = await other.stored()
+    assert stored is not None
+    assert stored.position.split() == ["0-2-2,1-1-2", f"last=0-2-2~@{NOW_MS}", f"last=1-1-2~@{NOW_MS}", *REPLAYING]
+    with pytest.raises(RewoundError, match="has another transaction 1-1-2"):
+        await other.append([read(other, "1-2-2", "0-2-2,1-2-2"), read(other, "1-2-3", "0-2-2,1-2-3")])
+
+
+async def test_what_a_checkpoint_was_taken_over_with_is_forgotten_when_it_has_come_by() -> None:
+    world = World("0-1-1,1-1-1")
+    ahead, other = await world.source(), await world.source()
+    await ahead.append([read(ahead, "1-1-2", "0-1-1,1-1-2")])
+    await other.append([read(other, "0-1-2", "0-1-2,1-1-1")])
+    await other.append([read(other, "1-1-2", "0-1-2,1-1-2"), read(other, "0-1-3", "0-1-3,1-1-2")])
+    stored = await other.stored()
+    assert stored is not None
+    assert stored.position.split() == ["0-1-3,1-1-2", f"last=0-1-3~@{NOW_MS}", *REPLAYING]
+
+
+async def test_a_source_does_not_wait_for_ever_for_what_its_server_has_lost(world: World) -> None:
+    stopped, other = await world.source(), await world.source()
+    await stopped.append([read(stopped, "0-1-2"), read_up_to(2, NOW_MS)])
+    await other.append([read_up_to(1, NOW_MS + 9_000), changed(2)])
+    world.now_ms += 20_000
+    with pytest.raises(RewoundError, match="seems to lack"):
+        await other.append([read_up_to(1, NOW_MS + 11_000)])
+
+
+async def test_a_connection_that_comes_to_the_checkpoint_by_other_ways_is_let_go_on() -> None:
+    """It began there, and has proof of it: another domain may come first, however late."""
+    world = World("0-1-1,1-1-1")
+    before = await world.source()
+    await before.append([read(before, "0-1-2", "0-1-2,1-1-1")])
+    world.now_ms += 60_000
+    source = await world.source()
+    late = read(source, "1-1-2", "0-1-1,1-1-2")._replace(committed_ms=world.now_ms)
+    await source.append([late])
+    assert (await world.keys())[-1] == "item:1-1-2"
 
 
 async def test_a_replay_that_another_source_has_ended_is_over(world: World) -> None:

@@ -192,6 +192,7 @@ class LosingReader:
     """Each source's first connection ends because the server does not have its position; the second one reads."""
 
     connections: ClassVar[list[Progress]] = []
+    trail = None
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.handover = self

@@ -19,6 +19,7 @@ from replicator.binlog.events import (
 from replicator.binlog.plan import ForeignKey, make_plans
 from replicator.position import Flavor, parse
 from replicator.source import transaction as transactions
+from replicator.source.anchor import Trail
 from replicator.source.progress import Progress
 from replicator.source.stats import SourceStats
 from replicator.source.transaction import XA_MAX, Assembler, Transaction
@@ -45,7 +46,9 @@ FOREIGN_KEYS = [
 def assembler(keys_max: int = 100, position: str = "0-1-1", flavor: Flavor = Flavor.MARIADB) -> Assembler:
     plans = make_plans(TABLES, FOREIGN_KEYS)
     progress, stats = Progress(parse(position, flavor)), SourceStats()
-    return Assembler(progress, TABLES, plans, keys_max=keys_max, stats=stats, now_ms=lambda: NOW_MS)
+    return Assembler(
+        progress, TABLES, plans, trail=Trail(progress.position), keys_max=keys_max, stats=stats, now_ms=lambda: NOW_MS
+    )
 
 
 def began(number: int = 2, *, is_open: bool = True) -> GroupBegan:
