@@ -3,7 +3,8 @@
 Behind a damaged file: nobody gets past its damage, and what it hides is below the gap in front of the replay.
 
 A promoted replica without log_slave_updates has what it applied in its tables and not in its binlog. Its replay stamps
-what there is, and says nothing of the time before it.
+what there is, and says nothing of the time before it. A MySQL counts that as purged, and no binlog file says that it
+was in an older one; so it is with the GTIDs of a copy that it was made from, which surely is older than its own logs.
 """
 
 import re
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from replicator.binlog.stream import FIRST_EVENT_OFFSET, LinkOptions, file_began_ms
-from replicator.mysql import MySqlClient, ServerFacts, binlog_files
+from replicator.mysql import MySqlClient, ServerFacts, binlog_files, is_on
 from replicator.position import FilePosition, Flavor, MariaDbPosition, MySqlPosition, Position, parse
 from replicator.source.commit_times import HEADER_LAG_MS
 
@@ -31,7 +32,7 @@ def find_replay_start(
     client: MySqlClient, facts: ServerFacts, options: LinkOptions, *, wanted_ms: int, damaged_file: str = ""
 ) -> ReplayStart:
     """Reads the beginning of binlog files, newest first, until one was begun before `wanted_ms`. Raises SourceError."""
-    names = [name for name, _ in binlog_files(client)]
+    files = names = [name for name, _ in binlog_files(client)]
     if facts.flavor is not Flavor.FILE:  # There it may be our offset that is none, and not the file.
         names = _behind(damaged_file, names)
     began_ms, chosen = 0, names[0]
@@ -41,6 +42,8 @@ def find_replay_start(
             break
     position = _position_before(client, facts, chosen)
     if isinstance(position, MariaDbPosition) and hides_applied(client, position):
+        return ReplayStart(position, _NEVER_MS)
+    if isinstance(position, MySqlPosition) and hides_purged(client, facts, files[0], chosen, began_ms):
         return ReplayStart(position, _NEVER_MS)
     # Where nothing was ever before it, its first event has the time of the server's start.
     lag_ms = _SECOND_MS if _is_first(position) and not damaged_file else HEADER_LAG_MS
@@ -57,6 +60,28 @@ def hides_applied(client: MySqlClient, position: MariaDbPosition) -> bool:
     }
     missing = (gtid for gtid in MariaDbPosition.parse(applied).domains if logged.get(gtid[:2], -1) < gtid[2])
     return not position.covers(MariaDbPosition(tuple(missing)))
+
+
+def hides_purged(client: MySqlClient, facts: ServerFacts, oldest: str, file: str, began_ms: int) -> bool:
+    """Whether a MySQL may have applied, since this file was begun, what its binlog does not have."""
+    purged = _purged(client)  # First: more may be purged meanwhile, but then the oldest file is gone.
+    in_purged_files, logged = _previous_gtids(client, oldest), dict(_previous_gtids(client, file).sets)
+    hidden = [one for one in purged.sets if not in_purged_files.covers(MySqlPosition((one,)))]
+    if all(uuid in logged and intervals[-1][1] <= logged[uuid][-1][1] for uuid, intervals in hidden):
+        return False  # the same server's later ones were logged before this file
+    return not (_logs_applied(facts) and _started_ms(client) <= began_ms + _SECOND_MS)
+
+
+def _logs_applied(facts: ServerFacts) -> bool:
+    """Since it was started, which alone changes that."""
+    return any(is_on(facts.variables.get(name, "")) for name in ("log_slave_updates", "log_replica_updates"))
+
+
+def _started_ms(client: MySqlClient) -> int:
+    """By its own clock, as the times in its binlog are."""
+    ((_, uptime_s),) = client.query("SHOW GLOBAL STATUS LIKE 'Uptime'")
+    ((now_s,),) = client.query("SELECT UNIX_TIMESTAMP()")
+    return (int(now_s) - int(uptime_s)) * 1000
 
 
 def _behind(damaged_file: str, names: list[str]) -> list[str]:
@@ -76,8 +101,11 @@ def _position_before(client: MySqlClient, facts: ServerFacts, file: str) -> Posi
         return FilePosition(facts.server_id, file, FIRST_EVENT_OFFSET)
     if facts.flavor is Flavor.MARIADB:
         return parse(_gtids_before(client, file), facts.flavor)
-    purged = client.query("SELECT @@GLOBAL.gtid_purged")[0][0]
-    return MySqlPosition.parse(_without_space(f"{purged},{_previous_gtids(client, file)}"))
+    return MySqlPosition.parse(f"{_purged(client)},{_previous_gtids(client, file)}")
+
+
+def _purged(client: MySqlClient) -> MySqlPosition:
+    return MySqlPosition.parse(_without_space(client.query("SELECT @@GLOBAL.gtid_purged")[0][0]))
 
 
 def _gtids_before(client: MySqlClient, file: str) -> str:
@@ -85,13 +113,13 @@ def _gtids_before(client: MySqlClient, file: str) -> str:
     return client.query("SELECT BINLOG_GTID_POS(%s, %s)", (file, FIRST_EVENT_OFFSET))[0][0] or ""
 
 
-def _previous_gtids(client: MySqlClient, file: str) -> str:
-    if not re.fullmatch(r"[^'\\]+", file):  # SHOW BINLOG EVENTS takes no parameter
-        return ""
-    for row in client.query(f"SHOW BINLOG EVENTS IN '{file}' LIMIT 4"):
-        if row[2] == "Previous_gtids":
-            return str(row[5])
-    return ""
+def _previous_gtids(client: MySqlClient, file: str) -> MySqlPosition:
+    """Of what was logged before this file."""
+    if re.fullmatch(r"[^'\\]+", file):  # SHOW BINLOG EVENTS takes no parameter
+        for row in client.query(f"SHOW BINLOG EVENTS IN '{file}' LIMIT 4"):
+            if row[2] == "Previous_gtids":
+                return MySqlPosition.parse(_without_space(str(row[5])))
+    return MySqlPosition()
 
 
 def _without_space(text: str) -> str:

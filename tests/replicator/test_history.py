@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
-from replicator.position import MariaDbPosition
-from replicator.source.history import hides_applied
+from replicator.mysql import ServerFacts
+from replicator.position import Flavor, MariaDbPosition, MySqlPosition
+from replicator.source.history import hides_applied, hides_purged
+
+U, V, OWN = (f"{digit}e11fa47-71ca-11e1-9e33-c80aa9429562" for digit in "345")
+NOW_S = 1_700_000_000
 
 
 class Client:
@@ -36,3 +40,50 @@ def test_a_server_hides_what_it_applied_and_did_not_log(
 ) -> None:
     client: Any = Client(applied, logged)
     assert hides_applied(client, MariaDbPosition.parse(position)) is is_hiding
+
+
+class MySql:
+    """What a MySQL says of its binlog: `previous` has the GTIDs that were logged before each file."""
+
+    def __init__(self, purged: str, uptime_s: int, **previous: str) -> None:
+        self.purged, self.uptime_s, self.previous = purged, uptime_s, previous
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        match sql.split("'"):
+            case ["SELECT @@GLOBAL.gtid_purged"]:
+                return [(self.purged.replace(",", ",\n"),)]
+            case ["SELECT UNIX_TIMESTAMP()"]:
+                return [(NOW_S,)]
+            case ["SHOW GLOBAL STATUS LIKE ", _, _]:
+                return [("Uptime", str(self.uptime_s))]
+            case [_, file, _]:
+                return [
+                    (file, 4, "Format_desc", 1, 126, ""),
+                    (file, 126, "Previous_gtids", 1, 197, self.previous[file]),
+                ]
+        raise AssertionError(sql)
+
+
+@pytest.mark.parametrize(
+    ("purged", "oldest", "chosen", "is_hiding"),
+    [
+        ("", "", f"{OWN}:1-9", False),
+        (f"{OWN}:1-9", f"{OWN}:1-9", f"{OWN}:1-20", False),  # files were purged
+        (f"{U}:1-9", "", "", True),  # log_slave_updates was off
+        (f"{U}:1-9,{OWN}:1-5", f"{OWN}:1-5", f"{OWN}:1-20", True),
+        (f"{U}:1-9", "", f"{U}:10-12", False),  # it was made from a copy, long before
+        (f"{U}:1-9,{V}:1-7", "", f"{U}:10-12", True),  # V may have written before, or since
+        (f"{U}:1-9", f"{U}:1-4", f"{U}:1-6", True),  # log_slave_updates was on until 6
+    ],
+)
+def test_a_mysql_hides_what_it_counts_as_purged_and_never_logged(
+    purged: str, oldest: str, chosen: str, *, is_hiding: bool
+) -> None:
+    def hides(log_slave_updates: str, began_s: int, uptime_s: int = 5_000) -> bool:
+        client: Any = MySql(purged, uptime_s, f1=oldest, f2=chosen)
+        facts = ServerFacts(Flavor.MYSQL, 1, True, MySqlPosition(), {"log_slave_updates": log_slave_updates})
+        return hides_purged(client, facts, "f1", "f2", began_s * 1000)
+
+    assert hides("OFF", began_s=NOW_S - 1_000) is is_hiding
+    assert hides("ON", began_s=NOW_S - 9_000) is is_hiding  # it may have been off before the server was started
+    assert not hides("ON", began_s=NOW_S - 5_000)
