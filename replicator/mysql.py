@@ -312,9 +312,20 @@ def replica_status(client: MySqlClient) -> list[dict[str, Any]] | None:
 
 def binlog_filters(client: MySqlClient) -> list[str]:
     """What leaves databases out of the binlog, as ``variable=value``. Raises SourceError."""
-    rows = _first_known(client, "SHOW MASTER STATUS", "SHOW BINARY LOG STATUS")
+    rows = _binlog_status(client)
     names = {"Binlog_Do_DB": "binlog_do_db", "Binlog_Ignore_DB": "binlog_ignore_db"}
     return [f"{names[name]}={row[name]}" for row in rows for name in names if row.get(name)]
+
+
+def binlog_end(client: MySqlClient) -> str:
+    """The file/offset where it writes its binlog."""
+    for row in _binlog_status(client):
+        return f"{row['File']}/{row['Position']}"
+    raise MySqlUnavailableError(f"MySQL {client.address} writes no binlog")
+
+
+def _binlog_status(client: MySqlClient) -> list[dict[str, Any]]:
+    return _first_known(client, "SHOW MASTER STATUS", "SHOW BINARY LOG STATUS")
 
 
 def _first_known(client: MySqlClient, *statements: str) -> list[dict[str, Any]]:

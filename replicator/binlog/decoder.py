@@ -175,7 +175,7 @@ class EventDecoder:
         return FileBegan()
 
     def _heartbeat(self, _time_ms: int, _kind: int, _packet: bytes) -> BinlogEvent:
-        return HeartbeatReceived(self._drained_ms())
+        return HeartbeatReceived(self._drained_ms(), self._end())
 
     def _end(self) -> str:
         return f"{self._file}/{self._offset}"

@@ -78,6 +78,8 @@ class HeartbeatReceived:
     """The server had nothing more to send at `read_ms` or later."""
 
     read_ms: int
+    end: str = ""
+    """file/offset up to which it has sent."""
 
 
 BinlogEvent = GroupBegan | RowsChanged | QueryRan | Committed | XaPrepared | FileBegan | HeartbeatReceived

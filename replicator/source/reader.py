@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable
+from typing import Final
 
 import structlog
 
@@ -11,8 +12,9 @@ from replicator.binlog.events import HeartbeatReceived
 from replicator.binlog.plan import TablePlans, make_plans
 from replicator.binlog.schema import Schema
 from replicator.binlog.stream import Binlog, LinkOptions
-from replicator.errors import ReaderFailedError, SourceError
-from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, await_executed
+from replicator.errors import MySqlUnavailableError, ReaderFailedError, SourceError
+from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, await_executed, binlog_end
+from replicator.position import FilePosition
 from replicator.source.anchor import Trail
 from replicator.source.handover import Handover, Item, ReadUpTo
 from replicator.source.progress import Progress
@@ -23,6 +25,9 @@ from replicator.tables import TableSpec, WatchedTables
 
 # Keys waiting for Redis; twice this with the transaction that is put last. About 20 MB.
 WAITING_KEYS_MAX = 200_000
+
+CHECK_END_S: Final = 5.0
+"""So late at most is a binlog that was reset noticed. It costs the server one small question."""
 
 _GONE_HINT = "nothing is stamped for it: correct its [[table]] section, and ask the sources to read it (SIGHUP)"
 
@@ -49,6 +54,7 @@ class BinlogReader:
         self._stats = stats
         self._thread: threading.Thread | None = None
         self._said_at_s = 0.0
+        self._check_end_at_s = 0.0
 
     def start(self, facts: ServerFacts, progress: Progress) -> None:
         self.trail = Trail(progress.resume_from)
@@ -102,10 +108,23 @@ class BinlogReader:
                 if transaction is not None:
                     self._put(transaction, is_idle=False)
                 elif isinstance(event, HeartbeatReceived) and event.read_ms and assembler.is_between:
+                    self._check_end(client, facts, event)
                     self._put(ReadUpTo(event.read_ms, assembler.position, assembler.anchor), is_idle=True)
         finally:
             binlog.close()
             client.close()
+
+    def _check_end(self, client: MySqlClient, facts: ServerFacts, event: HeartbeatReceived) -> None:
+        """RESET MASTER leaves readers at the end of a deleted file, with heartbeats until there is as much again."""
+        now_s = time.monotonic()
+        if now_s < self._check_end_at_s:
+            return
+        self._check_end_at_s = now_s + CHECK_END_S
+        end = binlog_end(client)
+        if not FilePosition.parse(f"{facts.server_id}:{end}").includes(event.end):
+            raise MySqlUnavailableError(
+                f"MySQL {self._address} writes its binlog at {end} and says that it has sent it up to {event.end}"
+            )
 
     def _make_plans(self, schema: Schema) -> TablePlans:
         return make_plans(self._tables, schema.foreign_keys({spec.database for spec in self._tables.specs}))

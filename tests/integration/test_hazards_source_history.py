@@ -119,6 +119,25 @@ async def test_rebuilt_server_with_the_same_sequence_file_and_offset(
     assert again <= set(await world.keys())
 
 
+async def test_a_binlog_that_is_reset_while_it_is_read_is_a_gap(
+    server: MariaDb | MySql56, redis_a: RedisServer
+) -> None:
+    """The server leaves its readers at the end of a deleted file, and sends them heartbeats."""
+    world = World.with_items(server, redis_a)
+    async with world.source():
+        insert(world, 1, 4)
+        await world.caught_up()
+        next_second()
+        server.execute("RESET MASTER")
+        rewritten = insert(world, 5, 6)
+        await world.until(lambda: stamped(world, rewritten), "what was written since is stamped")
+    assert len(await gaps(world)) == 2
+
+
+async def stamped(world: World, keys: set[str]) -> bool:
+    return keys <= set(await world.keys())
+
+
 def replicated(primary: MariaDb, replica: MariaDb) -> None:
     replica.replicate_from(primary.port)
     replica.catch_up_with(primary)

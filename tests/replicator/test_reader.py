@@ -1,6 +1,7 @@
 """What ends the reader thread of a source reaches the loop, and a bug of our own is called one."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -8,15 +9,24 @@ from typing import Any, ClassVar
 import pytest
 import structlog
 
-from replicator.binlog.events import BinlogEvent, Committed, GroupBegan, QueryRan, RowImage, RowKind, RowsChanged
+from replicator.binlog.events import (
+    BinlogEvent,
+    Committed,
+    GroupBegan,
+    HeartbeatReceived,
+    QueryRan,
+    RowImage,
+    RowKind,
+    RowsChanged,
+)
 from replicator.binlog.plan import ForeignKey, TablePlans
 from replicator.binlog.stream import LinkOptions
-from replicator.errors import MySqlUnavailableError, PositionLostError, ReaderFailedError
+from replicator.errors import MySqlUnavailableError, PositionLostError, ReaderFailedError, StatementUnknownError
 from replicator.mysql import MySqlAddress, ServerFacts
 from replicator.position import Flavor, parse
 from replicator.source import reader as readers
 from replicator.source import run as source_run
-from replicator.source.handover import Item
+from replicator.source.handover import Item, ReadUpTo
 from replicator.source.history import ReplayStart
 from replicator.source.options import SourceOptions
 from replicator.source.progress import Progress
@@ -137,10 +147,14 @@ class EightBinlog:
         pass
 
 
-async def read_eight(monkeypatch: pytest.MonkeyPatch) -> list[Item]:
-    monkeypatch.setattr(readers, "MySqlClient", EightClient)
+async def read_eight(
+    monkeypatch: pytest.MonkeyPatch,
+    client: type[EightClient] = EightClient,
+    binlog: type[EightBinlog] = EightBinlog,
+) -> list[Item]:
+    monkeypatch.setattr(readers, "MySqlClient", client)
     monkeypatch.setattr(readers, "Schema", EightSchema)
-    monkeypatch.setattr(readers, "Binlog", EightBinlog)
+    monkeypatch.setattr(readers, "Binlog", binlog)
     options = LinkOptions(1, 500, 1_000, threading.Event())
     reader = BinlogReader(ADDRESS, TABLES, options, keys_max=10, stats=SourceStats())
     reader.start(EIGHT, Progress(parse(f"{UUID}:1", Flavor.MYSQL)))
@@ -186,6 +200,37 @@ async def test_a_source_counts_a_bug_as_one_and_tries_again(monkeypatch: pytest.
     await source
     assert set(stats.failures_by_reason) == {"reader_failed"}
     assert stats.last_error == "the binlog reader failed: KeyError: 'oops'"
+
+
+class ResetBinlog(EightBinlog):
+    """Sends heartbeats from the end of a file that is no more."""
+
+    def events(self) -> Iterator[BinlogEvent]:
+        yield HeartbeatReceived(NOW_MS, "b.000001/900")
+
+
+class ResetClient(EightClient):
+    end = ("b.000001", 900)
+
+    def query_dicts(self, sql: str) -> list[dict[str, object]]:
+        if sql == "SHOW MASTER STATUS":
+            raise StatementUnknownError(sql)
+        assert sql == "SHOW BINARY LOG STATUS"
+        return [dict(zip(("File", "Position"), self.end, strict=True))]
+
+
+@pytest.mark.parametrize(
+    ("end", "is_reset"), [(("b.000001", 900), False), (("b.000002", 4), False), (("b.000001", 400), True)]
+)
+async def test_a_binlog_that_was_reset_is_read_over_another_connection(
+    monkeypatch: pytest.MonkeyPatch, end: tuple[str, int], *, is_reset: bool
+) -> None:
+    monkeypatch.setattr(ResetClient, "end", end)
+    expected = pytest.raises(MySqlUnavailableError, match=r"at b\.000001/400") if is_reset else contextlib.nullcontext()
+    with expected:
+        assert await read_eight(monkeypatch, ResetClient, ResetBinlog) == [
+            ReadUpTo(NOW_MS, parse(f"{UUID}:1", Flavor.MYSQL))
+        ]
 
 
 class LosingReader:
