@@ -7,7 +7,7 @@ from typing import Any
 from replicator.errors import MySqlUnavailableError, PositionLostError, SourceError
 from replicator.mysql import ServerFacts
 from replicator.position import Flavor, MariaDbPosition, Position
-from replicator.source.anchor import Anchor, Proof
+from replicator.source.anchor import Anchor, Proof, Trail
 from replicator.source.handover import Handover, ReadUpTo
 from replicator.source.history import ReplayStart
 from replicator.source.progress import Progress
@@ -75,7 +75,8 @@ class SimulatedReader:
         self._loop = process.loop
         self._number = 0
         self._position: Position = MariaDbPosition()
-        self._proof = Proof(MariaDbPosition(), None)
+        self._proof = Proof(self._position, ())
+        self.trail = Trail(self._position)
         self._anchor: Anchor | None = None
         self._is_stopped = False
         self._heard_s = 0.0
@@ -84,11 +85,11 @@ class SimulatedReader:
     def start(self, facts: Any, progress: Progress) -> None:
         self._position = progress.resume_from
         self._number = number_of(self._position)
-        self._proof = Proof(progress.position, progress.anchor)
+        self._proof, self.trail = Proof(progress.position, progress.anchors), Trail(self._position)
         self._heard_s = self._loop.time()
         # The server id tells a failover at once; where there is an anchor that is left to it, as a server that was set
         # back under its own id leaves it.
-        is_lost = progress.anchor is None and not self._primary.has(progress.position)
+        is_lost = not progress.anchors and not self._primary.has(progress.position)
         if is_lost or self._number < self._primary.purged:
             self.handover.fail(PositionLostError("the binlog no longer has the position"))
             return
@@ -133,6 +134,7 @@ class SimulatedReader:
         while self._number < self._primary.told:
             self._number += 1
             transaction = self._primary.transaction(self._number)
+            self.trail.add(transaction.gtid, transaction.committed_ms)
             self._proof.look_at(transaction.gtid, transaction.committed_ms, transaction.position)
             self._position, self._anchor = transaction.position, transaction.anchor
             self.handover.put(transaction)

@@ -12,7 +12,7 @@ from unittest import mock
 
 from replicator.mirror.board import GateBoard
 from replicator.mirror.reader import OriginReader
-from replicator.source.anchor import Proof
+from replicator.source.anchor import Proof, Trail
 from replicator.source.history import ReplayStart
 from tests.simulation import actors, binlog
 from tests.simulation.faults import CALM, Faults
@@ -203,7 +203,11 @@ REMOVALS: Final = (
     Removal(
         "another history of MySQL is taken for ours",
         "P3",
-        lambda: [_of(Proof, "look_at", _nothing), _of(Proof, "end", _nothing)],
+        lambda: [
+            _of(Proof, "look_at", _nothing),
+            _of(Proof, "end", _nothing),
+            _of(Trail, "missed", lambda *_: ""),
+        ],
         Faults(primary_failover=8),
     ),
     Removal("a gap does not raise the horizon", "P3", _gap_says_nothing, _LOSSES, 40.0),
