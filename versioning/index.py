@@ -257,7 +257,8 @@ class Index:
             self._next_sweep = self.watermark + (self.window_ms << stamps.SEQUENCE_BITS) // 8
             if self.generations.reaches_below(oldest):
                 self.horizon = max(self.horizon, oldest)  # First, as below.
-            self.generations.prune(oldest, self.liveness.unix_ms(now.ms))
+            # By the clock that is behind: one that is ahead may be put right, and nothing has come to its moment then.
+            self.generations.prune(oldest, min(now.ms, self.liveness.read_ms))
             # What was not said again for a window nobody waits for any more; of keys likewise, below.
             self._pending_gap.forget(oldest)
             for namespace in self._pending_namespaces.names - self.generations.by_namespace.keys():

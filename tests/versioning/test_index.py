@@ -110,6 +110,19 @@ def test_a_clock_that_is_behind_holds_up_no_generation() -> None:
     assert index.judge("t:1", stamp_at(0), behind) == (UNKNOWN, None)
 
 
+def test_a_clock_that_was_ahead_for_a_while_hides_nothing_that_a_generation_aged_out() -> None:
+    """Two were taken for completed, and the first for covered by the second, whose moment is still to come."""
+    index = index_of((1, Generation(("t",), START_MS, 0, "TRUNCATE")), window_ms=60_000)
+    second, *beats = history(
+        (2, Generation(("t",), START_MS + 2_000, 240_000, "bump")), (10, beat_at(10)), (11, beat_at(11)), previous="n0"
+    )
+    index.apply(second, at(2))
+    index.apply(beats[0], at(3_600 + 10, monotonic=10))
+    index.apply(beats[1], at(11))
+    late = next(key for key in map("t:{}".format, range(100)) if moment_ms(key, 0, 240_000) > 200_000)
+    assert index.verdict(late, stamp_at(0.5), at(11)) is STALE
+
+
 def test_a_flood_of_generations_stays_bounded_and_errs_towards_stale() -> None:
     flood = [(1 + n / 100, Generation(("t",), START_MS + n * 10, 60_000, "bump")) for n in range(200)]
     index = index_of(*flood, (4, beat_at(4)))
