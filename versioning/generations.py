@@ -63,8 +63,11 @@ class Generations:
         return next(words, False)
 
     def vouches(self, key: str, fill_stamp: int, now_ms: int) -> bool:
-        """Whether nothing here makes the value STALE or doubtful."""
-        return not (self.is_stale(key, fill_stamp, now_ms) or self.doubts(key, fill_stamp))
+        """Whether nothing here makes the value STALE or doubtful.
+
+        Doubts first: one may be gone a moment later, but then something is here that has aged the value out.
+        """
+        return not (self.doubts(key, fill_stamp) or self.is_stale(key, fill_stamp, now_ms))
 
     def last_stamp(self, namespace: str) -> int:
         return max((aging.stamp for aging in self[namespace]), default=0)

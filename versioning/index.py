@@ -3,11 +3,11 @@
 Proofs before doubts: STALE needs only one newer stamp; FRESH needs that nothing can be missing - the fill stamp is at
 or above the horizon, and the follower is not lagging at this very read.
 
-One thread writes, any number read without a lock: horizon, ceiling and lag first, then stamps, then generations, then
-horizon and ceiling again. So every write leaves the index, between any two bytecodes, in a state that can only say less
-(UNKNOWN, STALE) than the truth to who reads in that order. The first look is for a reader that stands still while much
-is read: what has superseded its value came in behind its look at the stamps, and the horizon or the heartbeat that
-vouches for that too. The second is for what is forgotten meanwhile.
+One thread writes, any number read without a lock: horizon, ceiling and lag first, then stamps, then generations, what
+they doubt before what they have aged out, then horizon and ceiling again. So every write leaves the index, between any
+two bytecodes, in a state that can only say less (UNKNOWN, STALE) than the truth to who reads in that order. The first
+look is for a reader that stands still while much is read: what has superseded its value came in behind its look at the
+stamps, and the horizon or the heartbeat that vouches for that too. The second is for what is forgotten meanwhile.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -77,12 +77,12 @@ class Index:
         return self._pending.is_covering or bool(self._pending.names or self._pending_namespaces.names)
 
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
-        may_vouch = self.horizon <= fill_stamp <= self.ceiling and not self.is_lagging(now)
+        may_vouch = not self.is_lagging(now) and self._knows(key, fill_stamp)
         if fill_stamp < self.stamps.get(key, 0):
             return Verdict.STALE
         if self.generations and self.generations.is_stale(key, fill_stamp, self.liveness.unix_ms(now.ms)):
             return Verdict.STALE
-        return Verdict.FRESH if may_vouch and self._knows(key, fill_stamp) else Verdict.UNKNOWN
+        return Verdict.FRESH if may_vouch and self.horizon <= fill_stamp <= self.ceiling else Verdict.UNKNOWN
 
     def _knows(self, key: str, fill_stamp: int) -> bool:
         """Whether all that may supersede a value is known, up to the last heartbeat."""

@@ -12,8 +12,9 @@ import pytest
 from tests.versioning.world import START_MS, at, beat_at, history, stamp_at
 from versioning.client.hit import make_hit, make_hits
 from versioning.client.local import LocalCache
-from versioning.entries import Change, Entry, Gap, Replayed
+from versioning.entries import Change, Entry, Gap, Generation, Replayed
 from versioning.follow import Follow
+from versioning.generations import Aging
 from versioning.held import hold
 from versioning.index import Index
 from versioning.options import CacheOptions
@@ -179,3 +180,32 @@ def test_between_two_steps_of_forgetting_nothing_superseded_is_fresh(
     drop(index)
     assert served
     assert not any(served)
+
+
+class Namespaces(dict[str, tuple[Aging, ...]]):
+    """Generations at which the reader that looks next is stopped, once, right behind its look."""
+
+    advance: Advance | None = None
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = super().get(key, default)
+        advance, self.advance = self.advance, None
+        if advance is not None:
+            advance()
+        return found
+
+
+@pytest.mark.parametrize("is_served", [verdict, judge, fresh, hit, hits])
+def test_a_doubt_that_ends_as_a_reader_looks_leaves_nothing_fresh_that_was_loaded_under_it(
+    is_served: Callable[[Index], bool],
+) -> None:
+    index = Index(window_ms=28_000)
+    index.generations.by_namespace = namespaces = Namespaces()
+    index.horizon = stamp_at(0)
+    pending = Generation(("t",), START_MS + 2_000, 0, "ALTER", "0-1-2", pending=True)
+    settled = Generation(("t",), START_MS + 28_000, 0, "ALTER", "0-1-2", settled=True)
+    entries = history((2, pending), (25, beat_at(25)), (28, settled), (29.5, beat_at(29.5)))
+    take(index, entries[:2])
+    namespaces.advance = lambda: take(index, entries[2:])
+    assert not is_served(index)
+    assert len(namespaces["t"]) == 1, "what was pending is covered by what ended it"
