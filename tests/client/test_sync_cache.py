@@ -157,6 +157,25 @@ def test_loaders_that_wait_for_each_other_are_told_so(cache: VersionedCache, poo
     assert {type(read.exception(5)) for read in reads} == {LoadFailedError}
 
 
+def test_loaders_of_two_caches_that_wait_for_each_other_are_told_so_too(world: World, pool: ThreadPoolExecutor) -> None:
+    """Each wants one key of the other's batch: no key waits for itself, but the batches do."""
+    both = threading.Barrier(2)
+
+    def reading(other: VersionedCache, key: str) -> Any:
+        both.wait(5)
+        return {KEY: other.get(key, never)}
+
+    with (
+        VersionedCache(stream=world.stream, values=MemoryValues(now_ms)) as one,
+        VersionedCache(stream=world.stream, values=MemoryValues(now_ms)) as two,
+    ):
+        reads = [
+            pool.submit(one.get_many, (KEY, "t:2"), lambda _: reading(two, "t:3")),
+            pool.submit(two.get_many, (KEY, "t:3"), lambda _: reading(one, "t:2")),
+        ]
+        assert {type(read.exception(5)) for read in reads} == {LoadFailedError}
+
+
 def test_many_keys_are_loaded_together_and_join_what_is_under_way(
     cache: VersionedCache, pool: ThreadPoolExecutor
 ) -> None:

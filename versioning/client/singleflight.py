@@ -5,6 +5,7 @@ its leader and for everyone who joined. A loader that would wait for its own fli
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar, copy_context
@@ -96,14 +97,19 @@ class AsyncFlights:
             task.exception()
 
 
+_WAITING: Final[dict[int, "Flight"]] = {}
+"""By thread: the flight it waits for, of whichever cache: the loaders of one may read another."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_WAITING.clear)
+
+
 class Flight:
     """Runs in the leader's thread."""
 
-    def __init__(self, began_ms: int, waiting: "dict[int, Flight]") -> None:
+    def __init__(self, began_ms: int) -> None:
         self.keys: tuple[str, ...] = ()
         self.began_ms = began_ms
-        self._waiting = waiting
-        """By thread: the flight it waits for."""
         self.leader = threading.get_ident()
         self.has_landed = threading.Event()
         self._reads: Reads | None = None
@@ -117,13 +123,13 @@ class Flight:
     def landed(self, key: str) -> Reads | None:
         """Wait for the flight. None: its leader has gone, and someone has to fly again."""
         thread = threading.get_ident()
-        self._waiting[thread] = self
+        _WAITING[thread] = self
         try:
             if self.waits_for(thread):
                 _refuse_own(key)
             self.has_landed.wait()
         finally:
-            del self._waiting[thread]
+            _WAITING.pop(thread, None)
         if self._error is not None:
             raise self._error
         return self._reads
@@ -133,7 +139,7 @@ class Flight:
         while flight is not None and not flight.has_landed.is_set():
             if flight.leader == thread:
                 return True
-            flight = self._waiting.get(flight.leader)
+            flight = _WAITING.get(flight.leader)
         return False
 
 
@@ -142,7 +148,6 @@ class Flights:
 
     def __init__(self) -> None:
         self._by_key: dict[str, Flight] = {}
-        self._waiting: dict[int, Flight] = {}
         self._lock = threading.Lock()
 
     def has(self, key: str) -> bool:
@@ -155,7 +160,7 @@ class Flights:
 
         It lands, and nobody is left waiting, wherever the caller's thread is interrupted: so it is boarded in here.
         """
-        flight = Flight(began_ms, self._waiting)
+        flight = Flight(began_ms)
         try:
             return self._fly(flight, keys, run)
         except BaseException:
