@@ -9,7 +9,7 @@ import pytest
 from tests.versioning.pushes import encode_push
 from versioning import stamp as stamps
 from versioning.backends.redis_stream import decode_push
-from versioning.entries import Entry, NewEntry, Poisoned, decode, encode_body, kind_of
+from versioning.entries import Entry, Gap, NewEntry, Poisoned, decode, encode_body, kind_of
 from versioning.errors import HeaderFormatError, StampFormatError
 from versioning.follow import Follow
 from versioning.header import ValueHeader, pack, plain_heads, unpack
@@ -75,21 +75,57 @@ def test_spread(case: dict[str, Any]) -> None:
     assert moment_ms(case["key"], case["start_ms"], case["spread_ms"]) == case["moment_ms"]
 
 
+def entries_of(items: list[dict[str, Any]]) -> list[Entry]:
+    """Return a stream as read back, each entry linked to the one before it unless it says otherwise."""
+    found: list[Entry] = []
+    for number, item in enumerate(items):
+        previous = item.get("p", found[-1].nonce if found else "")
+        fields = {"t": item["t"], "n": str(number), "p": previous, "b": json.dumps(item["b"])}
+        found.append(decode(stamps.parse(item["stamp"]), fields))
+    return found
+
+
 @pytest.mark.parametrize("case", cases("verdicts"))
 def test_verdicts(case: dict[str, Any]) -> None:
     index = Index(max_lag_ms=15_000)
     follow = Follow(index)
     follow.begin([], Now(0, 0))
-    previous = ""
-    for number, item in enumerate(load("verdicts")["entries"]):
-        stamp = stamps.parse(item["stamp"])
-        fields = {"t": item["t"], "n": str(number), "p": previous, "b": json.dumps(item["b"])}
-        entry: Entry = decode(stamp, fields)
-        follow.take([entry], Now(stamps.ms_of(stamp), stamps.ms_of(stamp)))
-        previous = entry.nonce
+    for entry in entries_of(load("verdicts")["entries"]):
+        follow.take([entry], Now(stamps.ms_of(entry.stamp), stamps.ms_of(entry.stamp)))
     now = Now(case["now_ms"], case["now_ms"])
     fill_stamp = stamps.parse(case["fill_stamp"])
     verdict, proven_ago_ms = index.judge(case["key"], fill_stamp, now)
     assert (verdict.value, proven_ago_ms) == (case["verdict"], case["proven_ago_ms"])
     fresh = index.fresh({case["key"]: (fill_stamp, 0, b"")}, now)
     assert fresh == ([case["key"]] if case["verdict"] == "fresh" else [])
+
+
+def followed(history: dict[str, Any], *, is_backwards: bool, now: Now) -> Index:
+    entries = entries_of(history["entries"])
+    follow = Follow(Index(max_lag_ms=15_000))
+    follow.begin([], now)
+    if "lost" in history:
+        follow.take([Entry(stamps.parse(history["lost"]), "lost", "", Gap("of the lost history"))], now)
+        follow.lose()
+    if not is_backwards:
+        follow.take(entries, now)
+        return follow.index
+    follow.begin(entries[history.get("unread", 0) :][::-1], now)
+    if follow.wants_older and not history.get("unread"):
+        follow.take_older([], now)
+    return follow.index
+
+
+HISTORIES = load("histories")["histories"]
+WAYS = [(history, True) for history in HISTORIES] + [(history, False) for history in HISTORIES if "forwards" in history]
+
+
+@pytest.mark.parametrize(("history", "is_backwards"), WAYS)
+def test_histories(history: dict[str, Any], *, is_backwards: bool) -> None:
+    now = Now(history["now_ms"], history["now_ms"])
+    index = followed(history, is_backwards=is_backwards, now=now)
+    for value in history["values"]:
+        assert index.verdict(value["key"], stamps.parse(value["fill_stamp"]), now).value == value["verdict"], value
+    for item in history["loads"]:
+        stored = stamps.text(index.fill_stamp(item["key"])), index.is_key_pending(item["key"])
+        assert stored == (item["fill_stamp"], item["provisional"]), item
