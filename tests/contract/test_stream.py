@@ -235,6 +235,30 @@ async def test_version_keys_tell_clients_that_do_not_follow(redis_b) -> None:
 
 
 @pytest.mark.integration
+async def test_version_keys_vouch_for_nothing_older_than_the_window_and_outlive_it(redis_b) -> None:
+    """Else "no version key" would be taken for "no change" as soon as one has expired."""
+    backend = RedisStream.from_url(redis_b.url, version_keys=True, window_ms=500)
+    start = (NewEntry("a", Gap("start")), NewEntry("b", Heartbeat(now_ms())), change(1))
+    _gap, before, _changed = await backend.append(Append(start, now_ms()))
+    await asyncio.sleep((stamps.ms_of(before) + 600 - now_ms()) / 1000)
+    await backend.append(Append((NewEntry("c", Heartbeat(now_ms())),), now_ms()))
+    with redis_b.client(decode_responses=True) as client:
+        assert stamps.parse(client.get("{stampline}:since")) > before
+        assert client.pttl("{stampline}:v:t:1") > redis_stream.RETENTION_SLACK_MS - 10_000
+    await backend.aclose()
+
+
+@pytest.mark.integration
+async def test_a_version_key_lives_as_long_as_its_stamp_which_may_be_ahead_of_the_clock(redis_b) -> None:
+    backend = RedisStream.from_url(redis_b.url, version_keys=True, window_ms=500)
+    aged = NewEntry("g", Generation(("t",), 1, 0, "ddl"))
+    await backend.append(Append((change(1), aged), now_ms(), above=stamps.make(now_ms() + 3_600_000)))
+    with redis_b.client() as client:
+        assert min(client.pttl("{stampline}:v:t:1"), client.pttl("{stampline}:g:t")) > 3_600_000
+    await backend.aclose()
+
+
+@pytest.mark.integration
 async def test_version_keys_tell_what_is_pending(redis_b) -> None:
     backend = RedisStream.from_url(redis_b.url, version_keys=True)
     pending: dict[str, Any] = {"gtid": "0-1-5", "pending": True}

@@ -9,7 +9,7 @@
 -- ARGV[3]  new checkpoint                 ARGV[4]  writer's clock, ms
 -- ARGV[5]  highest ID the writer has seen ARGV[6]  template digest, '' for none
 -- ARGV[7]  '1' to adopt the digest        ARGV[8]  retention, ms
--- ARGV[9]  life of version keys, ms; '0' to keep none
+-- ARGV[9]  window that version keys vouch for, ms; '0' to keep none
 -- ARGV[10] channel on which entries are pushed
 -- ARGV[11] replay slack, ms
 -- ARGV[12] lead after a loss, ms
@@ -137,12 +137,18 @@ local function word_of(body)
   return (body.settled or (body.gtid or '') ~= '') and 'applied' or ''
 end
 
+local function life_ms()
+  -- A version key outlives what is vouched for by it, as the stream's entry does, and by its stamp, which may be ahead of
+  -- the clock: else "no key" would be taken for "no change".
+  return tonumber(ARGV[8]) + math.max(ms - now_ms, 0)
+end
+
 local function keep_key(key, id, word)
   local name = KEYS[3] .. 'v:' .. key
   if word == '' then
     word = string.match(redis.call('GET', name) or '', ' (%a+)$')
   end
-  redis.call('SET', name, word == 'pending' and id .. ' pending' or id, 'PX', version_ms)
+  redis.call('SET', name, word == 'pending' and id .. ' pending' or id, 'PX', life_ms())
 end
 
 local function merge_oldest(kept)
@@ -176,7 +182,7 @@ local function keep_generation(namespace, id, body)
     local word = one.word == '' and '' or ' ' .. one.word
     texts[i] = one.stamp .. ' ' .. one.start_ms .. ' ' .. one.spread_ms .. word
   end
-  redis.call('SET', name, table.concat(texts, ';'), 'PX', version_ms)
+  redis.call('SET', name, table.concat(texts, ';'), 'PX', life_ms())
 end
 
 local function keep_versions(id, kind, text)
@@ -253,6 +259,7 @@ end
 if version_ms > 0 and gap ~= '' then
   redis.call('DEL', KEYS[3] .. 'since') -- as long as a gap is pending, nobody vouches for anything
 elseif version_ms > 0 and since then
-  redis.call('SET', KEYS[3] .. 'since', since)
+  local oldest_ms = now_ms - version_ms
+  redis.call('SET', KEYS[3] .. 'since', split(since) < oldest_ms and join(oldest_ms, 0) or since)
 end
 return ids
