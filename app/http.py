@@ -25,6 +25,9 @@ BODY_BYTES_MAX: Final = 1 << 20
 
 BODY_HINT: Final = f"at most {BODY_BYTES_MAX} bytes"
 
+NOT_STORED: Final = (b"cache-control", b"no-store")
+"""A proxy that kept an answer would vouch for what has changed since. Some keep for minutes what does not forbid it."""
+
 SHUTDOWN_S: Final = 5
 NO_TELEMETRY: Final[dict[str, Any]] = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
@@ -48,7 +51,23 @@ def new_app(title: str, description: str, lifespan: Callable[[], AsyncIterator[N
     errors.install(app)
     docs.install(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(NeverStored)
     return app
+
+
+class NeverStored:
+    """Forbids whoever stands between to keep an answer; pages and streams say for themselves."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def mark(message: Message) -> None:
+            if message["type"] == "http.response.start" and NOT_STORED[0] not in dict(message["headers"]):
+                message["headers"] = [*message["headers"], NOT_STORED]
+            await send(message)
+
+        await self.app(scope, receive, mark)
 
 
 class BodyLimit:

@@ -12,11 +12,11 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import answers
-from app.http import BODY_BYTES_MAX
+from app.http import BODY_BYTES_MAX, NOT_STORED
 from app.knowledge import Knowledge
 
 LOOKUP_PATH: Final = "/v1/versions/"
-_HEADERS: Final = (b"content-type", b"application/json")
+_HEADERS: Final = ((b"content-type", b"application/json"), NOT_STORED)
 
 _Answer = Callable[[Any], str | None]
 
@@ -93,6 +93,6 @@ def _given_back(body: bytes, receive: Receive) -> Receive:
 
 
 async def _reply(send: Send, body: bytes) -> None:
-    headers: Sequence[tuple[bytes, bytes]] = (_HEADERS, (b"content-length", b"%d" % len(body)))
+    headers: Sequence[tuple[bytes, bytes]] = (*_HEADERS, (b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

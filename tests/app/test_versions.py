@@ -266,3 +266,9 @@ async def test_large_bodies_are_refused_declared_or_not() -> None:
 async def test_even_a_wrong_address_answers_in_the_error_shape(method: str, path: str, code: str) -> None:
     async with service() as world:
         assert code_of(await world.client.request(method, path))[1] == code
+
+
+@pytest.mark.parametrize("path", ["/v1/versions/a:1", "/v1/status", "/readyz", "/v2"])
+async def test_no_proxy_may_keep_an_answer_and_vouch_with_it_later(path: str) -> None:
+    async with service() as world:
+        assert (await world.client.get(path)).headers["cache-control"] == "no-store"
