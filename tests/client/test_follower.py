@@ -1,5 +1,6 @@
 """The follower's shell: it begins again after every kind of break, and never stops for an error."""
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -13,7 +14,7 @@ from versioning.backends.base import Append, AuthenticationError, UnavailableErr
 from versioning.backends.memory import MemoryStream
 from versioning.backends.redis_stream import RedisStream
 from versioning.client.clock import system_clock
-from versioning.client.follower import PAGE_ENTRIES, Follower
+from versioning.client.follower import PAGE_ENTRIES, SILENCE_MS, Follower
 from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
 from versioning.index import Index
 from versioning.verdict import Verdict
@@ -78,6 +79,7 @@ class Deaf(MemoryStream):
     """Its pushes are lost while ``is_deaf``; reads go on."""
 
     is_deaf = False
+    is_heard = False
     lost = 0
 
     @contextlib.asynccontextmanager
@@ -86,6 +88,7 @@ class Deaf(MemoryStream):
             yield self._heard(pushes)
 
     async def _heard(self, pushes: AsyncIterator[Entry | None]) -> AsyncIterator[Entry | None]:
+        self.is_heard = True
         async for entry in pushes:
             if entry is None or not self.is_deaf:
                 yield entry
@@ -203,6 +206,23 @@ async def test_a_flushed_stream_is_noticed_even_if_nothing_new_comes(stream, fol
     stream.flush()
     await until_async(lambda: follower.stats.breaks == 1, "the break is noticed")
     assert follower.index.verdict("t:1", stamp, system_clock()) is Verdict.UNKNOWN
+
+
+async def test_a_history_with_lower_stamps_that_begins_before_the_first_push_is_noticed() -> None:
+    """Nothing else would tell: the pushes go on, and all of them are below the watermark."""
+    ahead_ms = 3_600_000
+    stream = Deaf(lambda: now_ms() + ahead_ms)
+    await append(stream, Gap("start"))
+    follower = Follower(stream, Index())
+    await follower.start()
+    await until_async(lambda: stream.is_heard, "it is subscribed")
+    stream.flush()
+    ahead_ms = 0
+    async with asyncio.timeout(DEADLINE_S):
+        while not follower.stats.breaks:
+            await append(stream, Heartbeat(now_ms()))
+            await asyncio.sleep(SILENCE_MS / 1000 / 5)
+    await follower.aclose()
 
 
 @contextlib.contextmanager

@@ -165,7 +165,8 @@ class Follower:
         """Take what is pushed. Pushes may be missing or come late: what does not join on is read from the stream."""
         async with self.stream.subscribe(silence_ms=SILENCE_MS) as pushes:
             await self._catch_up()
-            pushed, unpushed = stamps.ZERO, 0
+            # What is pushed first and does not join on is looked into: a history with lower stamps may have begun.
+            pushed, unpushed = stamps.STAMP_MAX, 0
             async for entry in pushes:
                 self.pulse.beat()
                 if entry is None:
