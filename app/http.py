@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from typing import Any, Final
 
 import uvicorn
@@ -28,6 +28,10 @@ BODY_HINT: Final = f"at most {BODY_BYTES_MAX} bytes"
 NOT_STORED: Final = (b"cache-control", b"no-store")
 """A proxy that kept an answer would vouch for what has changed since. Some keep for minutes what does not forbid it."""
 
+DRAIN_S: Final = 2.0
+"""How long a service that ends answers on, over connections that are open: a request may be on its way."""
+
+DRAIN_POLL_S: Final = 0.05
 SHUTDOWN_S: Final = 5
 NO_TELEMETRY: Final[dict[str, Any]] = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
@@ -98,6 +102,25 @@ class BodyLimit:
         await self.app(scope, count, send)
 
 
+class _Drain:
+    """When begun, each connection ends with its next answer, which says so.
+
+    A connection that is closed while a request is on its way loses that one, and nobody may send it again unasked.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.has_begun = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def end(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await self.app(scope, receive, end if self.has_begun else send)
+
+
 class StartFailedError(StamplineError):
     """The service's own start-up raised."""
 
@@ -108,6 +131,13 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def _until_closed(connections: Collection[object]) -> None:
+    for _ in range(round(DRAIN_S / DRAIN_POLL_S)):
+        if not connections:
+            return
+        await asyncio.sleep(DRAIN_POLL_S)
 
 
 def _beating(pulse: Pulse) -> Callable[[], Awaitable[None]]:
@@ -143,15 +173,16 @@ async def serve(
     stop: asyncio.Event,
     *,
     tls: ssl.SSLContext | None = None,
-    before_stop: Callable[[], None] | None = None,
+    before_stop: Callable[[], None] = lambda: None,
     pulse: Pulse | None = None,
 ) -> None:
-    """Serve until ``stop``; ``before_stop`` ends what would keep connections open for ever.
+    """Serve until ``stop``, and then what is asked over open connections; ``before_stop`` ends what has no end.
 
     ``pulse`` beats as long as the server turns: of a service that has no other loop.
     """
+    drain = _Drain(app)
     config = uvicorn.Config(
-        app,
+        drain,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
@@ -165,8 +196,12 @@ async def serve(
 
     async def watch() -> None:
         await stop.wait()
-        if before_stop is not None:
-            before_stop()
+        drain.has_begun = True
+        for listening in server.servers if server.started else ():
+            listening.close()  # whoever is refused a connection goes elsewhere and has lost nothing
+        before_stop()
+        await _until_closed(server.server_state.connections)
+        before_stop()  # for what was asked meanwhile
         server.should_exit = True
 
     async with asyncio.TaskGroup() as group:

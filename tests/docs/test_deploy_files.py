@@ -148,6 +148,13 @@ def test_every_deployment_of_several_has_a_disruption_budget_of_its_own() -> Non
         assert selector in [budget["spec"]["selector"] for budget in budgets]
 
 
+def test_pods_that_clients_are_sent_to_end_when_nobody_is_any_more() -> None:
+    """The end of a pod and the news of it go out at once, and it refuses connections as soon as it is told."""
+    for path, deployment in _deployments():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert ("lifecycle" in container) is (container["args"][0] == "serve"), path
+
+
 def test_commands_of_containers_are_commands_of_ours() -> None:
     roles = {"source", "mirror", "serve", "toc", "tob", "audit"}
     for name, service in compose()["services"].items():

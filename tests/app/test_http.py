@@ -1,0 +1,88 @@
+"""How a service ends: whoever has a connection open loses no request with it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from app import http
+from app.settings import ServeSection
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: service\r\n\r\n"
+
+
+async def answer(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("here\n")
+
+
+class Client:
+    """A connection that is kept open, as those of proxies and pools are."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def ask(self) -> bytes:
+        """Return the head of the answer."""
+        self._writer.write(REQUEST)
+        async with asyncio.timeout(20):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            assert await self._reader.readline() == b"here\n"
+        return head
+
+    async def is_closed(self) -> bool:
+        async with asyncio.timeout(20):
+            return await self._reader.read() == b""
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@asynccontextmanager
+async def served(stop: asyncio.Event) -> AsyncIterator[int]:
+    listener = http.bind(ServeSection(port=0))
+    app = Starlette(routes=[Route("/", answer)])
+    serving = asyncio.create_task(http.serve(app, listener, stop))
+    yield listener.getsockname()[1]
+    stop.set()
+    await serving
+
+
+async def connect(port: int) -> Client:
+    return Client(*await asyncio.open_connection("127.0.0.1", port))
+
+
+async def test_whoever_has_a_connection_open_is_answered_once_more_and_sent_away() -> None:
+    stop = asyncio.Event()
+    async with served(stop) as port:
+        busy = await connect(port)
+        assert b"connection: close" not in await busy.ask()
+        stop.set()
+        await asyncio.sleep(0)
+        with pytest.raises(ConnectionRefusedError):
+            await connect(port)
+        assert b"connection: close" in await busy.ask()
+        assert await busy.is_closed()
+        busy.close()
+
+
+async def test_an_open_connection_that_asks_nothing_does_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "DRAIN_S", 0.2)
+    stop = asyncio.Event()
+    async with served(stop) as port:
+        idle = await connect(port)
+        await idle.ask()
+        stop.set()
+        assert await idle.is_closed()
+        idle.close()
+
+
+async def test_a_service_may_be_ended_before_it_has_started() -> None:
+    stop = asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(20), served(stop):
+        pass
