@@ -111,6 +111,18 @@ async def test_a_client_that_comes_back_behind_a_break_of_the_past_is_told_once_
         assert await misses_nothing(world, await client.next(), stamp)
 
 
+async def test_what_was_pending_before_is_told_by_a_check_alone() -> None:
+    """Why INTEGRATION has clients of events check each value, and none take it for fresh by events."""
+    async with service() as world:
+        await world.append(Gap("purged", "0-1-5", pending=True))
+        stamp = await world.beat()
+        opened = await Client(world).next()
+        assert (opened.stamp, json.loads(opened.data)["doubt"]) == (stamp, None)
+        body = {"items": [{"key": "t:1", "fill_stamp": stamps.text(stamp)}]}
+        [verdict] = (await world.post("/v1/check", body)).json()["verdicts"]
+        assert verdict["verdict"] == "unknown"
+
+
 async def test_a_namespace_filters_changes_but_never_the_proofs_of_life() -> None:
     async with service() as world:
         client = Client(world, namespace="other")

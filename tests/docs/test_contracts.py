@@ -1,5 +1,6 @@
-"""The import contracts name every module they are about."""
+"""The import contracts name every module they are about, and INTEGRATION every event."""
 
+import re
 import tomllib
 
 from tests.docs.pages import ROOT
@@ -11,3 +12,11 @@ def test_every_module_at_the_root_of_the_library_is_held_to_be_pure() -> None:
     # The package itself hands out the clients.
     modules = [f"versioning.{path.stem}" for path in (ROOT / "versioning").glob("*.py") if path.stem != "__init__"]
     assert sorted(pure["source_modules"]) == sorted(modules)
+
+
+def test_every_event_of_the_service_that_is_no_entry_is_explained() -> None:
+    names = set()
+    for file in ("events", "fanout"):
+        names |= set(re.findall(r'own_event\(\s*"(\w+)"', (ROOT / "app" / f"{file}.py").read_text()))
+    rows = re.findall(r"^\| (`.+?`) \|", (ROOT / "deploy" / "INTEGRATION.md").read_text(), re.MULTILINE)
+    assert names == {name for row in rows for name in re.findall(r"`(\w+)`", row)}
