@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.versioning.pushes import encode_push
+from tests.versioning.version_keys import Answer
 from versioning import stamp as stamps
 from versioning.backends.redis_stream import decode_push
 from versioning.entries import Entry, Gap, NewEntry, Poisoned, decode, encode_body, kind_of
@@ -129,3 +130,11 @@ def test_histories(history: dict[str, Any], *, is_backwards: bool) -> None:
     for item in history["loads"]:
         stored = stamps.text(index.fill_stamp(item["key"])), index.is_key_pending(item["key"])
         assert stored == (item["fill_stamp"], item["provisional"]), item
+
+
+@pytest.mark.parametrize("case", cases("version_keys"), ids=lambda case: case["about"])
+def test_version_keys(case: dict[str, Any]) -> None:
+    answer = Answer.of(case["key"], case["replies"])
+    for value in case["values"]:
+        assert answer.verdict(value["fill_stamp"], case["now_ms"]) == value["verdict"], value
+    assert answer.load == (case["load"]["fill_stamp"], case["load"]["provisional"])
