@@ -33,6 +33,7 @@ DRAIN_S: Final = 2.0
 
 DRAIN_POLL_S: Final = 0.05
 SHUTDOWN_S: Final = 5
+BACKLOG: Final = 2048
 NO_TELEMETRY: Final[dict[str, Any]] = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
 
 
@@ -102,23 +103,41 @@ class BodyLimit:
         await self.app(scope, count, send)
 
 
-class _Drain:
-    """When begun, each connection ends with its next answer, which says so.
+class _Door:
+    """Opens to connections when the service has started, and ends each with its next answer once it is to end.
 
-    A connection that is closed while a request is on its way loses that one, and nobody may send it again unasked.
+    Who is refused a connection has lost nothing and asks another service; whose request waits, or is on its way over a
+    connection that is closed, has lost that: nobody may send it again unasked.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         self.app = app
-        self.has_begun = False
+        self.is_closing = False
+        self.problem = ""
+        self._listener = listener
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def open_when_started(message: Message) -> None:
+            await send(self._open() if message["type"] == "lifespan.startup.complete" else message)
+
         async def end(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
-        await self.app(scope, receive, end if self.has_begun else send)
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, open_when_started)
+        else:
+            await self.app(scope, receive, end if self.is_closing else send)
+
+    def _open(self) -> Message:
+        # Not left to the server: uvloop would go on without a listener, and say nothing.
+        try:
+            self._listener.listen(BACKLOG)
+        except OSError as error:
+            self.problem = f"cannot listen: {error.strerror}"
+            return {"type": "lifespan.startup.failed", "message": self.problem}
+        return {"type": "lifespan.startup.complete"}
 
 
 class StartFailedError(StamplineError):
@@ -148,15 +167,24 @@ def _beating(pulse: Pulse) -> Callable[[], Awaitable[None]]:
 
 
 def bind(section: HttpSection) -> socket.socket:
-    """Raises ConfigError where the address cannot be had."""
+    """Take the address; raises ConfigError where it cannot be had.
+
+    Nobody listens there before ``serve`` has started the service.
+    """
+    family = socket.AF_INET6 if ":" in section.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        family = socket.AF_INET6 if ":" in section.host else socket.AF_INET
-        return socket.create_server((section.host, section.port), family=family, backlog=2048)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((section.host, section.port))
     except OSError as error:
+        listener.close()
         raise ConfigError(
             f"cannot listen on {section.host}:{section.port}: {error.strerror}",
             hint=f"choose another [{section.section}] port, or end what listens there",
         ) from None
+    return listener
 
 
 def tls_of(section: HttpSection) -> ssl.SSLContext | None:
@@ -180,9 +208,9 @@ async def serve(
 
     ``pulse`` beats as long as the server turns: of a service that has no other loop.
     """
-    drain = _Drain(app)
+    door = _Door(app, listener)
     config = uvicorn.Config(
-        drain,
+        door,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
@@ -196,19 +224,22 @@ async def serve(
 
     async def watch() -> None:
         await stop.wait()
-        drain.has_begun = True
+        door.is_closing = True
         for listening in server.servers if server.started else ():
-            listening.close()  # whoever is refused a connection goes elsewhere and has lost nothing
+            listening.close()
         before_stop()
         await _until_closed(server.server_state.connections)
         before_stop()  # for what was asked meanwhile
         server.should_exit = True
 
+    has_started = True
     async with asyncio.TaskGroup() as group:
         watcher = group.create_task(watch())
         try:
             await server.serve(sockets=[listener])
         except SystemExit:
-            raise StartFailedError("the service did not start", hint="the log above says why") from None
+            has_started = False
         finally:
             watcher.cancel()
+    if not has_started:  # not raised inside: the group would wrap it
+        raise StartFailedError(door.problem or "the service did not start", hint="the log above says why")

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Lifespan
 
 from app import http
 from app.settings import ServeSection
+from versioning.errors import ConfigError
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: service\r\n\r\n"
 
@@ -43,9 +45,14 @@ class Client:
 
 
 @asynccontextmanager
-async def served(stop: asyncio.Event) -> AsyncIterator[int]:
+async def at_once(_: Starlette) -> AsyncIterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def served(stop: asyncio.Event, lifespan: Lifespan[Starlette] = at_once) -> AsyncIterator[int]:
     listener = http.bind(ServeSection(port=0))
-    app = Starlette(routes=[Route("/", answer)])
+    app = Starlette(routes=[Route("/", answer)], lifespan=lifespan)
     serving = asyncio.create_task(http.serve(app, listener, stop))
     yield listener.getsockname()[1]
     stop.set()
@@ -53,7 +60,17 @@ async def served(stop: asyncio.Event) -> AsyncIterator[int]:
 
 
 async def connect(port: int) -> Client:
-    return Client(*await asyncio.open_connection("127.0.0.1", port))
+    """Return once the service has started."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(ConnectionRefusedError):
+                return Client(*await asyncio.open_connection("127.0.0.1", port))
+            await asyncio.sleep(0.01)
+
+
+async def assert_refused(port: int) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
 
 
 async def test_whoever_has_a_connection_open_is_answered_once_more_and_sent_away() -> None:
@@ -63,8 +80,7 @@ async def test_whoever_has_a_connection_open_is_answered_once_more_and_sent_away
         assert b"connection: close" not in await busy.ask()
         stop.set()
         await asyncio.sleep(0)
-        with pytest.raises(ConnectionRefusedError):
-            await connect(port)
+        await assert_refused(port)
         assert b"connection: close" in await busy.ask()
         assert await busy.is_closed()
         busy.close()
@@ -86,3 +102,33 @@ async def test_a_service_may_be_ended_before_it_has_started() -> None:
     stop.set()
     async with asyncio.timeout(20), served(stop):
         pass
+
+
+async def test_a_service_that_still_starts_refuses_connections() -> None:
+    """One that waited for an answer would be a request that another service had answered."""
+    stop, may_start = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def slowly(_: Starlette) -> AsyncIterator[None]:
+        await may_start.wait()
+        yield
+
+    async with served(stop, slowly) as port:
+        await asyncio.sleep(0.05)
+        await assert_refused(port)
+        may_start.set()
+        client = await connect(port)
+        await client.ask()
+        client.close()
+
+
+async def test_of_two_that_start_at_one_port_the_second_ends_with_its_reason() -> None:
+    async with served(asyncio.Event()) as port:
+        second = http.bind(ServeSection(port=port))
+        client = await connect(port)
+        client.close()
+        with pytest.raises(http.StartFailedError, match="cannot listen"):
+            await http.serve(Starlette(), second, asyncio.Event())
+        second.close()
+        with pytest.raises(ConfigError, match="cannot listen"):
+            http.bind(ServeSection(port=port))
