@@ -20,6 +20,10 @@ PROMISED_MAX: Final = 1_000
 QUEUE_KEYS_MAX: Final = 50_000
 """Keys (or entries without any) waiting in the mirror. More stay in the origin's stream, which is made to hold them."""
 
+FULL_LIMIT_MS: Final = 1_000
+"""Longest wait for the replicas where so many wait. With ``gate_limit_ms`` no more than 5,000 keys a second would pass
+while a replica is down, and the heartbeats behind them ever later."""
+
 
 @dataclass(frozen=True, slots=True)
 class MirrorOptions:

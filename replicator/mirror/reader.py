@@ -56,6 +56,8 @@ class OriginReader:
         self._nonce = resume.position.nonce
         self._is_started = self._stamp != stamps.ZERO
         self._page = PageSize(PAGE_ENTRIES)
+        self._is_held_up = False
+        """There is no room: what has come stays unread."""
 
     async def run(self) -> None:
         """Read until cancelled; raises BrokenOriginError, or what ``take`` raises."""
@@ -127,7 +129,9 @@ class OriginReader:
         return not self._is_started or "" in {self._nonce, entry.nonce} or entry.previous == self._nonce
 
     async def _accept(self, entry: Entry) -> None:
+        self._is_held_up = True
         await self._room()
+        self._is_held_up = False
         self._take(entry)
         self._stamp, self._nonce, self._is_started = entry.stamp, entry.nonce, True
 
@@ -149,5 +153,5 @@ class OriginReader:
     async def _is_coming(self, stamp: int) -> None:
         """A push that does not come within a silence was lost, though the link seems to live."""
         await asyncio.sleep(self._options.silence_ms / 1000)
-        if self._stamp < stamp:
+        if self._stamp < stamp and not self._is_held_up:
             raise UnavailableError("the origin's pushes do not come through")

@@ -15,7 +15,7 @@ import structlog
 
 from replicator.mirror.board import GateBoard
 from replicator.mirror.gate import WAIT_MS, Target
-from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.options import FULL_LIMIT_MS, MirrorOptions, MirrorStats
 from replicator.mirror.plan import Plan, make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import MirrorQueue, Queued, Released
@@ -114,10 +114,20 @@ class MirrorWriter:
         self._target.state.rewind(now.ms)
 
     async def has_room(self) -> None:
-        while self.queue.keys_count >= self._options.queue_keys_max:
+        while self._is_full:
             self.queue.hurry()
             self._room.clear()
+            self._wake.set()
             await self._room.wait()
+
+    @property
+    def _is_full(self) -> bool:
+        return self.queue.keys_count >= self._options.queue_keys_max
+
+    @property
+    def _gate_limit_ms(self) -> int:
+        limit_ms = self._options.gate_limit_ms
+        return min(limit_ms, FULL_LIMIT_MS) if self._is_full else limit_ms
 
     def next_target(self, has: Callable[[str], bool]) -> Target:
         for gtid in (self.queue.awaited(has), self.queue.beats.awaited):
@@ -164,7 +174,7 @@ class MirrorWriter:
         queue.beats.advance(self._board.has_applied)
         has_gates = bool(self._board)
         agains = self._due(now) if self._may_say else []
-        released = queue.release(now.monotonic_ms, options.gate_limit_ms, self._board.has_applied, has_gates=has_gates)
+        released = queue.release(now.monotonic_ms, self._gate_limit_ms, self._board.has_applied, has_gates=has_gates)
         released = released.spreading_from(now.ms)
         if released.position is None and not self._may_say:
             return None
@@ -237,7 +247,7 @@ class MirrorWriter:
 
     def _wait_ms(self, now: Now) -> int:
         options, waits = self._options, [TICK_MS]
-        held_ms = self.queue.wait_ms(now.monotonic_ms, options.gate_limit_ms)
+        held_ms = self.queue.wait_ms(now.monotonic_ms, self._gate_limit_ms)
         if held_ms is not None and self.is_ready:
             waits.append(held_ms)
         if self.is_ready and self._passing.read_ms > self._target.read_ms:

@@ -714,6 +714,32 @@ async def test_a_full_queue_stops_the_reading(world: MirrorWorld) -> None:
     assert view.keys == [f"t:{number}" for number in range(1, 51)]
 
 
+async def test_what_waits_in_a_full_queue_does_not_wait_for_its_time_limit(world: MirrorWorld) -> None:
+    """Else a replica that is down would hold up all that its keys have to do with, and the heartbeats behind them."""
+    options = replace(PATIENT, queue_keys_max=10)
+    mirror = world.start(ScriptedGate(applied="0-1-0"), options=options)
+    for number in range(1, 36):
+        await world.change(number)
+    view = await world.until(lambda v: len(v.keys) >= 30)
+    assert all(change.pending for change in view.changes)
+    await until_async(lambda: mirror.stats.held == 5, "the others wait, since there is room")
+
+
+async def test_a_queue_that_is_full_because_the_target_does_not_answer_is_no_lost_link_to_the_origin(
+    world: MirrorWorld,
+) -> None:
+    mirror = world.start(options=replace(FAST, queue_keys_max=1, silence_ms=200))
+    await until_async(lambda: mirror.stats.is_connected == 1, "it follows the origin")
+    slow = Slow(world.target)
+    mirror.link.append = slow.append  # type: ignore[method-assign]
+    for number in range(1, 5):
+        await world.change(number)
+    await asyncio.sleep(2 * 0.2 + 2 * FAST.check_ms / 1000)
+    assert not mirror.stats.reconnects_by_reason
+    slow.may_end.set()
+    await world.until(lambda v: v.keys == [f"t:{number}" for number in range(1, 5)])
+
+
 async def test_a_mirror_ends_when_it_is_told_to(world: MirrorWorld) -> None:
     mirror = world.start(ScriptedGate())
     await world.until(lambda v: mirror.stats.is_connected == 1)
