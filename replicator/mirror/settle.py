@@ -7,7 +7,7 @@ last.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from replicator.mirror import reasons
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
@@ -16,6 +16,9 @@ from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Mark, spreading_from
 from versioning.entries import Body, Change, Gap, Generation, Origin
 
+LOOK_ENTRIES: Final = 2_000
+"""Pending entries looked at at once, some ms: an hour without a replica leaves hundreds of thousands."""
+
 
 class Again(NamedTuple):
     body: Body
@@ -23,8 +26,12 @@ class Again(NamedTuple):
     is_settled: bool
 
 
-def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: int, oldest: int) -> list[Again]:
-    """Return what to write now, where databases are listed: one append at most.
+Judge = Callable[[Mark], bool | None]
+"""True: settled; False: to be renewed; None: not due."""
+
+
+def judge_by_replicas(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: int, oldest: int) -> Judge:
+    """Where databases are listed.
 
     ``oldest``: stamp of the oldest entry in the target stream. Of a pending entry trimmed too soon a process that
     starts now would not learn.
@@ -37,11 +44,11 @@ def due(state: MirrorState, now_ms: int, is_applied: IsApplied, *, window_ms: in
         is_old = now_ms - mark.written_ms >= window_ms // 3 or state.is_forgotten(mark, now_ms)
         return False if is_old or mark.stamp < oldest else None
 
-    return _all_due(state, judge, now_ms)
+    return judge
 
 
-def due_by_time(state: MirrorState, now_ms: int, delays_ms: Sequence[int]) -> list[Again]:
-    """The same where no database is listed."""
+def judge_by_time(now_ms: int, delays_ms: Sequence[int]) -> Judge:
+    """Where no database is listed."""
 
     def judge(mark: Mark) -> bool | None:
         *steps, last = (mark.since_ms + delay for delay in delays_ms)
@@ -49,21 +56,35 @@ def due_by_time(state: MirrorState, now_ms: int, delays_ms: Sequence[int]) -> li
             return True
         return False if any(mark.written_ms < step <= now_ms for step in steps) else None
 
-    return _all_due(state, judge, now_ms)
+    return judge
 
 
-def _all_due(state: MirrorState, judge: Callable[[Mark], bool | None], now_ms: int) -> list[Again]:
-    found: list[Again] = []
-    keys = 0
-    for mark, names in state.pendings():
-        is_settled = judge(mark)
-        if is_settled is None:
-            continue
-        keys += max(len(names), 1)
-        if found and (keys > BATCH_KEYS_MAX or len(found) >= BATCH_ENTRIES_MAX):
-            break
-        found.append(Again(_said_again(mark, names, now_ms, state.is_poisoned, is_settled), mark.origin, is_settled))
-    return found
+class Look:
+    """One look at all that is pending, a part at a time. What is said meanwhile is for the next one."""
+
+    def __init__(self, state: MirrorState) -> None:
+        self._left = state.pendings()[::-1]
+
+    @property
+    def is_over(self) -> bool:
+        return not self._left
+
+    def due(self, state: MirrorState, judge: Judge, now_ms: int) -> list[Again]:
+        """Return what to write now of the next part: one append at most."""
+        found: list[Again] = []
+        left, keys = self._left, 0
+        for _ in range(min(LOOK_ENTRIES, len(left))):
+            mark = left[-1]
+            names = state.held_by(mark)
+            is_settled = judge(mark) if names or mark is state.gap else None
+            if is_settled is not None:
+                keys += max(len(names), 1)
+                if found and (keys > BATCH_KEYS_MAX or len(found) >= BATCH_ENTRIES_MAX):
+                    break
+                again = _said_again(mark, names, now_ms, state.is_poisoned, is_settled)
+                found.append(Again(again, mark.origin, is_settled))
+            left.pop()
+        return found
 
 
 def _said_again(

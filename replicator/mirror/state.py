@@ -20,6 +20,7 @@ from replicator.mirror.words import (
     is_unapplied,
     just_after,
     mark_of,
+    names_of,
     speaks_of_data,
     spreads_late_until,
     stands_for_all,
@@ -204,16 +205,18 @@ class MirrorState:
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None
 
-    def pendings(self) -> Iterator[tuple[Mark, tuple[str, ...]]]:
-        """Each pending entry with the names it still holds, oldest first; before them the gap."""
-        if self.gap is not None:
-            yield self.gap, ()
-        for where in (self.keys, self.namespaces):
-            groups: dict[Mark, list[str]] = {}
-            for name, mark in where.items():
-                groups.setdefault(mark, []).append(name)
-            for mark, names in groups.items():
-                yield mark, tuple(names)
+    def pendings(self) -> list[Mark]:
+        """Each pending entry, oldest first; before them the gap."""
+        gaps = [] if self.gap is None else [self.gap]
+        return [*gaps, *dict.fromkeys(self.keys.values()), *dict.fromkeys(self.namespaces.values())]
+
+    def held_by(self, mark: Mark) -> tuple[str, ...]:
+        """Return the names of which an entry is still the last word."""
+        body = mark.body
+        if isinstance(body, Gap):
+            return ()
+        where = self.keys if isinstance(body, Change) else self.namespaces
+        return tuple(name for name in names_of(body) if where.get(name) is mark)
 
     def words(self) -> Iterator[tuple[type[Named], str, Mark]]:
         """Each name that is pending or was settled, with its last word."""

@@ -133,7 +133,7 @@ class MirrorTarget:
         fold = await read_window(self.stream, self._new_state, known, now_ms)
         self.state = fold.carrying(MirrorPosition.of(stored) or MirrorPosition())
         self._has_read = True
-        for mark, _ in self.state.pendings():
+        for mark in self.state.pendings():
             self._doubt(mark.body)
         now_ms = self._clock().ms
         self._board.promise_all([(gtid, now_ms - told_ms) for gtid, told_ms in fold.acknowledged])

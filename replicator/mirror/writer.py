@@ -21,7 +21,7 @@ from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import MirrorQueue, Queued, Released
 from replicator.mirror.reasons import SHORT
 from replicator.mirror.rewind import gap_of_replicas, unapplied_again
-from replicator.mirror.settle import Again, due, due_by_time
+from replicator.mirror.settle import Again, Judge, Look, judge_by_replicas, judge_by_time
 from replicator.mirror.target import MirrorTarget
 from replicator.mirror.words import is_unapplied, spreads_late_until
 from replicator.retry import STAND_BACK_S
@@ -91,6 +91,7 @@ class MirrorWriter:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._has_rewound = False
+        self._look: Look | None = None
         self._next_scan_ms = 0
         self._oldest = stamps.ZERO
         self._next_look_ms = 0
@@ -101,10 +102,7 @@ class MirrorWriter:
         self._wake.set()
 
     def progressed(self) -> None:
-        # A scan of many pending entries is not repeated for every commit of the replica.
-        self._next_scan_ms = min(
-            self._next_scan_ms, self._clock().monotonic_ms + self._target.state.pending_count // 100
-        )
+        self._next_scan_ms = min(self._next_scan_ms, self._clock().monotonic_ms + self._scan_ms)
         self._wake.set()
 
     def rewound(self) -> None:
@@ -233,17 +231,31 @@ class MirrorWriter:
         state = self._target.state
         if not state.pending_count or now.monotonic_ms < self._next_scan_ms:
             return []
-        self._next_scan_ms = now.monotonic_ms + (TICK_MS if self._board else PENDING_TICK_MS)
-        if self._board:
-            if self.queue.place is not None:
-                state.place_gap(self.queue.place)
-            has_applied, window_ms = self._board.has_applied, self._options.window_ms
-            found = due(state, now.ms, has_applied, window_ms=window_ms, oldest=self._oldest)
-        else:
-            found = due_by_time(state, now.ms, self._options.settle_delays_ms)
-        if found:
-            self._next_scan_ms = now.monotonic_ms  # There may be more than one append holds.
+        if self._board and self.queue.place is not None:
+            state.place_gap(self.queue.place)
+        if self._look is None:
+            self._look = Look(state)
+        found = self._look.due(state, self._judge(now), now.ms)
+        if self._look.is_over:
+            self._look = None
+            tick_ms = TICK_MS if self._board else PENDING_TICK_MS
+            self._next_scan_ms = now.monotonic_ms + max(tick_ms, self._scan_ms)
         return found
+
+    def _judge(self, now: Now) -> Judge:
+        if not self._board:
+            return judge_by_time(now.ms, self._options.settle_delays_ms)
+        has_applied, window_ms = self._board.has_applied, self._options.window_ms
+        return judge_by_replicas(self._target.state, now.ms, has_applied, window_ms=window_ms, oldest=self._oldest)
+
+    @property
+    def _scan_ms(self) -> int:
+        """Least time between two looks at all that is pending: not at every commit of the replica, if that is much."""
+        return self._target.state.pending_count // 100
+
+    def _look_anew(self) -> None:
+        """What was due may not be in the stream."""
+        self._look, self._next_scan_ms = None, 0
 
     def _wait_ms(self, now: Now) -> int:
         options, waits = self._options, [TICK_MS]
@@ -273,6 +285,7 @@ class MirrorWriter:
         else:
             self._appended(plan, now)
             return True
+        self._look_anew()
         return False
 
     def _appended(self, plan: Plan, now: Now) -> None:

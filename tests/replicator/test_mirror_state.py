@@ -11,7 +11,7 @@ from replicator.mirror.plan import make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import Released
 from replicator.mirror.reasons import REWOUND, UNREADABLE, said_again
-from replicator.mirror.settle import due
+from replicator.mirror.settle import Look
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Mark
 from versioning import stamp as stamps
@@ -212,7 +212,7 @@ def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_the_entries
 def test_a_word_that_the_stream_has_lost_is_pending_and_due(word: Change) -> None:
     first, *_ = entries = entries_of([Change(("t:1",), "0-1-1"), word])
     state = window([first], live(entries)).carrying(COPIED)
-    assert [(mark.written_ms, names) for mark, names in state.pendings()] == [(0, ("t:1",))]
+    assert [(mark.written_ms, state.held_by(mark)) for mark in state.pendings()] == [(0, ("t:1",))]
 
 
 @pytest.mark.parametrize("word", [Change(("t:1",), "0-1-1", pending=True), Gap("gone", "0-1-1", pending=True)])
@@ -367,7 +367,8 @@ def test_a_lost_word_on_a_replica_that_had_gone_back_is_pending_and_due() -> Non
 def test_what_hides_nothing_of_the_origin_is_no_less_of_replicas_when_said_again() -> None:
     """Else it would not be said once more where the stream loses it, settled as it is."""
     found: list[Body] = [Heartbeat(9, 5), Gap(REWOUND, "0-1-1", pending=True), Gap(UNREADABLE + "bad")]
-    [again] = due(live(entries_of(found)), FAR_MS, lambda _: True, window_ms=1, oldest=stamps.ZERO)
+    before = live(entries_of(found))
+    [again] = Look(before).due(before, lambda _: True, FAR_MS)
     state = live(entries_of([*found, again.body]))
     assert told(state.of_replicas) == (Gap(said_again(REWOUND), "0-1-1"), 4_000)
     assert state.is_poisoned
