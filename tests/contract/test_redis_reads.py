@@ -1,6 +1,7 @@
 """Commands that go past redis-py's client: a reply never reaches another reader, whatever happens to the connection."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -283,3 +284,37 @@ async def test_closing_tells_those_who_wait(server: RedisServer) -> None:
                 await waiting
     finally:
         server.resume()
+
+
+async def test_a_value_that_takes_longer_than_the_timeout_arrives_and_takes_no_connection_from_others(
+    server: RedisServer, relay: Relay
+) -> None:
+    large = b"x" * 900_000
+    with server.client() as client:
+        client.set("t:large", large)
+    port = relay.add_link("redis", server.port)
+    values = AsyncRedisValues.from_url(f"redis://127.0.0.1:{port}", timeout_ms=200)
+    assert await values.get(key(1)) == text(1)
+    relay.slow(1_500_000)
+    before = connections(server)
+    found = await asyncio.gather(values.get("t:large"), *(values.get(key(number)) for number in NUMBERS))
+    assert found == [large, *map(text, NUMBERS)]
+    assert connections(server) - before <= 1  # that of this test
+    await values.aclose()
+
+
+async def test_a_value_that_takes_ever_longer_is_given_up(
+    server: RedisServer, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_pipeline, "IN_MOTION_MAX", 3)
+    with server.client() as client:
+        client.set("t:large", b"x" * 900_000)
+    port = relay.add_link("redis", server.port)
+    values = AsyncRedisValues.from_url(f"redis://127.0.0.1:{port}", timeout_ms=100)
+    assert await values.get(key(1)) == text(1)
+    relay.slow(150_000)
+    began_s = time.monotonic()
+    with pytest.raises(UnavailableError, match="no reply in time"):
+        await values.get("t:large")
+    assert time.monotonic() - began_s < 2
+    await values.aclose()

@@ -12,6 +12,7 @@ streams are left out: they, and a connection for each command under way, are mos
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Final
 
 import hiredis
@@ -23,6 +24,10 @@ from versioning.backends.redis_lanes import STAY_S
 UNDER_WAY_MAX: Final = 512
 """Commands sent and not answered; the others wait their turn. Redis answers so many in a few milliseconds, so that the
 timeout, which begins when a command is sent, is not used up by those in front of it."""
+
+IN_MOTION_MAX: Final = 10
+"""Timeouts after which a reply is late though bytes come or go all the time. A value of megabytes takes longer than
+one: it would never arrive, and each try would take the connection from everybody else."""
 
 Future = asyncio.Future[Any]
 _UNFINISHED: Final = object()
@@ -78,10 +83,8 @@ class Pipeline:
             self._link.send(self._asked)
             self._asked = {}
         elif room > 0:
-            first = dict(list(self._asked.items())[:room])
-            self._link.send(first)
-            for command in first:
-                del self._asked[command]
+            # A dict's first keys are slow to find behind those that were deleted: not one by one.
+            self._link.send({command: self._asked.pop(command) for command in list(islice(self._asked, room))})
 
     def lose(self, link: "_Link") -> None:
         """Do without this connection; the next command asks the pool for another."""
@@ -139,6 +142,10 @@ class _Link(asyncio.Protocol):
         self._batches: deque[tuple[float, int]] = deque()
         """When each write must be answered, and the number of its last command."""
         self._timer: asyncio.TimerHandle | None = None
+        self._moved_s = 0.0
+        """When a part of a reply came, or of what is sent went, that is too large for one turn."""
+        self._written = self._unsent = self._gone = 0
+        """Bytes: written in all; and as the transport said last, not sent yet, and sent."""
         self._is_lost = False
         self._loop = asyncio.get_running_loop()
         self._stays_until_s = self._loop.time() + STAY_S
@@ -151,13 +158,18 @@ class _Link(asyncio.Protocol):
     def send(self, asked: dict[bytes, list[Future]]) -> None:
         self.waiting.extend(asked.values())
         self._sent += len(asked)
-        self._transport.write(b"".join(asked))
+        data = b"".join(asked)
+        self._transport.write(data)
+        self._written += len(data)
+        if not self._unsent:
+            self._look_at_the_buffer()
         must_answer_s = self._loop.time() + self._pipeline.timeout_s
         self._batches.append((must_answer_s, self._sent))
         if self._timer is None:
             self._timer = self._loop.call_at(must_answer_s, self._look_at_the_clock)
 
     def data_received(self, data: bytes) -> None:
+        answered = self._answered
         try:
             self._replies.feed(data)
             while (reply := self._replies.gets()) is not _UNFINISHED:
@@ -166,6 +178,8 @@ class _Link(asyncio.Protocol):
         except (IndexError, hiredis.HiredisError) as error:
             self.fail(redis.InvalidResponse(f"not a reply to what was asked: {error}"))
             return
+        if self._answered == answered:
+            self._moved_s = self._loop.time()
         while self._batches and self._batches[0][1] <= self._answered:
             self._batches.popleft()
         if self.is_leaving and not self.waiting:
@@ -187,11 +201,22 @@ class _Link(asyncio.Protocol):
         self._timer = None
         if not self._batches:
             return
-        must_answer_s = self._batches[0][0]
+        if self._look_at_the_buffer():
+            self._moved_s = self._loop.time()
+        timeout_s, must_answer_s = self._pipeline.timeout_s, self._batches[0][0]
+        latest_s = must_answer_s + (IN_MOTION_MAX - 1) * timeout_s
+        must_answer_s = min(max(must_answer_s, self._moved_s + timeout_s), latest_s)
         if must_answer_s <= self._loop.time():
             self.fail(redis.TimeoutError("no reply in time"))
         else:
             self._timer = self._loop.call_at(must_answer_s, self._look_at_the_clock)
+
+    def _look_at_the_buffer(self) -> bool:
+        """Return whether of what could not be sent at once some has gone since the last look."""
+        gone_before, was_unsent = self._gone, self._unsent
+        self._unsent = self._transport.get_write_buffer_size()
+        self._gone = self._written - self._unsent
+        return was_unsent > 0 and self._gone > gone_before
 
     def eof_received(self) -> None:
         # At once, and not when the transport has closed: a turn later someone would have sent a command for nothing.
