@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -14,7 +15,7 @@ from versioning.backends.base import Append, AuthenticationError, UnavailableErr
 from versioning.backends.memory import MemoryStream
 from versioning.backends.redis_stream import RedisStream
 from versioning.client.clock import system_clock
-from versioning.client.follower import PAGE_ENTRIES, SILENCE_MS, Follower
+from versioning.client.follower import PAGE_ENTRIES, PART_ENTRIES, SILENCE_MS, Follower
 from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
 from versioning.index import Index
 from versioning.verdict import Verdict
@@ -43,6 +44,22 @@ async def test_start_returns_when_the_window_is_covered_over_many_pages(stream, 
     await follower.start()
     assert follower.is_covered
     assert len(follower.index) == 3 * PAGE_ENTRIES
+
+
+async def test_between_the_parts_of_a_page_the_loop_goes_on(stream, follower) -> None:
+    """A page may name half a million keys, which would hold up each web process for a third of a second."""
+    await append(stream, Gap("start"))
+    await follower.start()
+    await follower.aclose()
+    turns: list[int] = []
+    turn = 0
+    follower.on_entry.append(lambda _: turns.append(turn))
+    await append(stream, *(Change((f"t:{n}",)) for n in range(PAGE_ENTRIES)))
+    await follower.start()
+    while len(turns) < PAGE_ENTRIES:
+        turn += 1
+        await asyncio.sleep(0)
+    assert max(Counter(turns).values()) <= PART_ENTRIES
 
 
 async def test_new_entries_are_taken_in_and_told_to_callbacks_in_order(stream, follower) -> None:

@@ -1,5 +1,6 @@
 """The stamp stream on Redis: stream, state and version keys in one hash slot, written by ``append.lua`` alone."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -35,6 +36,9 @@ BLOCK_MAX_MS: Final = TIMEOUT_MS - 1_000
 """A blocking read must answer before the socket gives up on it."""
 
 WAIT_TIMEOUT_MS: Final = 1_000
+
+ROWS_AT_ONCE: Final = 50
+"""Entries of a page decoded between two turns of the loop: each may name hundreds of keys."""
 
 _NAMES: Final = [b"t", b"n", b"p", b"b"]
 """Fields of an entry, in the order of ``append.lua``."""
@@ -143,19 +147,19 @@ class RedisStream:
         places = {self._stream: stamps.text(after)}
         with translated(str(self.address)):
             reply = await self._ask(partial(self._client.xread, places, count=count, block=block))
-        return self._decode([item for items in (reply or {}).values() for item in items])
+        return await self._decode([item for items in (reply or {}).values() for item in items])
 
     async def read_before(self, before: int | None, *, count: int) -> list[Entry]:
         end = "+" if before is None else f"({stamps.text(before)}"
         with translated(str(self.address)):
             rows = await self._ask(partial(self._client.xrevrange, self._stream, end, "-", count=count))
-        return self._decode(rows)
+        return await self._decode(rows)
 
     async def read_one(self, stamp: int) -> Entry | None:
         text = stamps.text(stamp)
         with translated(str(self.address)):
             rows = await self._ask(partial(self._client.xrange, self._stream, text, text))
-        found = self._decode(rows)
+        found = await self._decode(rows)
         return found[0] if found else None
 
     async def checkpoint(self, writer: str) -> Checkpoint | None:
@@ -195,11 +199,16 @@ class RedisStream:
             await self._cluster.aclose()
         await aclose(self._client)
 
-    def _decode(self, rows: Sequence[tuple[bytes, _Fields]]) -> list[Entry]:
+    async def _decode(self, rows: Sequence[tuple[bytes, _Fields]]) -> list[Entry]:
+        found: list[Entry] = []
         try:
-            return [_decode_row(id_, fields) for id_, fields in rows]
+            for first in range(0, len(rows), ROWS_AT_ONCE):
+                if first:
+                    await asyncio.sleep(0)
+                found += (_decode_row(id_, fields) for id_, fields in rows[first : first + ROWS_AT_ONCE])
         except FormatError as error:
             raise BackendError(f"stream {self._stream} on Redis {self.address}: {error}", hint="XDEL it") from error
+        return found
 
 
 def _as_it_came(reply: Any, **_: Any) -> Any:

@@ -32,6 +32,9 @@ PAGE_ENTRIES: Final = 1_000
 OLDER_ENTRIES: Final = 250
 """A page of the window: small enough for the processor's cache and the garbage collector's first generation."""
 
+PART_ENTRIES: Final = 50
+"""Taken in between two turns of the loop: they may name 25,000 keys, which take some 10 ms."""
+
 SILENCE_MS: Final = 1_000
 """Heartbeats come twice a second: a silence of this length is worth a look at the end of the stream."""
 
@@ -144,7 +147,7 @@ class Follower:
 
     async def _begin(self) -> None:
         if not self._has_begun:
-            count = self._page.entries
+            count = min(self._page.entries, PART_ENTRIES)
             newest = await self._in_time(self.stream.read_before(None, count=count), count)
             self._follow.begin(newest, self._clock())
             self._has_begun = self.stats.is_connected = True
@@ -156,7 +159,7 @@ class Follower:
             self.pulse.beat()
             count = min(self._page.entries, OLDER_ENTRIES)
             older = await self._in_time(self.stream.read_before(self._follow.oldest, count=count), count)
-            self._follow.take_older(older, self._clock())
+            await self._take_older(older)
             if self._clock().monotonic_ms - read_ms > FORWARD_MS:
                 await self._catch_up()
                 read_ms = self._clock().monotonic_ms
@@ -191,11 +194,11 @@ class Follower:
         if not was_behind:
             newest = await self.stream.read_before(None, count=1)
             self._follow.check_tail(newest[0] if newest else None)
-        self._take(page)
+        await self._take_page(page)
         while len(page) == count:
             count = self._page.entries
             page = await self._in_time(self.stream.read_after(self.index.watermark, count=count), count)
-            self._take(page)
+            await self._take_page(page)
         self._backoff.reset()
         self.stats.is_connected = True
         return was_behind
@@ -209,6 +212,17 @@ class Follower:
             raise
         self._page.came(len(page))
         return page
+
+    async def _take_older(self, page: Sequence[Entry]) -> None:
+        self._follow.take_older(page[:PART_ENTRIES], self._clock())
+        for first in range(PART_ENTRIES, len(page), PART_ENTRIES):
+            await asyncio.sleep(0)
+            self._follow.take_older(page[first : first + PART_ENTRIES], self._clock())
+
+    async def _take_page(self, page: Sequence[Entry]) -> None:
+        for first in range(0, len(page), PART_ENTRIES):
+            self._take(page[first : first + PART_ENTRIES])
+            await asyncio.sleep(0)
 
     def _take(self, entries: Sequence[Entry]) -> None:
         self._follow.take(entries, self._clock())
