@@ -20,7 +20,7 @@ from versioning.header import PlainHead
 from versioning.keys import namespace_of
 from versioning.limits import FUTURE_MS, MAX_LAG_MS, REPLAY_SLACK_MS, WINDOW_MS
 from versioning.liveness import Liveness, Now
-from versioning.past import Past, Pasts
+from versioning.past import PAST_MIN_MS, Past, Pasts
 from versioning.pending import Pending, PendingGap, word_of
 from versioning.verdict import Verdict
 
@@ -234,6 +234,8 @@ class Index:
 
     def _keep_past(self) -> None:
         """Call it before the horizon rises."""
+        if self.watermark - self.horizon < PAST_MIN_MS << stamps.SEQUENCE_BITS:
+            return
         self._pasts.keep(Past(self.stamps, self.generations, self.horizon, self.ceiling, self.liveness))
 
     def forget(self) -> None:
