@@ -20,6 +20,9 @@ from versioning.errors import StamplineError
 
 BEATS_KEPT_MAX: Final = 512
 
+NAMESPACE_KEYS: Final = 10
+"""What a namespace counts for in an append: its version key has up to 32 generations, which the script takes apart."""
+
 IsApplied = Callable[[str], bool]
 
 
@@ -53,7 +56,12 @@ class Queued:
 
     @property
     def keys_count(self) -> int:
-        return len(self.body.keys) if isinstance(self.body, Change) else 1
+        match self.body:
+            case Change(keys=keys):
+                return len(keys)
+            case Generation(namespaces=namespaces):
+                return NAMESPACE_KEYS * len(namespaces)
+        return 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from replicator.mirror.options import BATCH_KEYS_MAX
 from replicator.mirror.position import MirrorPosition, ReplayClaim
-from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Released
+from replicator.mirror.queue import NAMESPACE_KEYS, BrokenOriginError, MirrorQueue, Released
 from versioning import stamp as stamps
-from versioning.entries import Body, Change, Entry, Gap, Heartbeat, Origin, Replayed
+from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 
 CLAIM = ReplayClaim(1, stamps.make(4))
 
@@ -34,6 +35,18 @@ def released(queue: MirrorQueue) -> Released:
 
 def replays(queue: MirrorQueue) -> list[Body]:
     return [body for body, _ in released(queue).bodies if isinstance(body, Replayed)]
+
+
+def test_generations_of_many_namespaces_do_not_all_fit_into_one_append() -> None:
+    """As of hundreds of statements that cannot be parsed: the script would hold up Redis for seconds."""
+    queue, body = MirrorQueue("a", MirrorPosition()), Generation(tuple(f"n{n}" for n in range(100)), 1, 2, "r", "0-1-1")
+    for number in range(1, 100):
+        queue.put(entry(number, body), 0)
+    first = released(queue)
+    assert first.is_cut
+    assert 1 <= len(first.bodies) * 100 * NAMESPACE_KEYS <= BATCH_KEYS_MAX
+    queue.drop(first.taken)
+    assert released(queue).bodies
 
 
 def test_what_another_mirror_has_gone_on_from_must_be_there() -> None:
