@@ -5,9 +5,11 @@ GTID list, a MySQL GTID set, and a file with an offset where a server has no GTI
 """
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from operator import itemgetter
 from typing import Self
 
 from versioning.errors import FormatError
@@ -25,6 +27,8 @@ class Flavor(StrEnum):
     MYSQL = "mysql"
     FILE = "file"
 
+
+Intervals = tuple[tuple[int, int], ...]
 
 _NUMBER = r"(0|[1-9][0-9]{0,19})"
 _MARIADB_GTID = re.compile(rf"{_NUMBER}-{_NUMBER}-{_NUMBER}")
@@ -90,7 +94,7 @@ class MariaDbPosition:
 class MySqlPosition:
     """For each server UUID the executed intervals, ends included, ascending and apart from each other."""
 
-    sets: tuple[tuple[str, tuple[tuple[int, int], ...]], ...] = ()
+    sets: tuple[tuple[str, Intervals], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -111,9 +115,11 @@ class MySqlPosition:
     def after(self, gtid: str) -> "MySqlPosition":
         uuid, _, number_text = gtid.partition(":")
         number = int(number_text)
-        if len(self.sets) == 1 and self.sets[0][0] == uuid and self.sets[0][1][-1][1] == number - 1:  # nearly always
-            *head, (first, _) = self.sets[0][1]
-            return MySqlPosition(((uuid, (*head, (first, number))),))
+        for place, (name, intervals) in enumerate(self.sets):
+            if name == uuid and intervals[-1][1] == number - 1:  # nearly always
+                *head, (first, _) = intervals
+                grown = uuid, (*head, (first, number))
+                return MySqlPosition((*self.sets[:place], grown, *self.sets[place + 1 :]))
         return MySqlPosition.parse(f"{self},{gtid}")
 
     def before(self, _gtid: str) -> str:
@@ -128,11 +134,7 @@ class MySqlPosition:
         if not isinstance(other, MySqlPosition):
             return False
         ours = dict(self.sets)
-        return all(
-            any(first <= start and end <= last for first, last in ours.get(uuid, ()))
-            for uuid, intervals in other.sets
-            for start, end in intervals
-        )
+        return all(_cover(ours.get(uuid, ()), intervals) for uuid, intervals in other.sets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ def _interval(text: str) -> tuple[int, int]:
     return first, last
 
 
-def _merged(intervals: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _merged(intervals: list[tuple[int, int]]) -> Intervals:
     merged: list[tuple[int, int]] = []
     for first, last in sorted(intervals):
         if merged and first <= merged[-1][1] + 1:
@@ -220,13 +222,23 @@ def _merged(intervals: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(merged)
 
 
-def _without(number: int, intervals: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+def _cover(ours: Intervals, intervals: Intervals) -> bool:
+    # Of a server that has written nothing meanwhile both have the same.
+    return ours == intervals or all(_covers(ours, start, end) for start, end in intervals)
+
+
+def _covers(ours: Intervals, start: int, end: int) -> bool:
+    place = bisect_right(ours, start, key=itemgetter(0))
+    return place > 0 and end <= ours[place - 1][1]
+
+
+def _without(number: int, intervals: Intervals) -> Intervals:
     parts = [part for first, last in intervals
              for part in ((first, min(last, number - 1)), (max(first, number + 1), last))]  # fmt: skip
     return _merged([(first, last) for first, last in parts if first <= last])
 
 
-def _intervals_text(intervals: tuple[tuple[int, int], ...]) -> str:
+def _intervals_text(intervals: Intervals) -> str:
     return ":".join(str(first) if first == last else f"{first}-{last}" for first, last in intervals)
 
 

@@ -1,8 +1,10 @@
 """Positions in the three notations: what they include, and how they grow."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from replicator.position import Flavor, PositionFormatError, parse
+from replicator.position import Flavor, MySqlPosition, PositionFormatError, parse
 from replicator.source.progress import Progress, Replay
 
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -79,6 +81,25 @@ def test_a_position_grows_by_one_transaction(flavor: Flavor, position: str, gtid
     assert grown.includes(gtid)
     assert grown.covers(parse(position, flavor))
     assert not parse(position, flavor).covers(grown)
+
+
+gtids = st.sets(st.builds("{}:{}".format, st.sampled_from([UUID, OTHER]), st.integers(1, 12)))
+
+
+@given(gtids, gtids, st.builds("{}:{}".format, st.sampled_from([UUID, OTHER]), st.integers(1, 13)))
+def test_a_gtid_set_is_a_set(one: set[str], other: set[str], gtid: str) -> None:
+    position = parse(",".join(one), MYSQL)
+    assert position.covers(parse(",".join(other), MYSQL)) is (other <= one)
+    assert position.includes(gtid) is (gtid in one)
+    assert position.after(gtid) == parse(",".join(one | {gtid}), MYSQL)
+
+
+def test_a_gtid_set_of_many_servers_grows_without_being_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failover may leave one, and there are thousands of transactions a second."""
+    position = parse(f"{UUID}:1-5:7-8,{OTHER}:1-3", MYSQL)
+    monkeypatch.setattr(MySqlPosition, "parse", None)
+    assert str(position.after(f"{UUID}:9")) == f"{UUID}:1-5:7-9,{OTHER}:1-3"
+    assert str(position.after(f"{OTHER}:4")) == f"{UUID}:1-5:7-8,{OTHER}:1-4"
 
 
 @pytest.mark.parametrize(
