@@ -13,6 +13,7 @@ from collections.abc import Callable
 from versioning.backends.base import BackendError, StreamBackend
 from versioning.client.backend import Opened
 from versioning.client.follower import FIRST_READS_MAX_S, Follower, FollowerStats
+from versioning.client.greenlets import loop_runner
 from versioning.client.named import named
 from versioning.index import Index
 from versioning.liveness import Now
@@ -64,7 +65,7 @@ class FollowerThread:
         """Try until it is stopped: a loop needs files, of which the process may have none left for a moment."""
         while not self._is_stopped:
             try:
-                with asyncio.Runner() as runner:
+                with loop_runner() as runner:
                     runner.run(self._follow())
             except OSError as error:
                 self._report(f"the follower cannot start: {error}")

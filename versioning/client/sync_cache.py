@@ -252,11 +252,13 @@ class VersionedCache:
         if self._follower is None and not self._stream.is_lost:
             with self._starting:
                 if self._follower is None and not self._is_closed and time.monotonic() >= self._starts_again_s:
-                    self._follower = self._start_following()
+                    self._start_following()
         return self._follower
 
-    def _start_following(self) -> FollowerThread | None:
+    def _start_following(self) -> None:
         follower = FollowerThread(self._stream, self._core.index, self._core.clock)
+        # Kept first: a greenlet's start is waited for, others come in meanwhile, and the lock is of their thread too.
+        self._follower, self._ending = follower, weakref.finalize(self, follower.stop)
         try:
             self._stream.get()
             follower.start()
@@ -264,9 +266,8 @@ class VersionedCache:
             # Not opened, no more threads, or the interpreter is about to end: reads go on without.
             _log.warning("the follower cannot start: %s", error)
             self._starts_again_s = time.monotonic() + OPEN_AGAIN_S
-            return None
-        self._ending = weakref.finalize(self, follower.stop)
-        return follower
+            self._ending.detach()
+            self._follower = self._ending = None
 
     def _fly(self, keys: tuple[str, ...], load: ManyLoader[Any], looked: Answers | None, arrived: Now) -> Reads:
         """Refill, or wait for who does. What was loaded since this reader arrived, before its look, is for it too."""
