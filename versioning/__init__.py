@@ -40,10 +40,12 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import the caches when they are asked for: a reader of stamps alone needs no Redis driver."""
-    from importlib import import_module  # noqa: PLC0415
+if not TYPE_CHECKING:  # to whom each name would be one of ours, of any type
 
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> Any:
+        """Import the caches when they are asked for: a reader of stamps alone needs no Redis driver."""
+        from importlib import import_module  # noqa: PLC0415
+
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, ParamSpec, Self, TypeVar
 
 from versioning.backends.base import AsyncValueBackend, BackendError, Fill, StreamBackend
@@ -177,14 +177,14 @@ class AsyncVersionedCache:
         plan = plan_refresh(self._core.reading, (check_key(key),))
         return (await self._drive(plan, _of_one(loader)))[key].value  # type: ignore[no-any-return]
 
-    def cached(self, template: str) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    def cached(self, template: str) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]]:
         """Decorate a loader: ``@cache.cached("tracker_web:{id}")``. The key is made from the call's arguments.
 
         Raises ConfigError for a template that names no parameter. The function itself stays at ``__wrapped__``.
         """
         parsed = key_template(template)
 
-        def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        def decorate(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
             key_of = CallKey(parsed, function)
 
             @functools.wraps(function)
