@@ -75,7 +75,7 @@ class Pipeline:
         if not self._asked:
             return
         if self._link is None:
-            if self._connecting is None:
+            if self._connecting is None or self._connecting.done():  # an eager task may be, before it is kept here
                 self._connecting = asyncio.create_task(self._connect(), name="stampline-pipeline")
             return
         room = 0 if self._link.is_leaving else UNDER_WAY_MAX - len(self._link.waiting)

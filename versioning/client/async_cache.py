@@ -244,7 +244,8 @@ class AsyncVersionedCache:
         reads = self._core.superseded(keys)
         if own := tuple(key for key in reads if not self._flights.has(key)):
             plan = plan_renewal(self._core.reading, own)
-            flight = self._flights.take_off(own, self._core.clock().monotonic_ms, self._drive(plan, load))
+            refill = functools.partial(self._drive, plan, load)
+            flight = self._flights.take_off(own, self._core.clock().monotonic_ms, refill)
             self._core.begin_renewal(own)
             flight.task.add_done_callback(lambda _: self._core.end_renewal(own))
         return reads
@@ -307,7 +308,8 @@ class AsyncVersionedCache:
         own = tuple(key for key in keys if self._flights.find(key) is None)
         if own:
             plan = plan_read(self._core.reading, own, looked)
-            flight = self._flights.take_off(own, self._core.clock().monotonic_ms, self._drive(plan, load))
+            refill = functools.partial(self._drive, plan, load)
+            flight = self._flights.take_off(own, self._core.clock().monotonic_ms, refill)
             boarded = dict.fromkeys(own, flight)
         for key in keys:
             joined = self._flights.find(key)

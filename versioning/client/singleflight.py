@@ -15,6 +15,7 @@ from versioning.errors import LoadFailedError
 from versioning.read import Read
 
 Reads = dict[str, Read]
+Refill = Callable[[], Coroutine[Any, Any, Reads]]
 
 
 def _refuse_own(key: str) -> None:
@@ -28,14 +29,21 @@ _INSIDE: Final[ContextVar[frozenset["AsyncFlight"]]] = ContextVar("stampline_ins
 class AsyncFlight:
     """Runs in a task of its own: a reader that is cancelled takes nobody else down, and the value still arrives."""
 
-    def __init__(self, keys: tuple[str, ...], began_ms: int, run: Coroutine[Any, Any, Reads]) -> None:
+    def __init__(self, keys: tuple[str, ...], began_ms: int, run: Refill) -> None:
         self.keys = keys
         self.began_ms = began_ms
+        self.is_known = False
+        """Whether readers find it. An eager task (Python 3.12) begins before it is."""
         self.awaited: list[AsyncFlight] = []
         """Those that its loader waits for."""
         context = copy_context()
         context.run(_INSIDE.set, frozenset({self, *(flight for flight in _INSIDE.get() if not flight.task.done())}))
-        self.task: asyncio.Task[Reads] = asyncio.create_task(run, name="stampline-refill", context=context)
+        self.task: asyncio.Task[Reads] = asyncio.create_task(self._fly(run), name="stampline-refill", context=context)
+
+    async def _fly(self, run: Refill) -> Reads:
+        if not self.is_known:
+            await asyncio.sleep(0)
+        return await run()
 
     async def landed(self, key: str) -> Reads:
         if not self.task.done():
@@ -72,10 +80,11 @@ class AsyncFlights:
     def find(self, key: str) -> AsyncFlight | None:
         return self._by_key.get(key)
 
-    def take_off(self, keys: tuple[str, ...], began_ms: int, run: Coroutine[Any, Any, Reads]) -> AsyncFlight:
+    def take_off(self, keys: tuple[str, ...], began_ms: int, run: Refill) -> AsyncFlight:
         flight = AsyncFlight(keys, began_ms, run)
         for key in keys:
             self._by_key[key] = flight
+        flight.is_known = True
         flight.task.add_done_callback(lambda task: self._land(flight, task))
         return flight
 
