@@ -92,6 +92,24 @@ def test_the_loaders_exception_reaches_every_thread_that_waited(
     assert cache.get(KEY, lambda: 1) == 1
 
 
+def test_an_error_shows_each_of_many_readers_its_own_way_and_the_loaders(
+    cache: VersionedCache, pool: ThreadPoolExecutor
+) -> None:
+    """One error for all of them: its traceback, and a log of it for each request, grew with each that raised it."""
+    loader = Loader(LookupError("the database is away"))
+
+    def frames() -> int:
+        with pytest.raises(LookupError) as caught:
+            cache.get(KEY, loader)
+        return len(caught.traceback)
+
+    reading = [pool.submit(frames) for _ in range(16)]
+    until(lambda: cache.info().coalesced == 15, "15 threads wait for the load")
+    loader.answer.set()
+    lengths = [future.result() for future in reading]
+    assert max(lengths) < 2 * min(lengths)
+
+
 def test_when_the_leader_is_interrupted_a_waiter_takes_over(cache: VersionedCache, pool: ThreadPoolExecutor) -> None:
     interrupted = Loader(KeyboardInterrupt())
     leader = pool.submit(cache.get, KEY, interrupted)

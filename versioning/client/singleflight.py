@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar, copy_context
+from types import TracebackType
 from typing import Any, Final
 
 from versioning.errors import LoadFailedError
@@ -49,7 +50,7 @@ class AsyncFlight:
         if not self.task.done():
             await self._wait(key)
         if self.task.cancelled():
-            raise LoadFailedError(f"the load of {key!r} was cancelled", hint="the cache was closed meanwhile")
+            raise LoadFailedError(f"the load of {key!r} was cancelled", hint="by its loader, or by a close")
         return self.task.result()
 
     async def _wait(self, key: str) -> None:
@@ -123,10 +124,12 @@ class Flight:
         self.has_landed = threading.Event()
         self._reads: Reads | None = None
         self._error: Exception | None = None
+        self._traceback: TracebackType | None = None
 
     def land(self, reads: Reads | None, error: Exception | None = None) -> None:
         """``None`` twice: the leader was stopped by something that is no error of the load (KeyboardInterrupt)."""
         self._reads, self._error = reads, error
+        self._traceback = None if error is None else error.__traceback__
         self.has_landed.set()
 
     def landed(self, key: str) -> Reads | None:
@@ -140,7 +143,8 @@ class Flight:
         finally:
             _WAITING.pop(thread, None)
         if self._error is not None:
-            raise self._error
+            # From where it was: it is one error for all, and would grow by the frames of each reader that raises it.
+            raise self._error.with_traceback(self._traceback)
         return self._reads
 
     def waits_for(self, thread: int) -> bool:
