@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from replicator.mirror import board, fold, gtids, lags, reader, resume, rewind, target, words, writer
+from replicator.mirror import board, fold, gtids, lags, reader, resume, rewind, settle, target, words, writer
 from replicator.mirror import run as mirror_run
 from replicator.source import appender as source_appender
 from replicator.source import batch
@@ -77,6 +77,8 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
     for module in (follower, fold, target, resume, reader, rewind):
         yield mock.patch.object(module, "PAGE_ENTRIES", page_entries)
     yield mock.patch.object(follower, "OLDER_ENTRIES", page_entries)
+    yield mock.patch.object(follower, "PART_ENTRIES", (page_entries + 1) // 2)
+    yield mock.patch.object(settle, "LOOK_ENTRIES", page_entries)
 
 
 @contextlib.contextmanager
