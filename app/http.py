@@ -28,6 +28,10 @@ BODY_HINT: Final = f"at most {BODY_BYTES_MAX} bytes"
 NOT_STORED: Final = (b"cache-control", b"no-store")
 """A proxy that kept an answer would vouch for what has changed since. Some keep for minutes what does not forbid it."""
 
+KEEP_ALIVE_S: Final = 120
+"""Longer than balancers (nginx and others 60 s) and pools (Go 90 s) keep an idle connection: else their next request
+may be on its way over one that is closed."""
+
 DRAIN_S: Final = 2.0
 """How long a service that ends answers on, over connections that are open: a request may be on its way."""
 
@@ -213,6 +217,7 @@ async def serve(
         door,
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
         server_header=False,
         workers=1,

@@ -97,6 +97,17 @@ async def test_an_open_connection_that_asks_nothing_does_not_hold_the_end_up(mon
         idle.close()
 
 
+async def test_idle_connections_are_left_to_balancers_and_pools_to_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert http.KEEP_ALIVE_S > 90
+    monkeypatch.setattr(http, "KEEP_ALIVE_S", 1)
+    async with served(asyncio.Event()) as port:
+        idle = await connect(port)
+        await idle.ask()
+        async with asyncio.timeout(4):
+            assert await idle.is_closed()
+        idle.close()
+
+
 async def test_a_service_may_be_ended_before_it_has_started() -> None:
     stop = asyncio.Event()
     stop.set()
