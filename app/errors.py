@@ -19,6 +19,10 @@ CODES: Final = {
 }
 
 
+WHERE_CHARS_MAX: Final = 80
+"""A field that nobody asked for has whatever name the client gave it."""
+
+
 class ErrorDetail(BaseModel):
     code: str = Field(description="For programs; never changes its meaning.")
     message: str
@@ -76,7 +80,7 @@ async def _validation_error(_: Request, error: RequestValidationError) -> JSONRe
         return error_answer(
             415, "wrong_media_type", "the body is not declared as JSON", "send Content-Type: application/json"
         )
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in first["loc"])[:WHERE_CHARS_MAX]
     # The input itself is not repeated: it may be large, and it may be a secret in the wrong place.
     more = f"{len(problems) - 1} more problems follow" if len(problems) > 1 else "see /docs"
     return error_answer(422, "invalid_request", f"{where}: {first['msg']}", more)

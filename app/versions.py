@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from app.knowledge import Detail, Knowledge
 from app.models import CheckAnswer, CheckRequest, CheckVerdict, LookupAnswer, LookupRequest, VersionAnswer
@@ -18,9 +18,11 @@ def router(knowledge: Knowledge) -> APIRouter:
 
     # A key may hold slashes.
     @routes.get("/versions/{key:path}")
-    async def version(key: Annotated[str, Path(examples=["tracker_web:42"])]) -> VersionAnswer:
+    async def version(key: Annotated[str, Path(examples=["tracker_web:42"])], request: Request) -> VersionAnswer:
         """The last change of one key. In the path a ``%`` of the key is ``%25``."""
-        return (await look_up(knowledge, [key]))[0]
+        # To the routing a line break at the end is no part of the path: this would be another key's answer.
+        end = "\n" if request.scope["path"].endswith("\n") else ""
+        return (await look_up(knowledge, [f"{key}{end}"]))[0]
 
     @routes.post("/versions")
     async def versions(request: LookupRequest) -> LookupAnswer:

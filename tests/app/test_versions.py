@@ -235,6 +235,18 @@ async def test_text_that_is_no_unicode_is_no_key() -> None:
         assert answer.status_code == 422
 
 
+async def test_a_line_break_at_the_end_of_a_path_belongs_to_the_key() -> None:
+    async with service() as world:
+        assert code_of(await world.client.get("/v1/versions/a:1%0A")) == (422, "key_malformed")
+
+
+async def test_a_field_that_nobody_asked_for_is_not_repeated_at_length() -> None:
+    async with service() as world:
+        refused = await world.post("/v1/check", {"items": [], "x" * 100_000: 1})
+        assert code_of(refused) == (422, "invalid_request")
+        assert len(refused.content) < 500
+
+
 async def test_a_long_key_in_the_path_is_refused() -> None:
     async with service() as world:
         assert code_of(await world.client.get("/v1/versions/a:" + "x" * 600)) == (422, "key_too_long")
