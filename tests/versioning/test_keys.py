@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 
 from versioning.keys import KeyFormatError, KeyTemplate, TemplateError, check_key, encode_value
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "keys.json").read_text())
+FOLDER = Path(__file__).parent.parent / "vectors"
+VECTORS = json.loads((FOLDER / "keys.json").read_text())
+TEXTS = json.loads((FOLDER / "key_texts.json").read_text())["cases"]
 
 READERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "null": lambda _: None,
@@ -37,6 +40,12 @@ def test_a_template_gives_the_key_of_the_vector(vector: dict[str, Any]) -> None:
     key = KeyTemplate.parse(vector["template"]).render(values)
     assert key == vector["key"]
     assert check_key(vector["key"]) == key
+
+
+@pytest.mark.parametrize("vector", TEXTS, ids=[f"{number}" for number in range(len(TEXTS))])
+def test_a_text_is_a_key_or_none(vector: dict[str, Any]) -> None:
+    with nullcontext() if vector["valid"] else pytest.raises(KeyFormatError):
+        assert check_key(vector["key"]) == vector["key"]
 
 
 def test_a_template_knows_its_namespace_and_columns() -> None:
