@@ -90,6 +90,10 @@ class Index:
             return False
         return self.horizon <= fill_stamp <= self.ceiling
 
+    def was_fresh(self, key: str, fill_stamp: int, since: int, now: Now) -> bool:
+        """Whether a value that is STALE is so by entries above the stamp ``since`` only: up to there it is current."""
+        return fill_stamp >= since and not self.is_lagging(now) and self._knows(key, fill_stamp)
+
     def judge(self, key: str, fill_stamp: int, now: Now) -> tuple[Verdict, int | None]:
         """Return the verdict, and how long ago (ms) the value was last proven current; None: it never was.
 

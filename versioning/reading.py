@@ -78,9 +78,13 @@ class Reading:
         """Return what may be served under P6, and the verdict on it."""
         verdict, proven_ago_ms = self.index.judge(key, held.fill_stamp, now)
         if may_serve(key, verdict, held.age_ms(now), proven_ago_ms, self.options.degraded_ttl_ms):
-            self.counters.count_served(tier, verdict)
-            return Read(held.value, tier, held.fill_stamp, verdict, held.age_ms(now)), verdict
+            return self.read_of(held, tier, verdict, now), verdict
         return None, verdict
+
+    def read_of(self, held: Held, tier: Tier, verdict: Verdict, now: Now) -> Read:
+        """Serve it, whatever the verdict."""
+        self.counters.count_served(tier, verdict)
+        return Read(held.value, tier, held.fill_stamp, verdict, held.age_ms(now))
 
     def serve_superseded(self, key: str, held: Held | None, now: Now) -> Read | None:
         """Return the old value for a reader whose key another one refills (``serve_stale_ms``).
@@ -105,9 +109,7 @@ class Reading:
         """Return an old value where its age alone keeps the promise (I1)."""
         if held is None or held.is_expired(now) or not held.is_younger(self.options.degraded_ttl_ms, now):
             return None
-        verdict = self.index.verdict(key, held.fill_stamp, now)
-        self.counters.count_served(Tier.STALE, verdict)
-        return Read(held.value, Tier.STALE, held.fill_stamp, verdict, held.age_ms(now))
+        return self.read_of(held, Tier.STALE, self.index.verdict(key, held.fill_stamp, now), now)
 
     def take_hits(self, answers: Mapping[str, bytes | None], now: Now) -> dict[str, Held]:
         """Serve and keep what Redis has and is FRESH: the common case, and no decision. All else is the plan's."""

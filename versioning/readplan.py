@@ -4,7 +4,7 @@ A plan is a generator. It yields effects, one at a time, and is sent what came o
 (``client.async_cache``, ``client.sync_cache``) only perform. The order of a miss is this:
 
 1. ``GetValues`` from Redis, which the shell may have done already: it serves plain hits by itself. What may be served
-   is served: FRESH, or UNKNOWN for a while.
+   is served: FRESH, or UNKNOWN for a while; or what was FRESH when the reader came.
 2. ``TryLeases`` for the rest, which also looks again: another process may have filled the value and given the lease
    back since step 1, and one change means one load. A cold key (``Reading.is_cold``) needs no lease: it would cost a
    command for each of the many keys that are read once in a while, to save a load that hardly ever happens.
@@ -20,6 +20,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from versioning import header, lease
+from versioning import stamp as stamps
 from versioning.effects import (
     FAILED,
     Effect,
@@ -76,7 +77,10 @@ class _Refill:
         self._judged: dict[str, bytes] = {}
         self._reads: dict[str, Read] = {}
         self._token = reading.new_token()
-        self._deadline_ms = reading.clock().monotonic_ms + reading.options.lease_wait_ms
+        now = reading.clock()
+        self._deadline_ms = now.monotonic_ms + reading.options.lease_wait_ms
+        # What was known when the reader came. Of one that lagged then, changes of long before are still to come.
+        self._since = stamps.STAMP_MAX if reading.index.is_lagging(now) else reading.index.watermark
         self._has_waited = False
         self._is_redis_down = False
 
@@ -150,6 +154,11 @@ class _Refill:
         if read is not None:
             self._reads[key] = read
             self._reading.local.put(key, held)
+            return
+        if verdict is Verdict.STALE and self._reading.index.was_fresh(key, held.fill_stamp, self._since, now):
+            # A load of our own would be no newer. Of a key that changes faster than it is loaded none is ever FRESH
+            # when it is found, and each process would wait until it had loaded by itself.
+            self._reads[key] = self._reading.read_of(held, Tier.REDIS, verdict, now)
             return
         self._reading.counters.count_refused(Tier.REDIS, verdict)
         if key not in self._old or self._old[key].fill_ms < held.fill_ms:

@@ -14,7 +14,7 @@ from versioning.errors import LoadBudgetError, SerializeError
 from versioning.header import unpack
 from versioning.index import Index
 from versioning.limits import COLD_MS
-from versioning.read import Tier
+from versioning.read import Read, Tier
 from versioning.readplan import plan_read, plan_renewal
 from versioning.verdict import Verdict
 
@@ -181,6 +181,51 @@ def test_a_fill_that_lacks_a_change_we_know_is_loaded_again(at: Datacenter) -> N
     finish(leading)
     read = finish(waiting)[KEY]
     assert (read.tier, read.verdict, ahead.loads) == (Tier.LOADED, Verdict.FRESH, 1)
+
+
+def overtaken(at: Datacenter, reader: Process) -> Read:
+    """Let another process fill what changes again before the reader finds it."""
+    leader = Process(at)
+    leader.change()
+    leading, waiting = leader.begin(), reader.begin()
+    advance(leading, Load)
+    advance(waiting, Wait)
+    finish(leading)
+    at.pass_s(0.001)
+    reader.change()
+    reader.hear()
+    return finish(waiting)[KEY]
+
+
+def test_a_value_that_was_current_when_the_reader_came_is_for_it_though_it_has_changed_meanwhile(
+    at: Datacenter,
+) -> None:
+    """Else each process that reads a key which changes faster than it is loaded waits for a load of its own."""
+    reader = Process(at)
+    read = overtaken(at, reader)
+    assert (read.tier, read.verdict, reader.loads) == (Tier.REDIS, Verdict.STALE, 0)
+    assert reader.read().tier is Tier.LOADED
+
+
+def lagging(at: Datacenter, reader: Process) -> None:
+    at.pass_s(60)
+
+
+def covering(at: Datacenter, reader: Process) -> None:
+    reader.index.begin_covering()
+
+
+def gap_pending(at: Datacenter, reader: Process) -> None:
+    reader.learn(Gap("lost", gtid="0-1-1", pending=True))
+
+
+@pytest.mark.parametrize("make", [lagging, covering, gap_pending])
+def test_a_reader_that_did_not_know_what_was_current_when_it_came_loads(
+    at: Datacenter, make: Callable[[Datacenter, Process], None]
+) -> None:
+    reader = Process(at)
+    make(at, reader)
+    assert overtaken(at, reader).tier is Tier.LOADED
 
 
 def settled(at: Datacenter, **options: Any) -> Process:
