@@ -1,5 +1,7 @@
 """Every error the library raises on purpose. Each says what happened, where, and what to do about it."""
 
+from typing import Any
+
 
 class StamplineError(Exception):
     """Base of all: catch this to catch everything stampline raises by itself."""
@@ -9,6 +11,10 @@ class StamplineError(Exception):
         self.message = message
         """What happened, without the hint."""
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let pools of processes hand it on: else a copy is made by ``__init__``, which may take something else."""
+        return _copy_of, (type(self), self.args), self.__dict__
 
 
 class FormatError(StamplineError, ValueError):
@@ -52,3 +58,7 @@ class SerializeError(StamplineError):
 
 class ConfigError(StamplineError):
     """Settings that cannot work. One line, and it names the fix."""
+
+
+def _copy_of(kind: type[StamplineError], args: tuple[Any, ...]) -> StamplineError:
+    return kind.__new__(kind, *args)
