@@ -1,12 +1,15 @@
 """Settings of a cache, checked once, when they are made. The defaults are the protocol's (``limits``)."""
 
 import math
+import re
 from dataclasses import dataclass, fields
 from typing import Final
 
 from versioning import limits
 from versioning.errors import ConfigError
 from versioning.keys import has_hash_tag
+
+STREAM_NAME: Final = r"^[A-Za-z0-9._-]{1,64}$"
 
 _MAY_BE_ZERO: Final = frozenset({"local_ttl_ms", "degraded_ttl_ms", "lease_wait_ms", "serve_stale_ms"})
 
@@ -16,6 +19,14 @@ def check_whole(name: str, value: object, *, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         wanted = "more than zero" if least else "zero or more"
         raise ConfigError(f"{name} is {value!r}", hint=f"it must be a whole number, {wanted}")
+
+
+def check_stream_name(name: object) -> None:
+    """Raises ConfigError for what no source can have written to: a reader would follow nothing, and never know why."""
+    if not isinstance(name, str) or not re.fullmatch(STREAM_NAME, name):
+        raise ConfigError(
+            f"stream_name is {name!r}", hint="it must be the name of the sources' settings, [stream] name"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,6 +238,15 @@ def test_a_timeout_that_is_none_is_refused(kind: Any, timeout_ms: Any) -> None:
         kind.from_url("redis://127.0.0.1:1/0", values_timeout_ms=timeout_ms)
 
 
+@pytest.mark.parametrize("kind", [VersionedCache, AsyncVersionedCache])
+@pytest.mark.parametrize(
+    ("given", "named"), [({"stream_url": None}, "Redis URL"), ({"stream_name": None}, "stream_name")]
+)
+def test_what_the_environment_lacks_is_refused(kind: Any, given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        kind.from_url(**{"stream_url": "redis://127.0.0.1:1/0", **given})
+
+
 def test_refresh_loads_whatever_is_cached(cache: VersionedCache) -> None:
     cache.get(KEY, lambda: "old")
     assert cache.refresh(KEY, lambda: "new") == "new"

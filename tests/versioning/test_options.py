@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from versioning.errors import ConfigError
-from versioning.options import CacheOptions
+from versioning.options import CacheOptions, check_stream_name
 
 
 def test_the_defaults_stand() -> None:
@@ -45,3 +45,10 @@ def test_what_breaks_a_promise_is_refused(options: dict[str, Any], named: str) -
         CacheOptions(**options)
     assert refused.value.hint
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", [None, "", "two words", "{stampline}", "x\n", "x" * 65])
+def test_a_stream_that_no_source_can_have_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigError, match="stream_name"):
+        check_stream_name(name)
+    check_stream_name("tracker-eu.1")

@@ -176,6 +176,8 @@ class RedisAddress:
 
         Files are not looked at: see ``check_tls``.
         """
+        if not isinstance(url, str):  # None, from an environment that lacks it
+            raise ConfigError(f"{url!r} is no Redis URL", hint="redis://host:6379/0")
         scheme, separator, _ = url.partition("://")
         kind = {"rediss": "redis", "sentinels": "sentinel", "clusters": "cluster"}.get(scheme, scheme)
         if not separator or kind not in redis_url.DEFAULT_PORTS:

@@ -15,6 +15,7 @@ from versioning.cli.files import check_files, read_secret
 from versioning.cli.settings import Section
 from versioning.errors import ConfigError
 from versioning.limits import WINDOW_MS
+from versioning.options import STREAM_NAME
 
 
 def check_redis_url(url: str) -> str:
@@ -89,7 +90,7 @@ class RedisSection(Section):
 class StreamSection(RedisSection):
     section: ClassVar[str] = "stream"
 
-    name: str = Field(default="stampline", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    name: str = Field(default="stampline", pattern=STREAM_NAME)
     dc: str = Field(default="local", pattern=r"^[A-Za-z0-9._-]{1,32}$")
     """Name of this datacenter, for the label of its metrics."""
     window_s: int = Field(default=WINDOW_MS // 1000, ge=1, le=7 * 24 * 3600)

@@ -37,7 +37,7 @@ from versioning.errors import LoadFailedError
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.liveness import Now
-from versioning.options import CacheOptions, check_whole
+from versioning.options import CacheOptions, check_stream_name, check_whole
 from versioning.read import Read
 from versioning.reading import Serializer
 from versioning.readplan import Answers, Plan, plan_read, plan_refresh
@@ -98,12 +98,14 @@ class VersionedCache:
     ) -> Self:
         """Connect by ``redis://``, ``sentinel://`` or ``cluster://`` URLs; ``options`` are those of CacheOptions.
 
+        Without ``values_url`` the stream's Redis has the values too, and must hold them all: it may not evict.
         With TLS (``rediss://``) the server is verified by ``ssl_ca``, or the CAs of the system; the URLs may name the
         same files, each for itself. Files that are replaced count from the next connect on. Nothing is sent yet.
         Raises ConfigError.
         """
         checked = CacheOptions(**options)
         check_whole("values_timeout_ms", values_timeout_ms, least=1)
+        check_stream_name(stream_name)
         tls = TlsFiles(ssl_ca, ssl_cert, ssl_key) if ssl_ca or ssl_cert or ssl_key else None
         stream, values = (RedisAddress.parse(url, tls=tls) for url in (stream_url, values_url or stream_url))
         stream.check_tls()
@@ -168,6 +170,7 @@ class VersionedCache:
         return {key: found[key].value for key in keys}
 
     def read_many(self, keys: Iterable[str], loader: ManyLoader[Any]) -> Reads:
+        """Like ``get_many``, and says of each value how new it is and where it came from."""
         keys = tuple(dict.fromkeys(keys))
         found = self._find_many(keys, loader)
         return {key: self._core.read_of(found[key]) for key in keys}
@@ -202,6 +205,7 @@ class VersionedCache:
         return self._core.index
 
     def info(self) -> CacheInfo:
+        """What this cache has counted, and how far it follows the stream. Numbers only: cheap, and never waits."""
         return self._core.info(self._follower.stats if self._follower else FollowerStats())
 
     def after_fork(self) -> None:
