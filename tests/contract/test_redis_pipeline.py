@@ -47,6 +47,7 @@ async def ends() -> AsyncIterator[tuple[Pipeline, socket.socket]]:
     pipeline = Pipeline(OneConnection(transport), Border("test"), TIMEOUT_MS)
     yield pipeline, theirs
     await pipeline.aclose()
+    await asyncio.sleep(0)  # a turn, in which the transport closes its socket
     theirs.close()
 
 

@@ -12,7 +12,7 @@ from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.relay import Relay
 from tests.contract.test_values import Values
 from tests.eventually import now_ms, until_async
-from versioning.backends import redis_lanes, redis_pipeline
+from versioning.backends import redis_lanes, redis_pipeline, redis_values
 from versioning.backends.base import Append, BackendError, Fill, UnavailableError
 from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import AsyncRedisValues, RedisValues
@@ -301,6 +301,24 @@ async def test_a_value_that_takes_longer_than_the_timeout_arrives_and_takes_no_c
     assert found == [large, *map(text, NUMBERS)]
     assert connections(server) - before <= 1  # that of this test
     await values.aclose()
+
+
+async def test_many_keys_are_asked_for_in_several_commands_and_answered_in_their_order(
+    values: Values, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_values, "KEYS_AT_ONCE", 7)
+    assert await values("get_many", [*map(key, NUMBERS), "t:none"]) == [*map(text, NUMBERS), None]
+
+
+@pytest.mark.parametrize("sizes", [[1], [10] * 20, [1, 100, 1, 100, 100], [30, 30, 30, 30], [10] * 7])
+def test_what_is_sent_at_once_is_bounded(sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's timeout is for all of one write: more than a link carries meanwhile would never be stored."""
+    monkeypatch.setattr(redis_lanes, "PART_BYTES", 64)
+    monkeypatch.setattr(redis_lanes, "PART_COMMANDS", 3)
+    commands = [b"%d" % (place % 10) * size for place, size in enumerate(sizes)]
+    parts = [list(part) for part in redis_lanes._parts(commands)]
+    assert [command for part in parts for command in part] == commands
+    assert all(len(part) <= 3 and (len(part) == 1 or sum(map(len, part)) <= 64) for part in parts)
 
 
 async def test_a_value_that_takes_ever_longer_is_given_up(

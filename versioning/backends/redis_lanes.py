@@ -11,7 +11,7 @@ of the handshake unread: each reader of it would get the reply to the one before
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -20,6 +20,9 @@ import redis
 IDLE_MAX: Final = 16
 """Lanes kept for the next reads. All others go back to the pool, where the next burst finds them."""
 
+PART_COMMANDS: Final = 512
+PART_BYTES: Final = 512 * 1024
+"""Sent at once. The timeout is for sending all of it: what a link does not carry in that time would never be sent."""
 
 FIRST_PAUSE_S: Final = 0.001
 LONGEST_PAUSE_S: Final = 0.01
@@ -42,7 +45,7 @@ class Lanes:
         return self.ask_all((command,))[0]
 
     def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
-        """Send packed commands at once and return their replies; raises the first that is an error."""
+        """Send packed commands, at once if few, and return their replies; raises the first that is an error."""
         connection = self._take_idle()
         if connection is None:
             return self._ask_on(self._connection(), commands)
@@ -87,8 +90,10 @@ class Lanes:
 
     def _ask_on(self, connection: Any, commands: Sequence[bytes]) -> list[Any]:
         try:
-            connection.send_packed_command((b"".join(commands),))
-            replies = [_reply(connection) for _ in commands]
+            replies: list[Any] = []
+            for part in (commands,) if len(commands) == 1 else _parts(commands):
+                connection.send_packed_command((b"".join(part),))
+                replies += [_reply(connection) for _ in part]
         except BaseException:
             connection.disconnect()
             self._pool.release(connection)
@@ -114,6 +119,16 @@ class Lanes:
             self._idle.append(connection)
         else:
             self._pool.release(connection)
+
+
+def _parts(commands: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    first, size = 0, 0
+    for place, command in enumerate(commands):
+        size += len(command)
+        if place > first and (size > PART_BYTES or place - first >= PART_COMMANDS):
+            yield commands[first:place]
+            first, size = place, len(command)
+    yield commands[first:]
 
 
 def _reply(connection: Any) -> Any:
