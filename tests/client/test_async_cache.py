@@ -163,6 +163,26 @@ async def test_a_reader_that_came_after_a_change_does_not_get_what_was_loaded_be
     assert await late == "new"
 
 
+async def test_a_reader_that_comes_just_as_a_load_ends_does_not_get_what_a_change_has_superseded(
+    cache: AsyncVersionedCache, world: World
+) -> None:
+    """In the same turn of the loop: the flight has landed, and nobody has been told."""
+    before = Loader("old")
+
+    async def come_late() -> Any:
+        await before.answer.wait()
+        return await cache.get(KEY, returning("new"))
+
+    leader = asyncio.create_task(cache.get(KEY, before))
+    await before.was_called()
+    late = asyncio.create_task(come_late())
+    stamp = await world.change(KEY)
+    await until_async(lambda: cache.info().watermark > stamp, "the change reaches the cache")
+    before.answer.set()
+    assert await leader == "old"
+    assert await late == "new"
+
+
 async def test_a_loader_that_reads_its_own_key_is_told_so(cache: AsyncVersionedCache) -> None:
     async def load() -> Any:
         return await cache.get(KEY, never)

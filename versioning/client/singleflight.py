@@ -76,10 +76,12 @@ class AsyncFlights:
         self._by_key: dict[str, AsyncFlight] = {}
 
     def has(self, key: str) -> bool:
-        return key in self._by_key
+        return self.find(key) is not None
 
     def find(self, key: str) -> AsyncFlight | None:
-        return self._by_key.get(key)
+        """Return the flight of the key; one that has landed is none, though the loop has not told us yet."""
+        flight = self._by_key.get(key)
+        return None if flight is None or flight.task.done() else flight
 
     def take_off(self, keys: tuple[str, ...], began_ms: int, run: Refill) -> AsyncFlight:
         flight = AsyncFlight(keys, began_ms, run)
