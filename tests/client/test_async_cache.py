@@ -13,6 +13,7 @@ from tests.eventually import now_ms, until_async
 from versioning import AsyncVersionedCache, CacheOptions, LoadFailedError, Tier, Verdict
 from versioning.backends.base import UnavailableError
 from versioning.backends.memory import MemoryValues
+from versioning.client.clock import system_clock
 from versioning.client.follower import FIRST_READS_MAX_S
 from versioning.entries import Heartbeat
 from versioning.keys import KeyFormatError
@@ -147,20 +148,25 @@ async def test_a_load_that_nobody_waits_for_any_more_may_fail_in_silence(cache: 
     assert not complaints
 
 
+@pytest.mark.parametrize("is_at_once", [False, True], ids=["later", "in the same ms"])
 async def test_a_reader_that_came_after_a_change_does_not_get_what_was_loaded_before_it(
-    cache: AsyncVersionedCache, world: World
+    world: World, values: CountedValues, *, is_at_once: bool
 ) -> None:
-    before, after = Loader("old"), Loader("new")
-    leader = asyncio.create_task(cache.get(KEY, before))
-    await before.was_called()
-    stamp = await world.change(KEY)
-    await until_async(lambda: cache.info().watermark > stamp, "the change reaches the cache")
-    late = asyncio.create_task(cache.get(KEY, after))
-    await until_async(lambda: cache.info().coalesced == 1, "the second reader waits for the load")
-    before.answer.set()
-    after.answer.set()
-    assert await leader == "old"
-    assert await late == "new"
+    still = system_clock()
+    clock = (lambda: still) if is_at_once else system_clock
+    async with AsyncVersionedCache(stream=world.stream, values=values, clock=clock) as cache:
+        before, after = Loader("old"), Loader("new")
+        leader = asyncio.create_task(cache.get(KEY, before))
+        await before.was_called()
+        stamp = await world.change(KEY)
+        await until_async(lambda: cache.info().watermark > stamp, "the change reaches the cache")
+        late = asyncio.create_task(cache.get(KEY, after))
+        await until_async(lambda: cache.info().coalesced == 1, "the second reader waits for the load")
+        before.answer.set()
+        after.answer.set()
+        assert await leader == "old"
+        assert await late == "new"
+        assert before.calls == 1
 
 
 async def test_a_reader_that_comes_just_as_a_load_ends_does_not_get_what_a_change_has_superseded(

@@ -291,11 +291,11 @@ class AsyncVersionedCache:
         """Refill, or wait for who does. What was loaded since this reader arrived, before its look, is for it too."""
         reads: Reads = {}
         for is_last in (False, True):
-            boarded = self._board(keys, load, reads, arrived, looked)
-            for key, flight in boarded.items():
+            own, joined = self._board(keys, load, reads, arrived, looked)
+            for key, flight in (own | joined).items():
                 landed = (await flight.landed(key))[key]
                 # A flight of the second round took off after the first had landed, so after this reader came.
-                if is_last or self._core.accepts(key, landed, flight.began_ms, arrived):
+                if is_last or key in own or self._core.accepts(key, landed, flight.began_ms, arrived):
                     reads[key] = landed
             keys, looked = tuple(key for key in keys if key not in reads), None
             if not keys:
@@ -304,26 +304,25 @@ class AsyncVersionedCache:
 
     def _board(
         self, keys: tuple[str, ...], load: _PlanLoader, reads: Reads, arrived: Now, looked: Answers | None
-    ) -> dict[str, AsyncFlight]:
-        """Join the flights under way, or serve what they are replacing; take off with the other keys."""
-        boarded: dict[str, AsyncFlight] = {}
+    ) -> tuple[dict[str, AsyncFlight], dict[str, AsyncFlight]]:
+        """Take off with the keys that have no flight; join those of the others, or serve what they are replacing."""
+        own: dict[str, AsyncFlight] = {}
+        joined: dict[str, AsyncFlight] = {}
         reads |= self._core.landed_since(keys, arrived)
         keys = tuple(key for key in keys if key not in reads)
-        own = tuple(key for key in keys if self._flights.find(key) is None)
-        if own:
-            plan = plan_read(self._core.reading, own, looked)
-            refill = functools.partial(self._drive, plan, load)
-            flight = self._flights.take_off(own, self._core.clock().monotonic_ms, refill)
-            boarded = dict.fromkeys(own, flight)
         for key in keys:
-            joined = self._flights.find(key)
-            if key in boarded or joined is None:
+            if (flight := self._flights.find(key)) is None:
                 continue
             if (superseded := self._core.join(key)) is not None:
                 reads[key] = superseded
             else:
-                boarded[key] = joined
-        return boarded
+                joined[key] = flight
+        if alone := tuple(key for key in keys if key not in reads and key not in joined):
+            plan = plan_read(self._core.reading, alone, looked)
+            refill = functools.partial(self._drive, plan, load)
+            flight = self._flights.take_off(alone, self._core.clock().monotonic_ms, refill)
+            own = dict.fromkeys(alone, flight)
+        return own, joined
 
     async def _drive(self, plan: Plan, load: _PlanLoader) -> Reads:
         answer: Any = None

@@ -131,8 +131,8 @@ class CacheCore:
         return found[0]
 
     def accepts(self, key: str, read: Read, began_ms: int, arrived: Now) -> bool:
-        """Whether a reader may have the result of a refill that began earlier: not if a change lies between."""
-        if began_ms >= arrived.monotonic_ms:
+        """Whether a reader may have the result of another's refill: not if that began earlier, and a change between."""
+        if began_ms > arrived.monotonic_ms:  # within one ms nobody knows which came first
             return True
         return self.index.verdict(key, read.stamp, self.clock()) is not Verdict.STALE
 
