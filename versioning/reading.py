@@ -127,8 +127,20 @@ class Reading:
         if hits:
             self.counters.count_served(Tier.REDIS, Verdict.FRESH, len(hits))
             if options.local_ttl_ms:
-                self.local.put_many(hits)
+                self.local.put_many({key: held for key, held in hits.items() if not self._holds_newer(key, held, now)})
         return hits
+
+    def keep(self, key: str, held: Held, now: Now) -> None:
+        """Keep a value in the process, but not where a refresh has overtaken it on its way here."""
+        if not self._holds_newer(key, held, now):
+            self.local.put(key, held)
+
+    def _holds_newer(self, key: str, held: Held, now: Now) -> bool:
+        """Whether what the process holds is current, and was loaded later."""
+        known = self.local.find(key)
+        if known is None or (known.fill_stamp, known.fill_ms) <= (held.fill_stamp, held.fill_ms):
+            return False
+        return not known.is_expired(now) and self.index.verdict(key, known.fill_stamp, now) is Verdict.FRESH
 
     def take_in(self, data: bytes, now: Now) -> Held | None:
         """Read a stored value; None, counted, for one that is not ours or cannot be read."""

@@ -153,7 +153,7 @@ class _Refill:
         read, verdict = self._reading.serve(key, held, Tier.REDIS, now)
         if read is not None:
             self._reads[key] = read
-            self._reading.local.put(key, held)
+            self._reading.keep(key, held, now)
             return
         if verdict is Verdict.STALE and self._reading.index.was_fresh(key, held.fill_stamp, self._since, now):
             # A load of our own would be no newer. Of a key that changes faster than it is loaded none is ever FRESH
@@ -255,19 +255,10 @@ class _Refill:
         reading = self._reading
         verdict = reading.index.verdict(key, head.fill_stamp, now)
         held = hold(value, head.fill_stamp, head.fill_ms, now, reading.options, is_provisional=head.is_provisional)
-        if held is not None and not self._holds_newer(key, head, now):
-            reading.local.put(key, held)
+        if held is not None:
+            reading.keep(key, held, now)
         reading.counters.count_served(Tier.LOADED, verdict)
         self._reads[key] = Read(value, Tier.LOADED, head.fill_stamp, verdict, max(now.ms - head.fill_ms, 0))
-
-    def _holds_newer(self, key: str, head: ValueHeader, now: Now) -> bool:
-        """Whether a refresh has overtaken this load: what it holds is current, and was loaded later."""
-        known = self._reading.local.find(key)
-        if known is None or known.is_expired(now):
-            return False
-        if (known.fill_stamp, known.fill_ms) <= (head.fill_stamp, head.fill_ms):
-            return False
-        return self._reading.index.verdict(key, known.fill_stamp, now) is Verdict.FRESH
 
     def _release(self, keys: tuple[str, ...]) -> Generator[Effect, Any, None]:
         if (yield ReleaseLeases(keys, self._token)) is FAILED:

@@ -339,6 +339,31 @@ async def test_a_load_that_began_before_a_refresh_does_not_undo_it(cache: AsyncV
     assert await cache.get(KEY, never) == "new"
 
 
+async def test_what_redis_had_before_a_refresh_does_not_undo_it_when_it_comes_late(
+    cache: AsyncVersionedCache, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncVersionedCache(stream=world.stream, values=CountedValues(world.values)) as other:
+        await other.get(KEY, returning("old"))
+    began, arrives, asked = cache.index.watermark, asyncio.Event(), asyncio.Event()
+    get = CountedValues.get
+
+    async def late(values: CountedValues, key: str) -> bytes | None:
+        found = await get(values, key)
+        asked.set()
+        await arrives.wait()
+        return found
+
+    monkeypatch.setattr(CountedValues, "get", late)
+    await world.append(Heartbeat(now_ms()))
+    await until_async(lambda: cache.index.watermark > began, "the stream goes on")
+    reader = asyncio.create_task(cache.get(KEY, never))
+    await asked.wait()
+    await cache.refresh(KEY, returning("new"))
+    arrives.set()
+    assert await reader == "old"
+    assert await cache.get(KEY, never) == "new"
+
+
 async def test_without_redis_reads_are_answered(cache: AsyncVersionedCache, values: CountedValues) -> None:
     values.is_up = False
     assert await cache.get(KEY, returning(1)) == 1
