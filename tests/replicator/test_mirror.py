@@ -857,7 +857,7 @@ async def test_a_replica_that_lacks_what_another_mirror_was_told_has_gone_back(w
     """This one has not asked it meanwhile, and knows it only as it is now."""
     now, before = ScriptedGate(applied="0-1-1"), ScriptedGate(applied="0-1-1")
     late = world.start(now, options=PATIENT)
-    world.start(before)
+    world.start(before, options=PATIENT)
     await world.change(1)
     await world.beat("0-1-1")
     await world.until(lambda v: v.keys == ["t:1"] and bool(v.heartbeats))
