@@ -5,7 +5,7 @@ were looked at, and after.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -24,10 +24,11 @@ from versioning.verdict import Verdict
 KEY = "t:1"
 OPTIONS = CacheOptions()
 Advance = Callable[[], object]
+V = TypeVar("V")
 
 
-class Stamps(dict[str, int]):
-    """Stamps at which the reader that looks next is stopped, once, right behind its look."""
+class Looked(dict[str, V]):
+    """Stamps, or generations, at which the reader that looks next is stopped, once, right behind its look."""
 
     advance: Advance | None = None
 
@@ -37,6 +38,9 @@ class Stamps(dict[str, int]):
         if advance is not None:
             advance()
         return found
+
+
+Stamps = Looked[int]
 
 
 def index_of() -> tuple[Index, Stamps]:
@@ -182,25 +186,12 @@ def test_between_two_steps_of_forgetting_nothing_superseded_is_fresh(
     assert not any(served)
 
 
-class Namespaces(dict[str, tuple[Aging, ...]]):
-    """Generations at which the reader that looks next is stopped, once, right behind its look."""
-
-    advance: Advance | None = None
-
-    def get(self, key: str, default: Any = None) -> Any:
-        found = super().get(key, default)
-        advance, self.advance = self.advance, None
-        if advance is not None:
-            advance()
-        return found
-
-
 @pytest.mark.parametrize("is_served", [verdict, judge, fresh, hit, hits])
 def test_a_doubt_that_ends_as_a_reader_looks_leaves_nothing_fresh_that_was_loaded_under_it(
     is_served: Callable[[Index], bool],
 ) -> None:
     index = Index(window_ms=28_000)
-    index.generations.by_namespace = namespaces = Namespaces()
+    index.generations.by_namespace = namespaces = Looked[tuple[Aging, ...]]()
     index.horizon = stamp_at(0)
     pending = Generation(("t",), START_MS + 2_000, 0, "ALTER", "0-1-2", pending=True)
     settled = Generation(("t",), START_MS + 28_000, 0, "ALTER", "0-1-2", settled=True)

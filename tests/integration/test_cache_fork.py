@@ -1,18 +1,10 @@
 """Fork, as gunicorn and uwsgi do with preload: the child follows by itself, and the parent never notices."""
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from deploy.simulation.redis_server import RedisServer
-from tests.integration.feed import Feed
+from tests.integration.silent import check_silent
 
-ROOT = Path(__file__).parents[2]
 HEAD = """
 import os, sys, threading
 from tests.eventually import until
@@ -133,12 +125,6 @@ print("done")
 """
 
 
-@pytest.fixture
-def url(redis_b: RedisServer) -> Iterator[str]:
-    with Feed(redis_b.url):
-        yield redis_b.url
-
-
 @pytest.mark.parametrize(
     "script",
     [
@@ -149,14 +135,5 @@ def url(redis_b: RedisServer) -> Iterator[str]:
         pytest.param(FORKED_AMID_ASYNCIO, id="asyncio, before and after a loop"),
     ],
 )
-def test_a_forked_process_reads_and_ends_in_silence(script: str, url: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", HEAD + script, url]
-    pipe = subprocess.PIPE
-    # A session of its own: a child of the child that hangs must end with the test.
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, cwd=ROOT) as ran:
-        try:
-            printed, complained = ran.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(ran.pid, signal.SIGKILL)
-            raise
-    assert (ran.returncode, printed.strip(), complained) == (0, "done", "")
+def test_a_forked_process_reads_and_ends_in_silence(script: str, redis_b: RedisServer) -> None:
+    check_silent(HEAD + script, redis_b)

@@ -1,18 +1,12 @@
 """gevent: the follower is a greenlet of the application's own thread, and nobody there may notice."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from deploy.simulation.redis_server import RedisServer
-from tests.integration.feed import Feed
+from tests.integration.silent import check_silent
 
 pytest.importorskip("gevent")
 
-ROOT = Path(__file__).parents[2]
 HEAD = """
 import asyncio, os, sys, threading
 
@@ -87,12 +81,6 @@ os.wait()
 """
 
 
-@pytest.fixture
-def url(redis_b: RedisServer) -> Iterator[str]:
-    with Feed(redis_b.url):
-        yield redis_b.url
-
-
 @pytest.mark.parametrize(
     "script",
     [
@@ -101,8 +89,5 @@ def url(redis_b: RedisServer) -> Iterator[str]:
         pytest.param(PRELOADED, id="preloaded, patched in the worker"),
     ],
 )
-def test_a_follower_in_a_greenlet_leaves_the_thread_to_the_application(script: str, url: str) -> None:
-    quiet = ["-W", "error", "-W", "ignore:Monkey-patching ssl"]
-    command = [sys.executable, *quiet, "-c", HEAD + script, url]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
-    assert (ran.returncode, ran.stdout.strip(), ran.stderr) == (0, "done", "")
+def test_a_follower_in_a_greenlet_leaves_the_thread_to_the_application(script: str, redis_b: RedisServer) -> None:
+    check_silent(HEAD + script, redis_b, "ignore:Monkey-patching ssl")
