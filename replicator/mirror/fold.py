@@ -167,8 +167,7 @@ class WindowFold:
         state.unclaimed_ms = max(state.unclaimed_ms, before.unclaimed_ms)
         if before.last:
             # In the history that was lost it may have been trimmed: readers that began there do not know of it.
-            for mark in (*state.keys.values(), *state.namespaces.values()):
-                mark.written_ms = 0
+            state.must_say_all()
         lost: dict[Mark, Mark] = {}
         for kind, name, mark in before.words():
             if self._is_decided(kind, name, mark):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from replicator.mirror import reasons
+from replicator.mirror.hidden import Hidden
 from replicator.mirror.lags import Lags, filled_safely_ms
 from replicator.mirror.queue import Place
 from replicator.mirror.words import (
@@ -61,6 +62,7 @@ class MirrorState:
     that a replica had gone back above all, or some that followers may not have from it (``bars_replays``)."""
     silent_until_ms: int = 0
     """No heartbeat may enter before (Unix ms): a generation spreads late (``spreads_late_until``)."""
+    hidden: Hidden = field(default_factory=Hidden)
     lags: Lags = field(init=False)
     is_short: bool = False
     """Entries were deleted before every replica had them: some may have been pending, and no gap stands for them."""
@@ -121,18 +123,22 @@ class MirrorState:
         if body.applied_ms:
             self.lags.take(body.applied_ms, written_ms)
 
-    def claimable_ms(self, since_ms: int) -> int:
-        """Return since when a replay that says ``since_ms`` may be claimed in the target stream."""
+    def claimable_ms(self, since_ms: int, replay: int) -> int:
+        """Return since when a replay that says ``since_ms`` may be claimed in the target stream.
+
+        ``replay``: its stamp in the origin's stream.
+        """
         if not self.is_timed:
             since_ms = self.lags.claimable_ms(since_ms, stamps.ms_of(self.last))
-        return max(since_ms, self.unclaimed_ms)
+        return max(since_ms, self.unclaimed_ms, self.hidden.claimable_ms(replay))
 
-    def claimed(self, body: Replayed, gap_ms: int) -> Replayed:
+    def claimed(self, body: Replayed, gap_ms: int, replay: int) -> Replayed:
         """Return the origin's replay as it may enter the target stream now.
 
-        ``gap_ms``: when the gap entered that is pending (Unix ms); 0 for none.
+        ``replay``: its stamp in the origin's stream; ``gap_ms``: when the gap entered that is pending (Unix ms), 0 for
+        none.
         """
-        since_ms = self.claimable_ms(body.since_ms)
+        since_ms = self.claimable_ms(body.since_ms, replay)
         # What a gap hid is either applied (it is older) or named again, and pending where it is not. But what was
         # loaded since the gap may lack it, unless that was long ago by then.
         is_old = since_ms <= self.applied_ms and (not gap_ms or filled_safely_ms(since_ms) <= gap_ms)
@@ -194,6 +200,7 @@ class MirrorState:
         if reasons.is_of_replicas(body.reason):
             self.of_replicas = mark_of(entry, body, written_ms)
         else:
+            self.hidden.take(mark_of(entry, body, written_ms))
             self.is_poisoned = reasons.is_unreadable(body.reason)
             if not self.is_poisoned:
                 self.torn = entry.stamp if reasons.is_own(body.reason) else stamps.ZERO
@@ -204,6 +211,11 @@ class MirrorState:
             self.gap = replace(mark_of(entry, body, written_ms), since_ms=since_ms)
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None
+
+    def must_say_all(self) -> None:
+        """All that is pending is due to be said again."""
+        for mark in self.pendings():
+            mark.written_ms = 0
 
     def pendings(self) -> list[Mark]:
         """Each pending entry, oldest first; before them the gap."""

@@ -50,6 +50,7 @@ class MirrorTarget:
         self._clock = clock
         self._above = stamps.ZERO
         self._has_read = False
+        self._history = ""
         self._seen_ms = 0
         """Monotonic: when this mirror knew the whole stream last."""
 
@@ -69,6 +70,18 @@ class MirrorTarget:
         """Return the stamp of the oldest entry that is still there; raises BackendError."""
         page = await self.stream.read_after(stamps.ZERO, count=1)
         return page[0].stamp if page else stamps.ZERO
+
+    async def notice_failover(self) -> bool:
+        """Return whether the stream's Redis has failed over, or restarted; raises BackendError.
+
+        Then all that is pending is due to be said again, whether or not it is there: in what was lost it may have been
+        trimmed, and who began to read there does not know of it.
+        """
+        before, self._history = self._history, await self.stream.history()
+        if before in {"", self._history}:
+            return False
+        self.state.must_say_all()
+        return True
 
     async def sync(self) -> None:
         """Read the checkpoint and what is new; raises BackendError."""
@@ -126,13 +139,14 @@ class MirrorTarget:
 
     async def _read_window(self, stored: Checkpoint | None) -> None:
         known, now_ms = self.state if self._has_read else None, self._clock().ms
+        history = await self.stream.history()  # Before what is read: a failover meanwhile is noticed.
         if known is not None and not self._board.has_watched(self._seen_ms):
             # What the stream has lost may have told so, in another mirror's words.
             known.rewind(now_ms)
             self._board.doubt_all()
         fold = await read_window(self.stream, self._new_state, known, now_ms)
         self.state = fold.carrying(MirrorPosition.of(stored) or MirrorPosition())
-        self._has_read = True
+        self._has_read, self._history = True, history
         for mark in self.state.pendings():
             self._doubt(mark.body)
         now_ms = self._clock().ms

@@ -222,6 +222,8 @@ class MirrorWriter:
         try:
             if self._may_say:
                 await self._look_again()
+            if await self._target.notice_failover():
+                self._look_anew()
             self._oldest = await self._target.oldest()
         except BackendError:
             return  # The next append says that Redis does not answer; then look at once.

@@ -98,6 +98,17 @@ async def test_a_forgotten_checkpoint_costs_no_entry(world: World) -> None:
     assert await world.links() == [("1", ""), ("2", "1")]
 
 
+async def test_a_failover_begins_another_history_with_the_next_append() -> None:
+    stream = MemoryStream(now_ms)
+    bump = Append((NewEntry("1", Change(("t:1",))),), now_ms())
+    await stream.append(bump)
+    before = await stream.history()
+    stream.restore(stream.snapshot())
+    assert await stream.history() == before
+    await stream.append(bump)
+    assert await stream.history() != before
+
+
 def value(ms: int) -> bytes:
     return pack(ValueHeader(stamps.make(ms), ms), b"1")
 

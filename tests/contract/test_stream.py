@@ -118,6 +118,15 @@ async def test_the_first_stamps_after_a_loss_are_beyond_any_that_were_lost_and_t
     assert await stream.append(bump(2)) == [first + 1]
 
 
+async def test_a_history_has_a_name_from_its_first_append_on(stream: StreamBackend) -> None:
+    assert await stream.history() == ""
+    await stream.append(bump(1))
+    history = await stream.history()
+    await stream.append(bump(2))
+    assert history
+    assert await stream.history() == history
+
+
 async def test_a_clock_that_runs_far_ahead_does_not_drag_the_stamps_along(stream: StreamBackend) -> None:
     [stamp] = await stream.append(Append((change(1),), clock_ms=now_ms() + 10**9))
     assert stamps.ms_of(stamp) <= now_ms() + 60_000

@@ -130,13 +130,14 @@ def fill_until_the_stream_is_evicted(redis: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("loss", ["failover", "restart"])
-async def test_the_first_stamps_after_a_loss_lead_whoever_writes_them_over_whatever_connection(
+async def test_a_loss_begins_a_history_whose_first_stamps_lead_whoever_writes_them_over_whatever_connection(
     new_redis: Callable[..., RedisServer], loss: str
 ) -> None:
     server = new_redis(appendonly="yes")
     stream = RedisStream.from_url(server.url)
     first, second = Checkpoint("p", 0, "first"), Checkpoint("p", 0, "second")
     await stream.append(bump(writer="w", checkpoint=first))
+    history = await stream.history()
     if loss == "restart":
         await asyncio.to_thread(server.restart)
     else:
@@ -147,6 +148,7 @@ async def test_the_first_stamps_after_a_loss_lead_whoever_writes_them_over_whate
     other = RedisStream.from_url(server.url)
     [stamp] = await other.append(bump(writer="w", expected=first, checkpoint=second))
     assert stamps.ms_of(stamp) >= began_ms + LOSS_LEAD_MS
+    assert await other.history() != history
     await stream.aclose()
     await other.aclose()
 

@@ -782,6 +782,18 @@ async def test_a_pending_entry_trimmed_too_soon_is_said_again(world: MirrorWorld
     await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:2",)])
 
 
+async def test_what_is_pending_is_said_again_after_a_failover_that_lost_none_of_it(world: MirrorWorld) -> None:
+    """It may have taken back a trim: who began to read in between does not know of it."""
+    world.start(ScriptedGate(applied="0-1-1"))
+    await world.change(2)
+    await world.until(lambda v: len(v.changes) == 1)
+    world.fail_over(world.target.snapshot())
+    await world.beat("0-1-2")
+    view = await world.until(lambda v: len(v.changes) == 2)
+    assert view.changes[0] == view.changes[1]
+    assert view.changes[1].pending
+
+
 async def test_while_a_replica_is_behind_what_others_say_of_it_is_looked_at(world: MirrorWorld) -> None:
     """The other mirror goes by what the replica told it before. With the origin away this one has nothing to append."""
     world.start(ScriptedGate(applied="0-1-5"))

@@ -10,7 +10,7 @@ from replicator.mirror.fold import WindowFold
 from replicator.mirror.plan import make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import Released
-from replicator.mirror.reasons import REWOUND, UNREADABLE, said_again
+from replicator.mirror.reasons import OWN, REWOUND, UNREADABLE, said_again
 from replicator.mirror.settle import Look
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Mark
@@ -130,7 +130,7 @@ def test_a_gap_is_open_until_a_later_gap_of_a_known_position() -> None:
 def test_a_replay_closes_a_gap_only_when_the_replicas_are_beyond_its_start() -> None:
     opened: list[Body] = [Heartbeat(9, 5), Gap("gone", "0-1-5", pending=True), Heartbeat(9, 5)]
     state = live(entries_of(opened))
-    assert [state.claimed(Replayed(since_ms), 0).settled for since_ms in (3, 7)] == [True, False]
+    assert [state.claimed(Replayed(since_ms), 0, THIRD.stamp).settled for since_ms in (3, 7)] == [True, False]
     beyond, before = (entries_of([*opened, Replayed(3, settled=settled)]) for settled in (True, False))
     assert live(beyond).gap is None
     assert live(before).gap is not None
@@ -139,7 +139,7 @@ def test_a_replay_closes_a_gap_only_when_the_replicas_are_beyond_its_start() -> 
 def test_a_replay_closes_no_gap_while_what_was_loaded_since_may_lack_what_that_hid() -> None:
     state = live(entries_of([Heartbeat(9, 5)]))
     gaps_ms = (3 + REPLAY_SLACK_MS - 1, 3 + REPLAY_SLACK_MS)
-    assert [state.claimed(Replayed(3), gap_ms).settled for gap_ms in gaps_ms] == [False, True]
+    assert [state.claimed(Replayed(3), gap_ms, THIRD.stamp).settled for gap_ms in gaps_ms] == [False, True]
 
 
 @pytest.mark.parametrize(("is_old", "is_settled"), [(True, True), (False, False)])
@@ -185,8 +185,9 @@ def test_no_replay_reaches_below_the_gap_that_follows_on_a_pending_one_which_the
     assert plan is not None
     assert ([type(body) for body, _ in plan.bodies], plan.not_claimed) == ([Gap], 1)
     state.take(anew, FAR_MS)
-    assert state.claimed(Replayed(3), 0).since_ms == stamps.ms_of(anew.stamp) + 1
-    assert before.claimed(Replayed(3), 0).since_ms == live([first]).claimed(Replayed(3), 0).since_ms
+    assert state.claimed(Replayed(3), 0, THIRD.stamp).since_ms == stamps.ms_of(anew.stamp) + 1
+    untouched = live([first])
+    assert before.claimed(Replayed(3), 0, THIRD.stamp) == untouched.claimed(Replayed(3), 0, THIRD.stamp)
 
 
 def test_no_heartbeat_says_less_of_the_replicas_than_the_stream_does() -> None:
@@ -342,6 +343,21 @@ def test_no_replay_reaches_below_a_gap_said_again_nor_another_origin_s() -> None
     )
     for entries in (again, foreign):
         assert live(entries).unclaimed_ms == 2_001
+
+
+@pytest.mark.parametrize(("origins", "since_ms"), [("9012", 2_001), ("3015", 3)])
+def test_a_replay_that_is_copied_again_does_not_reach_below_a_gap_that_came_after_it(
+    origins: str, since_ms: int
+) -> None:
+    """A tear stands for entries of which that replay could not know; the mirror began anew behind it."""
+    tear, anew = Gap(OWN + "torn", "0-1-2"), Gap(OWN + "none shared", "0-1-9")
+    state = live(entries_of([Heartbeat(9, 5), tear, anew, Gap("no checkpoint", "0-1-1")], origins="1" + origins[:3]))
+    replay = Replayed(3), Origin("a", f"{origins[3]}-0", "n")
+    plan = make_plan([], Released((replay,), MirrorPosition(), 1), None, state, FAR_MS)
+    assert plan is not None
+    [(body, _)] = plan.bodies
+    assert isinstance(body, Replayed)
+    assert body.since_ms == since_ms
 
 
 def test_no_replay_reaches_below_what_a_mirror_knows() -> None:

@@ -262,6 +262,10 @@ class StreamClient:
         found: StreamState = await self._ask(lambda: at_once(self._server.store.state()))
         return found
 
+    async def history(self) -> str:
+        found: str = await self._ask(lambda: at_once(self._server.store.history()))
+        return found
+
     def subscribe(self, *, silence_ms: int = 0) -> Any:
         return Subscription(self._server, self._line, silence_ms)
 

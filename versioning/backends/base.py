@@ -108,6 +108,13 @@ class StreamBackend(Protocol):
 
     async def state(self) -> StreamState: ...
 
+    async def history(self) -> str:
+        """Return the name of the server's history, as of the last append: another one after a failover or a restart.
+
+        Empty for a stream that never was.
+        """
+        ...
+
     def subscribe(self, *, silence_ms: int = 0) -> AbstractAsyncContextManager[AsyncIterator[Entry | None]]:
         """Entries pushed as they are appended; some may be missing, so the caller checks continuity.
 

@@ -140,6 +140,9 @@ class MemoryStream:
         state = self._state
         return StreamState(state.last, state.nonce, state.since or stamps.ZERO, state.digest, dict(state.checkpoints))
 
+    async def history(self) -> str:
+        return "" if self._state.history is None else str(self._state.history)
+
     @asynccontextmanager
     async def subscribe(self, *, silence_ms: int = 0) -> AsyncIterator[AsyncIterator[Entry | None]]:
         queue: asyncio.Queue[Entry] = asyncio.Queue()

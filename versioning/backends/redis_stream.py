@@ -167,6 +167,10 @@ class RedisStream:
             stored = await self._ask(partial(self._client.hget, self._state, f"cp:{writer}"))
         return Checkpoint.decode(_text(stored)) if stored else None
 
+    async def history(self) -> str:
+        with translated(str(self.address)):
+            return _text(await self._ask(partial(self._client.hget, self._state, "history")) or b"")
+
     async def state(self) -> StreamState:
         with translated(str(self.address)):
             stored = await self._ask(partial(self._client.hgetall, self._state))
