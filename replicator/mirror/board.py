@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from replicator.mirror.gate import LATELY_MS, Gate, GateDeniedError, GateError, Target
-from replicator.mirror.gtids import lacks, position_of
+from replicator.mirror.gtids import position_of
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.mirror.view import View
 from replicator.position import Position
@@ -60,7 +60,6 @@ class GateBoard:
         self._on_rewind = on_rewind
         self._monotonic_ms = monotonic_ms
         self._answer_life_ms = answer_life_ms
-        self._is_stream_read = False
 
     def __bool__(self) -> bool:
         return bool(self._views)
@@ -124,32 +123,25 @@ class GateBoard:
         for view in self._views:
             view.doubt_all(self._monotonic_ms())
 
-    def promise(self, gtid: str) -> None:
-        """Take note that every database had this when the stream was told: one without it has gone back since."""
-        for view in self._views:
-            view.promise(gtid, self._monotonic_ms())
+    def promise(self, told: Sequence[tuple[str, int]]) -> None:
+        """Take note of what every database had by the stream: GTIDs in order, and how old the word is, in ms.
 
-    def promise_all(self, told: Sequence[tuple[str, int]]) -> None:
-        """Take note of what every database had by a whole window of the stream: GTIDs, and how old the word is, in ms.
-
-        Databases are asked from the start, the stream may be out of reach until later: a database that had gone back
-        by then, and has caught up since, is found by its first answer.
+        One without it has gone back since. Databases are asked all the time, the stream now and then, or not before it
+        can be reached: one that has caught up meanwhile is found by what it had answered.
         """
         now_ms = self._monotonic_ms()
         promised = [(gtid, now_ms - max(age_ms - CLOCK_ERROR_MS, 0)) for gtid, age_ms in told]
         for view in self._views:
-            if not self._is_stream_read and view.first is not None:
-                self._judge_first(view, *view.first, promised)
+            self._look_back(view, promised)
             for gtid, since_ms in promised:
                 view.promise(gtid, since_ms)
-        self._is_stream_read = True
 
-    def _judge_first(self, view: View, asked_ms: int, position: Position, promised: list[tuple[str, int]]) -> None:
-        due = (gtid for gtid, told_ms in reversed(promised) if told_ms < asked_ms)
-        lacked = next((gtid for gtid in due if lacks(position, gtid)), "")
-        if lacked:
-            self._go_back(view, position, lacked)
-            view.note_caught_up()
+    def _look_back(self, view: View, promised: Sequence[tuple[str, int]]) -> None:
+        for gtid, since_ms in reversed(promised):
+            if (had := view.lacked(gtid, since_ms)) is not None:
+                self._go_back(view, had, gtid)
+                view.note_caught_up()
+                return
 
     def said_again(self) -> None:
         for view in self._views:
@@ -194,15 +186,13 @@ class GateBoard:
         if not view.stats.is_up:
             log.info("gate_connected", gate=view.gate.name, applied=text)
         view.stats.is_up, view.stats.applied = 1, text
-        view.answered(asked_ms)
+        view.answered(asked_ms, position)
         return position
 
     def _accept(self, view: View, position: Position) -> None:
         ends_doubt, lacked = view.end_doubt(), view.take_lacked(position)
         if position == view.position and not ends_doubt and not lacked:
             return
-        if view.position is None and not self._is_stream_read:
-            view.first = view.asked_ms, position
         if lacked or view.has_less(position):
             self._go_back(view, position, lacked)
         view.position = position

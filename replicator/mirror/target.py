@@ -129,7 +129,7 @@ class MirrorTarget:
         if is_unapplied(body):
             self._doubt(body)
         elif body.gtid:
-            self._board.promise(body.gtid)
+            self._board.promise([(body.gtid, self._clock().ms - stamps.ms_of(entry.stamp))])
 
     def _doubt(self, body: Named | Gap) -> None:
         if isinstance(body, Gap) and is_rewound(body.reason):
@@ -150,7 +150,7 @@ class MirrorTarget:
         for mark in self.state.pendings():
             self._doubt(mark.body)
         now_ms = self._clock().ms
-        self._board.promise_all([(gtid, now_ms - told_ms) for gtid, told_ms in fold.acknowledged])
+        self._board.promise([(gtid, now_ms - told_ms) for gtid, told_ms in fold.acknowledged])
 
     def _position_text(self, position: MirrorPosition | None) -> str:
         if position is not None:

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
+from replicator.mirror.answers import Answers
 from replicator.mirror.gate import LATELY_MS, Gate
 from replicator.mirror.gtids import includes, is_beyond, lacks, position_at
 from replicator.mirror.options import PROMISED_MAX, GateStats
@@ -20,9 +21,7 @@ class View:
     """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``)."""
     had: Position | None = None
     """What it had before it went back, until it has that again."""
-    first: tuple[int, Position] | None = None
-    """When the first question was asked that was answered (monotonic), and the answer; of those before the stream was
-    read."""
+    answers: Answers = field(default_factory=Answers)
     asked_ms: int = -LATELY_MS
     """Monotonic: when the last question that was answered was asked."""
     watched_ms: int = 0
@@ -38,13 +37,19 @@ class View:
     """The source has read as far once, since this mirror's start."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def answered(self, asked_ms: int) -> None:
+    def answered(self, asked_ms: int, position: Position) -> None:
         if asked_ms - self.asked_ms > LATELY_MS:
             self.watched_ms = asked_ms
         self.asked_ms = asked_ms
+        self.answers.take(asked_ms, position)
 
     def has(self, gtid: str) -> bool:
         return not gtid or (self.doubted_ms is None and _has(self.position, gtid))
+
+    def lacked(self, gtid: str, told_ms: int) -> Position | None:
+        """Return what it had instead by its first answer after that; None where it had it, or was not asked."""
+        position = self.answers.after(told_ms)
+        return position if position is not None and lacks(position, gtid) else None
 
     def promise(self, gtid: str, since_ms: int) -> None:
         if not _has(self.position, gtid):

@@ -100,10 +100,10 @@ async def test_a_database_that_was_away_is_asked_what_it_has_before_it_is_waited
 def test_an_answer_to_what_was_asked_before_a_doubt_does_not_end_it() -> None:
     view = view_of(5)
     view.doubt("0-1-5", 11)
-    view.answered(10)
+    view.answered(10, at(5))
     assert not view.end_doubt()
     assert not view.has("0-1-5")
-    view.answered(11)
+    view.answered(11, at(5))
     assert view.end_doubt()
     assert view.has("0-1-5")
 

@@ -5,15 +5,18 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
+from tests.simulation.near import make_near
 from tests.simulation.play import play
 from tests.simulation.report import report, trace
-from tests.simulation.scenario import make
+from tests.simulation.scenario import Scenario, make
 
 CHUNK = 20
 SAID_EVERY_S = 30.0
+
+Draw = Callable[[int], Scenario]
 
 
 def _say(text: str) -> None:
@@ -26,38 +29,39 @@ def main() -> int:
     parser.add_argument("--seeds", metavar="A:B", help="play these, B excluded; end at the first failure")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--seed", type=int, help="play one")
-    parser.add_argument(
-        "--dense", action="store_true", help="more faults in less time: finds sooner what takes several"
-    )
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--dense", action="store_true", help="more faults in less time: finds sooner what takes several")
+    kinds.add_argument("--near", action="store_true", help="neighbours of runs that once showed a fault: sooner still")
     parser.add_argument("--trace", action="store_true", help="with --seed: print all that happened")
     arguments = parser.parse_args()
+    draw = make_near if arguments.near else partial(make, is_dense=arguments.dense)
     if arguments.seed is not None:
-        return _one(arguments.seed, is_dense=arguments.dense, is_traced=arguments.trace)
+        return _one(draw(arguments.seed), is_traced=arguments.trace)
     if arguments.seeds is None:
         parser.error("give --seeds A:B or --seed N")
     first, _, end = arguments.seeds.partition(":")
-    return _many(range(int(first), int(end)), arguments.processes, is_dense=arguments.dense)
+    return _many(range(int(first), int(end)), arguments.processes, draw)
 
 
-def _one(seed: int, *, is_dense: bool, is_traced: bool) -> int:
-    played = play(make(seed, is_dense=is_dense))
+def _one(scenario: Scenario, *, is_traced: bool) -> int:
+    played = play(scenario)
     if is_traced:
         _say("\n".join(trace(played)))
-    _say(f"seed {seed}: {played.violation or 'no violation'}")
+    _say(f"{scenario.again}: {played.violation or 'no violation'}")
     if played.violation is not None:
         _say(report(played))
     return 1 if played.violation else 0
 
 
-def _many(seeds: range, processes: int, *, is_dense: bool) -> int:
+def _many(seeds: range, processes: int, draw: Draw) -> int:
     began_s = said_s = time.monotonic()
     done = 0
-    work = partial(_chunk, is_dense=is_dense, parent=os.getpid())
+    work = partial(_chunk, draw=draw, parent=os.getpid())
     with multiprocessing.Pool(processes) as pool:
         for count, failed in pool.imap_unordered(work, _chunks(seeds)):
             done += count
             if failed is not None:
-                _say(report(play(make(failed, is_dense=is_dense))))
+                _say(report(play(draw(failed))))
                 pool.terminate()
                 return 1
             if time.monotonic() - said_s > SAID_EVERY_S:
@@ -73,12 +77,12 @@ def _chunks(seeds: range) -> Iterator[range]:
         yield range(first, min(first + CHUNK, seeds.stop))
 
 
-def _chunk(seeds: range, *, is_dense: bool, parent: int) -> tuple[int, int | None]:
+def _chunk(seeds: range, *, draw: Draw, parent: int) -> tuple[int, int | None]:
     """Return how many were played, and the first one that failed."""
     for seed in seeds:
         if os.getppid() != parent:
             raise SystemExit("whoever asked for these seeds is gone")
-        if play(make(seed, is_dense=is_dense)).violation is not None:
+        if play(draw(seed)).violation is not None:
             return seed - seeds.start + 1, seed
     return len(seeds), None
 

@@ -64,7 +64,7 @@ class Faults:
 
 
 NAMES: Final = tuple(field.name for field in fields(Faults))
-_DRAWN: Final = tuple(name for name in NAMES if name != "source_left")
+DRAWN: Final = tuple(name for name in NAMES if name != "source_left")
 CALM: Final = Faults()
 
 _RATES: Final = {
@@ -78,7 +78,7 @@ _RATES: Final = {
 _RATE: Final = 2.5
 
 
-_CROWDED: Final = frozenset(
+CROWDED: Final = frozenset(
     {
         "redis_a_outage", "redis_a_failover", "redis_a_trim", "redis_a_tear", "wan_cut", "answer_lost",
         "redis_b_outage", "redis_b_failover", "redis_b_flush", "redis_b_trim", "redis_b_clock_back",
@@ -95,8 +95,8 @@ def draw_dense(rng: random.Random) -> Faults:
     """
     chosen = {
         name: _RATES.get(name, _RATE) * rng.choice((1.0, 2.0, 4.0))
-        for name in _DRAWN
-        if rng.random() < (0.55 if name in _CROWDED else 0.15)
+        for name in DRAWN
+        if rng.random() < (0.55 if name in CROWDED else 0.15)
     }
     return Faults(**chosen)
 
@@ -107,5 +107,5 @@ def draw(rng: random.Random) -> Faults:
         return CALM
     chance = rng.choice((0.08, 0.2, 0.4))
     intensity = rng.choice((0.7, 1.5))
-    chosen = {name: _RATES.get(name, _RATE) * intensity for name in _DRAWN if rng.random() < chance}
+    chosen = {name: _RATES.get(name, _RATE) * intensity for name in DRAWN if rng.random() < chance}
     return Faults(**chosen)

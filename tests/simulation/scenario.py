@@ -29,8 +29,9 @@ class Scenario:
     active_s: float
     faults: Faults
     ops: tuple[Op, ...]
-    is_dense: bool = False
     page_entries: int = PAGE_ENTRIES
+    again: str = ""
+    """What draws it on the command line."""
 
     @property
     def is_calm(self) -> bool:
@@ -49,7 +50,8 @@ def make(seed: int, faults: Faults | None = None, active_s: float | None = None,
     for name in NAMES:
         ops.extend(_spread(rng, name, getattr(chosen, name), length_s))
     page_entries = rng.choice(DENSE_PAGES_ENTRIES) if is_dense else PAGE_ENTRIES
-    return Scenario(seed, length_s, chosen, tuple(sorted(ops, key=lambda op: op.at_s)), is_dense, page_entries)
+    again = f"--seed {seed}{' --dense' if is_dense else ''}"
+    return Scenario(seed, length_s, chosen, tuple(sorted(ops, key=lambda op: op.at_s)), page_entries, again)
 
 
 def _writes(rng: random.Random, length_s: float) -> list[Op]:

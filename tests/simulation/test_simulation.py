@@ -27,7 +27,7 @@ def test_no_seed_violates_an_invariant(first: int) -> None:
 
 @pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.story)
 def test_what_was_mended_stays_mended(kept: Kept) -> None:
-    played = play(Scenario(kept.seed, kept.active_s, CALM, kept.ops))
+    played = play(Scenario(kept.seed, kept.active_s, CALM, kept.ops, kept.page_entries))
     assert played.violation is None, report(played)
 
 

@@ -10,6 +10,7 @@ from tests.simulation.chaos import CATALOGUE, Op
 from tests.simulation.faults import CALM, NAMES
 from tests.simulation.history import History
 from tests.simulation.loop import NothingLeftError, VirtualLoop
+from tests.simulation.near import make_near
 from tests.simulation.play import Played
 from tests.simulation.process import Process
 from tests.simulation.report import report
@@ -72,6 +73,13 @@ def test_a_dense_seed_is_another_run_with_more_faults_and_says_so() -> None:
     assert make(3, is_dense=True) == make(3, is_dense=True)
     failed = Played(make(3, is_dense=True), ViolationError("I1", 30.0, "stale"), History(), 0, 30.0)
     assert "--seed 3 --dense --trace" in report(failed, budget_s=0)
+
+
+def test_a_neighbour_of_a_kept_run_is_the_same_each_time_and_says_so() -> None:
+    assert make_near(3) == make_near(3)
+    assert len({make_near(seed).ops for seed in range(20)}) == 20
+    failed = Played(make_near(3), ViolationError("I1", 30.0, "stale"), History(), 0, 30.0)
+    assert "--seed 3 --near --trace" in report(failed, budget_s=0)
 
 
 def test_every_fault_does_something() -> None:

@@ -127,10 +127,10 @@ class NoPoisonedFill(Checker):
 
     def _is_owed(self, number: int) -> bool:
         origin, stamp = self.world.stream_a.store, self.world.history.origins.get(number, stamps.ZERO)
-        if origin.one(stamp) is None:
-            return self._sourced() < number
         position = self._mirrored()
-        return stamp > (position.stamp if position else stamps.ZERO)
+        if stamp > (position.stamp if position else stamps.ZERO):
+            return True  # By its entry; or where that was deleted, by a gap in its place.
+        return origin.one(stamp) is None and self._sourced() < number
 
     def _sourced(self) -> int:
         """Return the number of the last commit that stream A says it has, of those that are left."""
