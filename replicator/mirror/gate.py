@@ -1,5 +1,6 @@
 """One database that loads read from, as the gate (P4) asks it."""
 
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from versioning.errors import ConfigError, StamplineError
@@ -9,6 +10,10 @@ WAIT_MS: Final = 1_000
 
 LATELY_MS: Final = 3 * WAIT_MS
 """An answer to a question asked before that says nothing of now: a wait, a pause and a slow answer lie between two."""
+
+
+IsApplied = Callable[[str], bool]
+"""Whether every listed database has a GTID."""
 
 
 class GateError(StamplineError):

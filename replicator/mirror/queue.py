@@ -6,11 +6,12 @@ Heartbeats wait here only to keep their place: nothing stands behind one that is
 """
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final
 
 from replicator.mirror import reasons
+from replicator.mirror.beats import Beats, Place
+from replicator.mirror.gate import IsApplied
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
 from replicator.mirror.position import MirrorPosition, hides_more
 from replicator.mirror.words import as_pending, spreading_from
@@ -18,20 +19,8 @@ from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 from versioning.errors import StamplineError
 
-BEATS_KEPT_MAX: Final = 512
-
 NAMESPACE_KEYS: Final = 10
 """What a namespace counts for in an append: its version key has up to 32 generations, which the script takes apart."""
-
-IsApplied = Callable[[str], bool]
-
-
-class Place(NamedTuple):
-    """What a heartbeat of the origin tells: all that is in front of it there is in the databases at this position."""
-
-    stamp: int
-    """Of the heartbeat, in the origin's stream."""
-    gtid: str
 
 
 class BrokenOriginError(StamplineError):
@@ -90,37 +79,6 @@ class Released:
             for body, origin in self.bodies
         )
         return replace(self, bodies=told)
-
-
-@dataclass(slots=True)
-class Beats:
-    """The origin's heartbeats: how far its source has read, and how much of that the replicas have applied."""
-
-    newest: Heartbeat = field(default_factory=lambda: Heartbeat(0))
-    applied: Heartbeat = field(default_factory=lambda: Heartbeat(0))
-    _unapplied: deque[Heartbeat] = field(default_factory=deque)
-
-    def take(self, beat: Heartbeat) -> None:
-        self.newest = beat
-        self._unapplied.append(beat)
-        if len(self._unapplied) > BEATS_KEPT_MAX:
-            self._unapplied = deque(list(self._unapplied)[1::2])
-
-    def advance(self, is_applied: IsApplied) -> None:
-        if not is_applied(self.applied.gtid):
-            self.rewind()  # Another mirror has seen it: what was told here before says nothing any more.
-        while self._unapplied and is_applied(self._unapplied[0].gtid):
-            self.applied = self._unapplied.popleft()
-
-    def rewind(self) -> None:
-        """Some replica has less than it had: only a later answer says again how far all have applied."""
-        if self.newest.read_ms:
-            self._unapplied.append(self.newest)
-        self.applied = Heartbeat(0)
-
-    @property
-    def awaited(self) -> str:
-        return self._unapplied[0].gtid if self._unapplied else ""
 
 
 class MirrorQueue:

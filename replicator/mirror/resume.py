@@ -8,8 +8,8 @@ copied.
 from dataclasses import dataclass
 from typing import Final
 
+from replicator.mirror.beats import Place
 from replicator.mirror.position import MirrorPosition, ReplayClaim, hides_more
-from replicator.mirror.queue import Place
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.checkpoint import Checkpoint

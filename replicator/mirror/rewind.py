@@ -6,8 +6,8 @@ When it is behind by more than the window, or has less than it had at the last g
 the stream too soon, keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
+from replicator.mirror.gate import IsApplied
 from replicator.mirror.gtids import answer_includes, joined
-from replicator.mirror.queue import IsApplied
 from replicator.mirror.reasons import REWOUND
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from replicator.mirror import reasons
+from replicator.mirror.gate import IsApplied
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
-from replicator.mirror.queue import IsApplied
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Mark, spreading_from
 from versioning.entries import Body, Change, Gap, Generation, Origin

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from replicator.mirror import reasons
+from replicator.mirror.beats import Place
 from replicator.mirror.hidden import Hidden
 from replicator.mirror.lags import Lags, filled_safely_ms
-from replicator.mirror.queue import Place
 from replicator.mirror.words import (
     Mark,
     Named,

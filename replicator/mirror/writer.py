@@ -13,7 +13,9 @@ from typing import Final
 
 import structlog
 
+from replicator.mirror.beats import NO_BEAT
 from replicator.mirror.board import GateBoard
+from replicator.mirror.due import TICK_MS, Due
 from replicator.mirror.gate import WAIT_MS, Target
 from replicator.mirror.options import FULL_LIMIT_MS, MirrorOptions, MirrorStats
 from replicator.mirror.plan import Plan, make_plan, next_heartbeat
@@ -21,7 +23,7 @@ from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import MirrorQueue, Queued, Released
 from replicator.mirror.reasons import SHORT
 from replicator.mirror.rewind import gap_of_replicas, unapplied_again
-from replicator.mirror.settle import Again, Judge, Look, judge_by_replicas, judge_by_time
+from replicator.mirror.settle import Again
 from replicator.mirror.target import MirrorTarget
 from replicator.mirror.words import is_unapplied, spreads_late_until
 from replicator.retry import STAND_BACK_S
@@ -39,11 +41,6 @@ PENDING_WAIT_MS: Final = 200
 
 AGAIN_ENTRIES: Final = 50
 """Entries said again in one append, each with as many keys as it had."""
-
-NO_BEAT: Final = Heartbeat(0)
-
-TICK_MS: Final = 1_000
-PENDING_TICK_MS: Final = 50
 
 log = structlog.get_logger()
 
@@ -91,9 +88,7 @@ class MirrorWriter:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._has_rewound = False
-        self._look: Look | None = None
-        self._next_scan_ms = 0
-        self._oldest = stamps.ZERO
+        self._due = Due(options, target, board)
         self._next_look_ms = 0
         self._beat_ms = 0
         self._passing = NO_BEAT
@@ -102,7 +97,7 @@ class MirrorWriter:
         self._wake.set()
 
     def progressed(self) -> None:
-        self._next_scan_ms = min(self._next_scan_ms, self._clock().monotonic_ms + self._scan_ms)
+        self._due.progressed(self._clock())
         self._wake.set()
 
     def rewound(self) -> None:
@@ -171,7 +166,7 @@ class MirrorWriter:
         options, queue, state = self._options, self.queue, self._target.state
         queue.beats.advance(self._board.has_applied)
         has_gates = bool(self._board)
-        agains = self._due(now) if self._may_say else []
+        agains = self._due.agains(now, queue.place) if self._may_say else []
         released = queue.release(now.monotonic_ms, self._gate_limit_ms, self._board.has_applied, has_gates=has_gates)
         released = released.spreading_from(now.ms)
         if released.position is None and not self._may_say:
@@ -223,41 +218,11 @@ class MirrorWriter:
             if self._may_say:
                 await self._look_again()
             if await self._target.notice_failover():
-                self._look_anew()
-            self._oldest = await self._target.oldest()
+                self._due.begin_anew()
+            self._due.oldest = await self._target.oldest()
         except BackendError:
             return  # The next append says that Redis does not answer; then look at once.
         self._next_look_ms = now.monotonic_ms + (TICK_MS if self._board.is_behind else self._options.check_ms)
-
-    def _due(self, now: Now) -> list[Again]:
-        state = self._target.state
-        if not state.pending_count or now.monotonic_ms < self._next_scan_ms:
-            return []
-        if self._board and self.queue.place is not None:
-            state.place_gap(self.queue.place)
-        if self._look is None:
-            self._look = Look(state)
-        found = self._look.due(state, self._judge(now), now.ms)
-        if self._look.is_over:
-            self._look = None
-            tick_ms = TICK_MS if self._board else PENDING_TICK_MS
-            self._next_scan_ms = now.monotonic_ms + max(tick_ms, self._scan_ms)
-        return found
-
-    def _judge(self, now: Now) -> Judge:
-        if not self._board:
-            return judge_by_time(now.ms, self._options.settle_delays_ms)
-        has_applied, window_ms = self._board.has_applied, self._options.window_ms
-        return judge_by_replicas(self._target.state, now.ms, has_applied, window_ms=window_ms, oldest=self._oldest)
-
-    @property
-    def _scan_ms(self) -> int:
-        """Least time between two looks at all that is pending: not at every commit of the replica, if that is much."""
-        return self._target.state.pending_count // 100
-
-    def _look_anew(self) -> None:
-        """What was due may not be in the stream."""
-        self._look, self._next_scan_ms = None, 0
 
     def _wait_ms(self, now: Now) -> int:
         options, waits = self._options, [TICK_MS]
@@ -266,8 +231,9 @@ class MirrorWriter:
             waits.append(held_ms)
         if self.is_ready and self._passing.read_ms > self._target.read_ms:
             waits.append(self._beat_ms + options.heartbeat_ms - now.monotonic_ms)
-        if self._target.state.pending_count and self._may_say:
-            waits.append(self._next_scan_ms - now.monotonic_ms)
+        due_ms = self._due.wait_ms(now)
+        if due_ms is not None and self._may_say:
+            waits.append(due_ms)
         return max(min(waits), 1)
 
     async def _append(self, plan: Plan, now: Now) -> bool:
@@ -287,7 +253,7 @@ class MirrorWriter:
         else:
             self._appended(plan, now)
             return True
-        self._look_anew()
+        self._due.begin_anew()
         return False
 
     def _appended(self, plan: Plan, now: Now) -> None:

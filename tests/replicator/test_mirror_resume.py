@@ -2,9 +2,10 @@
 
 import pytest
 
+from replicator.mirror.beats import Place
 from replicator.mirror.plan import make_plan
 from replicator.mirror.position import MirrorPosition, ReplayClaim
-from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Place, Released
+from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Released
 from replicator.mirror.reasons import said_again
 from replicator.mirror.resume import Resume, find_resume
 from replicator.mirror.settle import Again
