@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Final
 
 import structlog
 
 from replicator.mirror.gate import LATELY_MS, Gate, GateDeniedError, GateError, Target
-from replicator.mirror.gtids import position_of
+from replicator.mirror.gtids import joined, position_of
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.mirror.view import View
 from replicator.position import Position
@@ -68,6 +69,12 @@ class GateBoard:
     def is_behind(self) -> bool:
         """Whether some database has gone back, and has not yet caught up with what it had."""
         return any(view.had is not None for view in self._views)
+
+    @property
+    def lost(self) -> str:
+        """What the databases had that have gone back, and have not caught up; empty for none."""
+        had = [str(view.had) for view in self._views if view.had is not None]
+        return reduce(joined, had) if had else ""
 
     def has_applied(self, gtid: str) -> bool:
         return all(self._has_applied(view, gtid) for view in self._views)
@@ -162,9 +169,9 @@ class GateBoard:
         backoff = Backoff(random.random)
         while True:
             view.wake.clear()
-            # A wait would hide for its length what a database that was away has lost.
-            is_back = not view.stats.is_up
-            target = Target() if is_back else self._next_target(view.has)
+            # A wait would hide for its length what a database has lost that was away, or is said to have more.
+            is_asked = not view.stats.is_up or bool(view.promised)
+            target = Target() if is_asked else self._next_target(view.has)
             try:
                 answer = await self._ask(view, target)
             except GateDeniedError as error:
@@ -175,7 +182,7 @@ class GateBoard:
                 continue
             backoff.reset()
             self._accept(view, answer)
-            if not is_back:
+            if not is_asked:
                 await self._idle(view, target)
 
     async def _ask(self, view: View, target: Target) -> Position:

@@ -6,6 +6,8 @@ When it is behind by more than the window, or has less than it had at the last g
 the stream too soon, keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
+from typing import Final
+
 from replicator.mirror.gate import IsApplied
 from replicator.mirror.gtids import answer_includes, joined
 from replicator.mirror.reasons import REWOUND
@@ -16,6 +18,9 @@ from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, ReadBody, Replayed
 from versioning.pending import PendingGap
+
+LOST_KEY: Final = "stampline:replica_rewound"
+"""No value is kept under it: an entry has to name some key (PROTOCOL.md, Entries)."""
 
 
 async def unapplied_again(target: StreamBackend, here: Origin, is_kept: IsApplied, *, window_ms: int) -> list[Again]:
@@ -121,6 +126,14 @@ class _Scan:
             if gtid and not (furthest and answer_includes(furthest, gtid)):
                 furthest = joined(furthest, gtid) if furthest else gtid
         return furthest
+
+
+def lost_again(gtid: str, here: Origin) -> Again:
+    """Return what tells the other mirrors that a database has lost a GTID, though nothing in the stream is of it yet.
+
+    One that was told before, and does not reach that database now, would take later entries for applied.
+    """
+    return Again(Change((LOST_KEY,), gtid, pending=True), here, is_settled=False)
 
 
 def gap_of_replicas(reason: str, here: Origin, gtid: str = "") -> Again:

@@ -22,7 +22,7 @@ from replicator.mirror.plan import Plan, make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import MirrorQueue, Queued, Released
 from replicator.mirror.reasons import SHORT
-from replicator.mirror.rewind import gap_of_replicas, unapplied_again
+from replicator.mirror.rewind import gap_of_replicas, lost_again, unapplied_again
 from replicator.mirror.settle import Again
 from replicator.mirror.target import MirrorTarget
 from replicator.mirror.words import is_unapplied, spreads_late_until
@@ -358,6 +358,8 @@ class MirrorWriter:
             await self._look_again()
             is_kept, window_ms = self._board.has_kept, self._options.window_ms
             agains = await unapplied_again(self._target.stream, self._here(), is_kept, window_ms=window_ms)
+            if not agains and (lost := self._board.lost):
+                agains = [lost_again(lost, self._here())]
         except BackendError as error:
             await self._pause(error)
             return False

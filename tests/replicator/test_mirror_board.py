@@ -97,6 +97,29 @@ async def test_a_database_that_was_away_is_asked_what_it_has_before_it_is_waited
     assert waits == ["", "0-1-9", "0-1-9", "", "0-1-9", "0-1-9"]
 
 
+async def test_a_database_that_is_said_to_have_more_is_asked_for_that_before_it_is_waited_for() -> None:
+    """When the wait is over, it may have caught up."""
+    waits: list[str] = []
+
+    class Behind(ScriptedGate):
+        async def wait(self, gtid: str, limit_ms: int) -> str:
+            waits.append(gtid)
+            if len(waits) == 3:
+                site.now_ms += 1
+                site.board.promise([("0-1-9", 0)])
+            if len(waits) == 5:
+                await asyncio.Event().wait()
+            return "0-1-5"
+
+    site = Site(Behind())
+    watching = asyncio.ensure_future(site.board.run())
+    async with asyncio.timeout(10):
+        while len(waits) < 5:
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    assert waits == ["", "0-1-9", "0-1-9", "", "0-1-9"]
+
+
 def test_an_answer_to_what_was_asked_before_a_doubt_does_not_end_it() -> None:
     view = view_of(5)
     view.doubt("0-1-5", 11)

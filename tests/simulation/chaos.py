@@ -178,7 +178,7 @@ def _replica_stop(world: World, op: Op) -> None:
 def _gate_cut(world: World, op: Op) -> None:
     mirror, replica = _one_of(MIRRORS, op.pick), _one_of(world.replicas, op.pick * len(MIRRORS) % 1)
     cable = world.gate_cables[mirror, replica.name]
-    cable.is_cut = True
+    cable.cut(world.loop.time())
     world.later(_long_s(op.size), lambda: cable.mend(world.loop.time()))
 
 

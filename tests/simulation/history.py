@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from replicator.mirror.rewind import LOST_KEY
 from versioning.entries import Change, Entry, Gap, Generation, Replayed
 from versioning.pending import PendingGap
 
@@ -87,6 +88,8 @@ class History:
 
     def take_entry(self, entry: Entry) -> None:
         match entry.body:
+            case Change(keys=(only,)) if only == LOST_KEY:
+                """Of the replicas alone: it stamps no commit."""
             case Change() as body:
                 number = self.number_of(body.gtid)
                 for key in body.keys:

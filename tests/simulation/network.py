@@ -54,8 +54,12 @@ class Cable:
     def __init__(self) -> None:
         self.is_cut = False
         self.extra_s = 0.0
-        self.whole_s = 0.0
-        """Since when it is not cut."""
+        self.whole_s = self.cut_s = 0.0
+        """Since when it is not cut, or is."""
+
+    def cut(self, now_s: float) -> None:
+        if not self.is_cut:
+            self.is_cut, self.cut_s = True, now_s
 
     def mend(self, now_s: float) -> None:
         if self.is_cut:

@@ -4,11 +4,13 @@ import asyncio
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
-from replicator.mirror.gate import GateError
+from replicator.mirror.gate import LATELY_MS, WAIT_MS, GateError
+from tests.simulation import limits
 from tests.simulation.history import commit_number
 from tests.simulation.limits import BACKOFF_MAX_S
 from tests.simulation.network import NOBODY, Cable, Line, Server
 from versioning.backends.base import UnavailableError
+from versioning.limits import CLOCK_ERROR_MS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,6 +21,10 @@ SEEN_S = 1.5
 """An older copy takes that long to catch up at least, once it is reachable and a mirror is there. Of one that is faster
 than two questions of the gate, or catches up while it is down or every mirror is, or of which no mirror that saw it
 lives until it can write, nobody learns: a limit that README names."""
+
+AGED_S = (LATELY_MS + limits.MIRROR.check_ms + CLOCK_ERROR_MS + WAIT_MS) / 1000
+"""A mirror that does not reach a replica goes by what it was told before for so long, and the others have read what it
+wrote by then. The same limit: one of them may never have seen what that replica had."""
 
 GATE_TIMEOUT_S = 1.0
 """A question of the gate that its line does not carry ends after that long."""
@@ -53,7 +59,9 @@ class Replica(Server):
         if self.loop.time() < self._restored_until_s:
             return
         if self._restored_until_s and (
-            self.is_down or not self._world.is_watched(self, for_s=SEEN_S, writable_for_s=SAID_S)
+            self.is_down
+            or not self._world.is_watched(self, for_s=SEEN_S, writable_for_s=SAID_S)
+            or self._world.is_cut_lately(self, AGED_S)
         ):
             self._restore(SEEN_S)
             return

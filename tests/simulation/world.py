@@ -85,6 +85,11 @@ class World:
         awake = (mirror for mirror in mirrors if not mirror.is_halted and mirror.resumed_s <= since_s)
         return any(all(self._reaches(mirror.name, replica, since_s) for replica in replicas) for mirror in awake)
 
+    def is_cut_lately(self, replica: Replica, for_s: float) -> bool:
+        """Whether some mirror has been cut off from it for less than that long, and still goes by what it was told."""
+        cables = (cable for (_, name), cable in self.gate_cables.items() if name == replica.name)
+        return any(cable.is_cut and self.loop.time() - cable.cut_s < for_s for cable in cables)
+
     def _reaches(self, mirror: str, replica: Replica, since_s: float) -> bool:
         cable = self.gate_cables[mirror, replica.name]
         # What was asked just before it was mended must time out first.
