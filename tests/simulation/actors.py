@@ -74,7 +74,11 @@ def _stream(server: StreamServer, *, is_far: bool = False) -> Any:
 
 def run_source(process: Process) -> None:
     stream = _stream(process.world.stream_a)
-    process.spawn(_must_go_on(process, lambda: _Source(_SOURCE_OPTIONS, stream, SourceStats()).run()))
+
+    def begin() -> _Source:
+        return _Source(_SOURCE_OPTIONS, stream, SourceStats())
+
+    process.spawn(_run_role(process, begin))
 
 
 def gates(process: Process) -> list[Any]:
@@ -83,7 +87,12 @@ def gates(process: Process) -> list[Any]:
 
 
 def run_mirror(process: Process) -> None:
-    process.spawn(_must_go_on(process, lambda: _mirror(process, gates(process)).run()))
+    process.spawn(_run_role(process, lambda: _mirror(process, gates(process))))
+
+
+async def _run_role(process: Process, begin: Callable[[], Any]) -> None:
+    role = process.world.roles[process.name] = begin()
+    await _must_go_on(process, role.run)
 
 
 def _mirror(process: Process, listed: list[Any]) -> Mirror:

@@ -5,16 +5,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from tests.simulation import limits
 from tests.simulation.actors import MIRRORS, NAMES, READERS, SOURCES
 from tests.simulation.network import Server
+from tests.simulation.process import BASE_MS, Process
 from tests.simulation.streams import StreamServer
 from tests.simulation.world import KEYS, World
+from versioning.backends.base import Append
+from versioning.bump import Bump
 
 LONG_S: Final = 12.0
 OUTLASTING_S: Final = 30.0
 """One fault in sixteen goes on longer than every limit, the promise included."""
 
 AWAY_S: Final = 20.0
+
+FLUSH_S: Final = 1.0
+"""Whoever is told to end, and has not by then, is killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +212,22 @@ def _crash(names: Sequence[str], world: World, op: Op) -> None:
     world.later(_long_s(op.size), lambda: world.start(name))
 
 
+def _end(names: Sequence[str], world: World, op: Op) -> None:
+    name = _one_of(names, op.pick)
+    process = world.processes[name]
+    if not process.is_running:
+        return
+    process.is_ending = True
+    world.roles[name].finish()
+    world.later(max(_long_s(op.size), FLUSH_S), partial(_start_again, world, name, process))
+
+
+def _start_again(world: World, name: str, ended: Process) -> None:
+    if world.processes[name] is ended and not ended.is_dead:
+        ended.kill()
+        world.start(name)
+
+
 def _readers_away(world: World, op: Op) -> None:
     for name in READERS:
         process = world.processes[name]
@@ -225,6 +248,20 @@ def _clock_step(world: World, op: Op) -> None:
 
 def _truncate(world: World, op: Op) -> None:
     world.primary.commit(KEYS, ("item",))
+
+
+def _bump(world: World, op: Op) -> None:
+    stream = world.stream_a if op.pick < 1 / 3 else world.stream_b
+    if stream.is_down:
+        return
+    key = KEYS[int(len(KEYS) * op.size)]
+    if op.pick % (1 / 3) < 1 / 12:
+        bump = Bump("by hand", namespace=key.partition(":")[0], spread_ms=limits.GENERATION_SPREAD_MS)
+    else:
+        bump = Bump("by hand", keys=(key,))
+    nonce = f"{world.rng.getrandbits(64):016x}"
+    now_ms = BASE_MS + int(world.loop.time() * 1000)  # That person's machine has its clock right.
+    stream.append(Append(bump.entries(now_ms, [nonce]), clock_ms=now_ms))
 
 
 def _write(world: World, op: Op) -> None:
@@ -272,6 +309,9 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "reader_crash": partial(_crash, READERS),
     "reader_pause": partial(_pause, READERS),
     "readers_away": _readers_away,
+    "source_end": partial(_end, SOURCES),
+    "mirror_end": partial(_end, MIRRORS),
+    "bump": _bump,
     "clock_step": _clock_step,
 }
 
@@ -300,5 +340,7 @@ def mend(world: World) -> None:
         process = world.processes[name]
         if process.is_dead:
             world.start(name)
+        elif process.is_ending:
+            _start_again(world, name, process)
         elif process.is_halted:
             process.resume()

@@ -56,6 +56,11 @@ class Faults:
     """Of any process, within the second that is assumed."""
     truncate: float = 0.0
     """No fault: a transaction that names no keys and ages out a namespace."""
+    source_end: float = 0.0
+    """As before an upgrade: it appends what it has read, ends, and is started again."""
+    mirror_end: float = 0.0
+    bump: float = 0.0
+    """No fault: a person forces a key or a namespace through, in either datacenter."""
     source_left: float = 0.0
     """At a primary that the replicas follow no more. Never drawn: a mirror that does not run cannot notice it."""
 
@@ -73,6 +78,7 @@ _RATES: Final = {
     "redis_a_flush": 1.0,
     "redis_b_flush": 1.0,
     "truncate": 2.0,
+    "bump": 4.0,
     "push_lost": 6.0,
 }
 _RATE: Final = 2.5
@@ -83,7 +89,7 @@ CROWDED: Final = frozenset(
         "redis_a_outage", "redis_a_failover", "redis_a_trim", "redis_a_tear", "wan_cut", "answer_lost",
         "redis_b_outage", "redis_b_failover", "redis_b_flush", "redis_b_trim", "redis_b_clock_back",
         "replica_lag", "replica_stop", "replica_down", "gate_cut", "replica_rewind",
-        "mirror_crash", "mirror_pause",
+        "mirror_crash", "mirror_pause", "mirror_end", "bump",
     }
 )  # fmt: skip
 

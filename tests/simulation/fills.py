@@ -7,11 +7,14 @@ Nothing in the world knows of these values; checkers ask what would be served.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
 
 from tests.simulation import limits
 from tests.simulation.process import BASE_MS
 from tests.simulation.replica import Replica
+from versioning import header
 from versioning import stamp as stamps
 from versioning.follow import Follow
 from versioning.index import Index
@@ -27,6 +30,14 @@ class Fill(NamedTuple):
     key: str
     value: int
     fill_stamp: int
+
+
+class Kept(NamedTuple):
+    where: str
+    key: str
+    value: int
+    fill_stamp: int
+    age_ms: int
 
 
 class PossibleFills:
@@ -88,3 +99,22 @@ def judges(world: "World") -> Iterator[tuple[str, Index, Now]]:
             yield name, reader.cache.index, reader.process.now()
     if not world.stream_b.is_down:
         yield "a newcomer", *world.fills.newcomer()
+
+
+def kept_values(world: "World") -> Iterator[Kept]:
+    """Yield what Redis has, what each reader has, and what might have been loaded."""
+    for key, data in world.values.store.stored().items():
+        head, payload = header.unpack(data)
+        yield Kept("Redis", key, orjson.loads(payload), head.fill_stamp, world.values.now_ms() - head.fill_ms)
+    for name, reader in world.readers.items():
+        if not reader.process.is_halted:
+            yield from _local(name, reader)
+    for fill, age_ms in world.fills.held():
+        yield Kept("a possible fill", *fill, age_ms)
+
+
+def _local(name: str, reader: Any) -> Iterator[Kept]:
+    now = reader.process.now()
+    for key, held in reader.cache._core.local.held.items():
+        if not held.is_expired(now):
+            yield Kept(name, key, held.value, held.fill_stamp, now.ms - held.fill_ms)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from replicator.mirror.rewind import LOST_KEY
 from versioning.entries import Change, Entry, Gap, Generation, Replayed
-from versioning.pending import PendingGap
+from versioning.pending import PendingGap, word_of
 
 
 class ReadDone(NamedTuple):
@@ -91,9 +91,12 @@ class History:
             case Change(keys=(only,)) if only == LOST_KEY:
                 """Of the replicas alone: it stamps no commit."""
             case Change() as body:
-                number = self.number_of(body.gtid)
+                number, word = self.number_of(body.gtid), word_of(body)
                 for key in body.keys:
-                    self.namings.setdefault(key, []).append(Naming(entry.stamp, number, body.pending))
+                    said = self.namings.setdefault(key, [])
+                    # A bump leaves it pending, if it is.
+                    is_pending = body.pending if word is not None else bool(said) and said[-1].is_pending
+                    said.append(Naming(entry.stamp, number, is_pending))
             case Generation() as body:
                 self.agings.append((entry.stamp, body))
             case Gap() as body:

@@ -24,10 +24,16 @@ class Process:
         """Of its wall clock; the monotonic clock never steps."""
         self.is_halted = False
         self.is_dead = False
+        self.is_ending = False
+        """It was told to end, and is started again."""
         self.held: list[Any] = []
         self.resumed_s = self.loop.time()
         self.context = contextvars.Context()
         self.context.run(OWNER.set, self)
+
+    @property
+    def is_running(self) -> bool:
+        return not (self.is_halted or self.is_ending)
 
     def now(self) -> Now:
         at_ms = int(self.loop.time() * 1000)

@@ -19,12 +19,14 @@ from tests.simulation.faults import CALM, Faults
 from tests.simulation.streams import Store
 from tests.simulation.versions import VersionKeys
 from versioning import generations, header, held, reading, readplan
+from versioning import stamp as stamps
 from versioning.backends import memory
 from versioning.client.singleflight import AsyncFlights
-from versioning.entries import Gap
+from versioning.entries import Change, Gap
 from versioning.follow import Follow
 from versioning.index import Index
 from versioning.past import Past
+from versioning.pending import word_of
 from versioning.verdict import Verdict
 
 Patches = Callable[[], Sequence[Any]]
@@ -165,6 +167,23 @@ def _past_proves_all() -> Sequence[Any]:
     return [_of(Past, "proven_ago_ms", prove)]
 
 
+def _bumps_are_skipped() -> Sequence[Any]:
+    apply = Index.apply
+
+    def deaf(self: Any, entry: Any, now: Any) -> None:
+        body = entry.body
+        if isinstance(body, Change) and word_of(body) is None:
+            entry = replace(entry, body=replace(body, keys=("nobody",)))
+        apply(self, entry, now)
+
+    return [_of(Index, "apply", deaf)]
+
+
+def _beginnings_are_forgotten() -> Sequence[Any]:
+    end = Follow._end_coverage
+    return [_of(Follow, "_end_coverage", lambda self, begins: end(self, stamps.ZERO))]
+
+
 def _vouch_before_covered() -> Sequence[Any]:
     take_older = Follow._take_one_older
 
@@ -264,6 +283,13 @@ REMOVALS: Final = (
         "P10",
         lambda: [_of(AsyncFlights, "find", _nothing)],
         Faults(values_outage=15, load_slow=20),
+    ),
+    Removal("a bump is not looked at", "P11", _bumps_are_skipped, Faults(bump=30)),
+    Removal(
+        "a replay makes known what lies below the beginning of a trimmed stream",
+        "P11",
+        _beginnings_are_forgotten,
+        Faults(bump=30, redis_a_flush=8, redis_b_trim=30),
     ),
     Removal("version keys are not marked pending", "P12", lambda: [_of(VersionKeys, "is_key_pending", _no)], _REPLICAS),
     Removal("the index is never swept", "I8", lambda: [_of(Index, "_prune", _nothing)], CALM, 70.0),

@@ -7,7 +7,7 @@ from tests.simulation.removals import REMOVALS, Removal
 from tests.simulation.report import report
 from tests.simulation.scenario import make
 
-RULES = {f"P{number}" for number in range(1, 11)}
+RULES = {f"P{number}" for number in range(1, 12)}
 
 
 @pytest.mark.parametrize("removal", REMOVALS, ids=lambda removal: f"{removal.rule} {removal.name}")

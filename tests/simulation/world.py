@@ -59,6 +59,8 @@ class World:
         self.processes: dict[str, Process] = {}
         self.readers: dict[str, Any] = {}
         """Name to what ``reader.Reader`` runs there."""
+        self.roles: dict[str, Any] = {}
+        """Name of a source or a mirror to what runs there."""
         self._start = start
         self._skews: dict[str, int] = {}
 
@@ -82,7 +84,7 @@ class World:
             return False
         since_s = now_s - for_s
         mirrors = (process for name, process in self.processes.items() if name.startswith("mirror"))
-        awake = (mirror for mirror in mirrors if not mirror.is_halted and mirror.resumed_s <= since_s)
+        awake = (mirror for mirror in mirrors if mirror.is_running and mirror.resumed_s <= since_s)
         return any(all(self._reaches(mirror.name, replica, since_s) for replica in replicas) for mirror in awake)
 
     def is_cut_lately(self, replica: Replica, for_s: float) -> bool:

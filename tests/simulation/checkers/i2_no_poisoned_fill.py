@@ -8,36 +8,23 @@ while the mirrors have yet to copy that commit, or the sources to stamp it once 
 supersedes the value whatever else it lacks.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
-import orjson
-
 from replicator.mirror.position import MirrorPosition
 from replicator.position import Flavor
 from replicator.source.progress import Progress
 from tests.simulation import limits
 from tests.simulation.checkers.base import Checker
-from tests.simulation.fills import judges
+from tests.simulation.fills import Kept, judges, kept_values
 from tests.simulation.streams import at_once
 from tests.simulation.world import World
-from versioning import header
 from versioning import stamp as stamps
 from versioning.checkpoint import source_writer
+from versioning.pending import word_of
 from versioning.verdict import Verdict
 
 NOTICED_MS = 3_000
 """A replica that went back is noticed by then: a wait of the gate, a pause, an append, clocks a second apart."""
 
 MENDED_S = (limits.CACHE.provisional_ttl_ms + NOTICED_MS) / 1000 + limits.BACKOFF_MAX_S
-
-
-class Kept(NamedTuple):
-    where: str
-    key: str
-    value: int
-    fill_stamp: int
-    age_ms: int
 
 
 class NoPoisonedFill(Checker):
@@ -56,7 +43,7 @@ class NoPoisonedFill(Checker):
             or self.world.loop.time() - self._hindered_s < MENDED_S
         ):
             return
-        for kept in self._kept():
+        for kept in kept_values(self.world):
             if kept.age_ms > limits.CACHE.provisional_ttl_ms + NOTICED_MS:
                 self._check(kept)
 
@@ -76,7 +63,7 @@ class NoPoisonedFill(Checker):
     def _is_pending_trimmed(self) -> bool:
         history, stream = self.world.history, self.world.stream_b.store
         last = [(namings[-1].stamp, namings[-1].is_pending) for namings in history.namings.values()]
-        last += [(stamp, body.pending) for stamp, body in history.agings[-1:]]
+        last += [(stamp, body.pending) for stamp, body in history.agings if word_of(body) is not None][-1:]
         return any(is_pending and stream.one(stamp) is None for stamp, is_pending in last)
 
     def _check(self, kept: Kept) -> None:
@@ -140,21 +127,3 @@ class NoPoisonedFill(Checker):
 
     def _mirrored(self) -> MirrorPosition | None:
         return MirrorPosition.of(at_once(self.world.stream_b.store.checkpoint(limits.MIRROR.writer)))
-
-    def _kept(self) -> Iterator[Kept]:
-        world = self.world
-        for key, data in world.values.store.stored().items():
-            head, payload = header.unpack(data)
-            yield Kept("Redis", key, orjson.loads(payload), head.fill_stamp, world.values.now_ms() - head.fill_ms)
-        for name, reader in world.readers.items():
-            if not reader.process.is_halted:
-                yield from _local(name, reader)
-        for fill, age_ms in world.fills.held():
-            yield Kept("a possible fill", *fill, age_ms)
-
-
-def _local(name: str, reader: Any) -> Iterator[Kept]:
-    now = reader.process.now()
-    for key, held in reader.cache._core.local.held.items():
-        if not held.is_expired(now):
-            yield Kept(name, key, held.value, held.fill_stamp, now.ms - held.fill_ms)

@@ -15,6 +15,7 @@ from tests.simulation.process import BASE_MS
 from tests.simulation.world import World
 from versioning.entries import Change, Entry
 from versioning.limits import DEGRADED_JITTER_MIN
+from versioning.pending import word_of
 from versioning.spread import moment_ms
 from versioning.stamp import STAMP_MAX
 
@@ -55,6 +56,9 @@ class NoStorm(Checker):
         words = self._words(begun, STAMP_MAX if begun.has_forgotten else begun.watermark)
         last_s, last_words = self._last.get(by, (-AGAIN_S, (-1, -1)))
         self._last[by] = (begun.at_s, self._words(begun, begun.fill_stamp))
+        if self._is_bumped(begun.key, begun.fill_stamp):
+            # What was said before that the process may not have read yet: such a value is provisional, too.
+            del self._last[by]
         is_again = words == last_words and begun.at_s - last_s < AGAIN_S
         if is_again and not self._is_pending_by_what_is_left(begun.key):
             self.violate(
@@ -73,6 +77,13 @@ class NoStorm(Checker):
             for is_pending in [is_pending for stamp, is_pending in words if stamp <= until][-3:]
         )
 
+    def _is_bumped(self, key: str, fill_stamp: int) -> bool:
+        """Whether the last that was said of it up to there says nothing of the replicas."""
+        history, namespace = self.world.history, key.partition(":")[0]
+        named = history.namings.get(key, ())[: history.namings_until(key, fill_stamp)][-1:]
+        aged = [body for stamp, body in history.agings if stamp <= fill_stamp and namespace in body.namespaces][-1:]
+        return any(not naming.number for naming in named) or any(word_of(body) is None for body in aged)
+
     def _is_pending_by_what_is_left(self, key: str) -> bool:
         """A failover may take back that it was settled. What was trimmed a process may have read before."""
         lost = self.world.history.lost
@@ -85,7 +96,11 @@ class NoStorm(Checker):
         """Return stamps, and whether they left it pending: of what names the key, and of its generations."""
         history, namespace = self.world.history, key.partition(":")[0]
         named = [(naming.stamp, naming.is_pending) for naming in history.namings.get(key, ())]
-        aged = [(stamp, body.pending) for stamp, body in history.agings if namespace in body.namespaces]
+        aged = [
+            (stamp, body.pending)
+            for stamp, body in history.agings
+            if namespace in body.namespaces and word_of(body) is not None
+        ]
         return named, aged
 
     def _words(self, begun: LoadBegun, watermark: int) -> tuple[int, int]:
