@@ -83,6 +83,8 @@ def run_source(process: Process) -> None:
 
 def gates(process: Process) -> list[Any]:
     world = process.world
+    if world.is_timed:
+        return []
     return [SimulatedGate(replica, world.gate_cables[process.name, replica.name]) for replica in world.replicas]
 
 

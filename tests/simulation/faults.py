@@ -94,6 +94,10 @@ CROWDED: Final = frozenset(
 )  # fmt: skip
 
 
+LAGGING: Final = frozenset({"replica_lag", "replica_stop", "replica_rewind"})
+"""Where mirrors know of no databases these break what is promised: a replica lags by seconds at most."""
+
+
 def draw_dense(rng: random.Random) -> Faults:
     """Many kinds at once, up to four times as often, most of them around stream B, the mirrors and the replicas.
 

@@ -27,7 +27,7 @@ class Played:
 
 def play(scenario: Scenario) -> Played:
     with simulated(scenario.seed, scenario.page_entries):
-        world = World(scenario.seed, begin)
+        world = World(scenario.seed, begin, is_timed=scenario.is_timed)
         try:
             _run(world, scenario)
             unseen = world.loop.errors

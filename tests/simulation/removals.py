@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest import mock
 
+from replicator.mirror import due
 from replicator.mirror.board import GateBoard
 from replicator.mirror.reader import OriginReader
 from replicator.source.anchor import Proof, Trail
@@ -43,6 +44,7 @@ class Removal:
     """A seed near which it shows."""
     seeds: int = 60
     """Within how many it must show."""
+    is_timed: bool = False
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -167,6 +169,10 @@ def _past_proves_all() -> Sequence[Any]:
     return [_of(Past, "proven_ago_ms", prove)]
 
 
+def _no_delays() -> Sequence[Any]:
+    return [_of(due, "judge_by_time", lambda now_ms, delays_ms: lambda mark: True)]
+
+
 def _bumps_are_skipped() -> Sequence[Any]:
     apply = Index.apply
 
@@ -242,6 +248,7 @@ REMOVALS: Final = (
     Removal(
         "fill stamp read after the load", "P5", _stamp_after_the_load, Faults(load_slow=20, replica_lag=10), first=82
     ),
+    Removal("where time stands in for the replicas it is not waited for", "P4", _no_delays, CALM, is_timed=True),
     Removal("a local copy outlives its fill", "P5", _copy_outlives_its_fill, _REPLICAS),
     Removal("nothing is ever STALE", "P6", _no_stale, CALM),
     Removal("the horizon is not looked at", "P6", _no_horizon, _LOSSES, 40.0),

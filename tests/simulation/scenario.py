@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, replace
 
 from tests.simulation.chaos import Op
-from tests.simulation.faults import NAMES, Faults, draw, draw_dense
+from tests.simulation.faults import LAGGING, NAMES, Faults, draw, draw_dense
 
 WARM_S = 4.0
 """Everything starts, and every reader has its first values."""
@@ -22,6 +22,9 @@ DENSE_PAGES_ENTRIES = (5, 12, PAGE_ENTRIES)
 
 WRITES_PER_S = 1.2
 
+TIMED = 0.1
+"""So many of the runs have mirrors that know of no databases."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -32,6 +35,8 @@ class Scenario:
     page_entries: int = PAGE_ENTRIES
     again: str = ""
     """What draws it on the command line."""
+    is_timed: bool = False
+    """The mirrors know of no databases: time stands in for them, and no replica lags by more."""
 
     @property
     def is_calm(self) -> bool:
@@ -41,7 +46,15 @@ class Scenario:
         return replace(self, ops=ops)
 
 
-def make(seed: int, faults: Faults | None = None, active_s: float | None = None, *, is_dense: bool = False) -> Scenario:
+def make(
+    seed: int,
+    faults: Faults | None = None,
+    active_s: float | None = None,
+    *,
+    is_dense: bool = False,
+    is_timed: bool | None = None,
+) -> Scenario:
+    """None: as it is drawn; but for given faults mirrors have their databases."""
     rng = random.Random(f"{'dense' if is_dense else 'scenario'} {seed}")
     drawn = draw_dense(rng) if is_dense else draw(rng)
     length_s = rng.choice(DENSE_LENGTHS_S if is_dense else LENGTHS_S) if active_s is None else active_s
@@ -50,8 +63,12 @@ def make(seed: int, faults: Faults | None = None, active_s: float | None = None,
     for name in NAMES:
         ops.extend(_spread(rng, name, getattr(chosen, name), length_s))
     page_entries = rng.choice(DENSE_PAGES_ENTRIES) if is_dense else PAGE_ENTRIES
+    if is_timed is None:
+        is_timed = faults is None and rng.random() < TIMED
+    if is_timed:
+        ops = [op for op in ops if op.name not in LAGGING]
     again = f"--seed {seed}{' --dense' if is_dense else ''}"
-    return Scenario(seed, length_s, chosen, tuple(sorted(ops, key=lambda op: op.at_s)), page_entries, again)
+    return Scenario(seed, length_s, chosen, tuple(sorted(ops, key=lambda op: op.at_s)), page_entries, again, is_timed)
 
 
 def _writes(rng: random.Random, length_s: float) -> list[Op]:

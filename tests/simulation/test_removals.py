@@ -24,7 +24,7 @@ def test_every_rule_has_a_removal() -> None:
 def _shown(removal: Removal) -> Played:
     with removal.applied():
         for seed in range(removal.first, removal.first + removal.seeds):
-            played = play(make(seed, removal.faults, removal.active_s))
+            played = play(make(seed, removal.faults, removal.active_s, is_timed=removal.is_timed))
             # A removal that only breaks the code shows nothing.
             if played.violation is not None and played.violation.invariant != "roles go on":
                 return played

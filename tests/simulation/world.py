@@ -35,7 +35,8 @@ class ViolationError(AssertionError):
 
 
 class World:
-    def __init__(self, seed: int, start: Callable[["World", Process], None]) -> None:
+    def __init__(self, seed: int, start: Callable[["World", Process], None], *, is_timed: bool = False) -> None:
+        self.is_timed = is_timed
         self.rng = random.Random(seed)
         self.loop = VirtualLoop()
         self.history = History()
