@@ -48,6 +48,7 @@ class MirrorPosition:
     stamp: int = stamps.ZERO
     """In the origin's stream; ``stamp.ZERO`` before its oldest entry."""
     nonce: str = ""
+    """Of that entry; before the oldest, a name for the gap that stands there: another one is another beginning."""
     claim: ReplayClaim | None = None
 
     @classmethod
@@ -83,6 +84,8 @@ class MirrorPosition:
         """Whether an owner of this position has done all that leads to the other one."""
         if self.stamp != other.stamp:
             return self.stamp > other.stamp
+        if self.stamp == stamps.ZERO and self.nonce != other.nonce:
+            return False
         return self.claim is None or other.claim is not None
 
     def without_claim(self) -> "MirrorPosition":

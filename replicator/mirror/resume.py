@@ -13,6 +13,7 @@ from replicator.mirror.position import MirrorPosition, ReplayClaim, hides_more
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.checkpoint import Checkpoint
+from versioning.client.nonces import new_nonces
 from versioning.entries import Heartbeat
 from versioning.limits import CLOCK_ERROR_MS
 
@@ -61,7 +62,8 @@ async def find_resume(
     # Where no heartbeat is left, the first one to come is above all that may be trimmed before.
     until, gtid = (place.stamp, place.gtid) if place else (state.last, None)
     claim = _claim(state.since, until, now_ms=now_ms, window_ms=window_ms)
-    return Resume(MirrorPosition(claim=claim), gap=_REASONS[name], break_name=name, gtid=gtid, until=until)
+    [nonce] = new_nonces(1)
+    return Resume(MirrorPosition(nonce=nonce, claim=claim), gap=_REASONS[name], break_name=name, gtid=gtid, until=until)
 
 
 _REASONS: Final = {

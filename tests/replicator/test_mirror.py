@@ -437,6 +437,25 @@ async def lose_second_change(world: MirrorWorld) -> Entry:
     return lost
 
 
+async def test_a_target_that_lost_the_gap_of_a_new_beginning_gets_another_one(world: MirrorWorld) -> None:
+    """The one before it stands for less: what was trimmed between the two is nowhere else."""
+    gate, options = ScriptedGate(applied="0-1-1"), replace(FAST, gate_limit_ms=60_000)
+    await world.change(2)
+    await world.beat("0-1-1")
+    first = world.start(gate, options=options)
+    await world.until(lambda v: len(v.gaps) == 1)
+    await first.kill()
+    snapshot = world.target.snapshot()
+    for number in (3, 4):
+        await world.change(number)
+        await world.beat("0-1-1")
+    world.origin.trim((await world.origin.read_before(None, count=2))[1].stamp)
+    world.start(gate, options=options)
+    await world.until(lambda v: len(v.gaps) == 2)
+    world.fail_over(snapshot)
+    await world.until(lambda v: len(v.gaps) == 2)
+
+
 async def test_a_target_that_lost_writes_gets_them_again_with_new_stamps(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-2")
     world.start(gate)

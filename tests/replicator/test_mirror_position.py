@@ -38,6 +38,13 @@ def test_a_replay_that_is_done_is_ahead_of_one_that_is_owed() -> None:
     assert MirrorPosition(10, "m", CLAIM).reaches(done)
 
 
+def test_a_beginning_is_reached_by_what_came_after_the_same_gap_only() -> None:
+    begun = MirrorPosition(nonce="gap", claim=CLAIM)
+    assert begun.reaches(begun)
+    assert not MirrorPosition(nonce="older", claim=CLAIM).reaches(begun)
+    assert MirrorPosition(9, "n").reaches(begun)
+
+
 @pytest.mark.parametrize(
     ("first_ms", "previous", "since_ms"),
     [
