@@ -336,6 +336,8 @@ class MirrorWriter:
 
     async def _say(self, agains: list[Again]) -> bool:
         """Append these alone; return whether they were written."""
+        if not self._may_say:
+            return False  # A break was found while it was read what there is to say.
         now = self._clock()
         plan = make_plan(agains, Released(), None, self._target.state, now.ms)
         return plan is not None and await self._append(plan, now)

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from replicator.mirror import run as mirror_run
+from replicator.mirror import writer
 from replicator.mirror.gate import WAIT_MS
 from replicator.mirror.options import BATCH_ENTRIES_MAX
 from replicator.mirror.reasons import REWOUND, UNREADABLE, is_said_again, said_again
-from replicator.mirror.rewind import LOST_KEY
+from replicator.mirror.rewind import LOST_KEY, unapplied_again
 from replicator.mirror.words import is_unapplied
 from tests.eventually import now_ms, until_async
 from tests.replicator.mirror_world import (
@@ -651,6 +653,50 @@ async def test_a_mirror_that_does_not_reach_a_replica_hears_from_the_other_one_t
     await world.change(4)
     view = await world.until(lambda v: v.changes[-1].keys == ("t:4",))
     assert view.changes[-1].pending
+
+
+class Late(MemoryStream):
+    """An origin that answers when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(now_ms)
+        self.may_answer = asyncio.Event()
+
+    async def read_one(self, stamp: int) -> Entry | None:
+        await self.may_answer.wait()
+        return await super().read_one(stamp)
+
+
+async def test_what_a_replica_lacks_is_not_said_before_the_gap_of_a_break_that_is_found_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would stand at the new beginning, and whoever goes on from there takes it for the gap."""
+    is_looking, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(*arguments: Any, **options: Any) -> Any:
+        is_looking.set()
+        await may_go_on.wait()
+        return await unapplied_again(*arguments, **options)
+
+    origin, gate = Late(), ScriptedGate(applied="0-1-5")
+    world = MirrorWorld(origin)
+    first = world.start(gate)
+    for number in range(3, 6):
+        await world.change(number)
+    await world.until(lambda v: len(v.keys) == 3)
+    await first.kill()
+    origin.flush()
+    gate.apply("0-1-3")
+    monkeypatch.setattr(writer, "unapplied_again", slowly)
+    mirror = world.start(gate)
+    await is_looking.wait()
+    origin.may_answer.set()
+    await until_async(lambda: mirror.stats.breaks_by_reason.get("origin_changed", 0) > 0, "the break is found")
+    may_go_on.set()
+    view = await world.until(lambda v: sum(body.pending for body in v.changes) == 2)
+    kinds = [type(entry.body) for entry in view.entries if not isinstance(entry.body, Heartbeat)]
+    assert kinds == [Gap, Change, Change, Change, Gap, Change, Change]
+    await world.close()
 
 
 async def test_a_mirror_that_has_never_reached_the_origin_says_what_a_replica_lacks(world: MirrorWorld) -> None:
