@@ -6,21 +6,16 @@ When it is behind by more than the window, or has less than it had at the last g
 the stream too soon, keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
-from typing import Final
-
 from replicator.mirror.gate import IsApplied
 from replicator.mirror.gtids import answer_includes, joined
 from replicator.mirror.reasons import REWOUND
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES
-from replicator.mirror.words import names_of, speaks_of_data
+from replicator.mirror.words import LOST_KEY, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, ReadBody, Replayed
 from versioning.pending import PendingGap
-
-LOST_KEY: Final = "stampline:replica_rewound"
-"""No value is kept under it: an entry has to name some key (PROTOCOL.md, Entries)."""
 
 
 async def unapplied_again(target: StreamBackend, here: Origin, is_kept: IsApplied, *, window_ms: int) -> list[Again]:

@@ -15,6 +15,7 @@ from replicator.mirror.beats import Place
 from replicator.mirror.hidden import Hidden
 from replicator.mirror.lags import Lags, filled_safely_ms
 from replicator.mirror.words import (
+    LOST_KEY,
     Mark,
     Named,
     bars_replays,
@@ -146,6 +147,8 @@ class MirrorState:
 
     def _take_own(self, entry: Entry, written_ms: int) -> None:
         match entry.body:
+            case Change(keys=(only,)) if only == LOST_KEY:
+                self.rewind(stamps.ms_of(entry.stamp))
             case Change(keys=names) | Generation(namespaces=names) as body if speaks_of_data(body):
                 where = self.keys if isinstance(body, Change) else self.namespaces
                 mark = mark_of(entry, body, written_ms)

@@ -1,7 +1,7 @@
 """Words: what an entry of the target stream says of names, and what mirrors keep of it."""
 
 from dataclasses import dataclass, replace
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from replicator.mirror import reasons
 from versioning import stamp as stamps
@@ -10,6 +10,10 @@ from versioning.limits import CLOCK_ERROR_MS, SPREAD_LATE_MS
 from versioning.pending import word_of
 
 Named = Change | Generation
+
+LOST_KEY: Final = "stampline:replica_rewound"
+"""Of a replica that went back, where no entry is of what it lacks. No value is kept under it: an entry has to name some
+key (PROTOCOL.md, Entries). Nothing waits for it, since what was lost may never come again."""
 
 
 @dataclass(slots=True, eq=False)

@@ -12,8 +12,8 @@ from replicator.mirror import writer
 from replicator.mirror.gate import WAIT_MS
 from replicator.mirror.options import BATCH_ENTRIES_MAX
 from replicator.mirror.reasons import REWOUND, UNREADABLE, is_said_again, said_again
-from replicator.mirror.rewind import LOST_KEY, unapplied_again
-from replicator.mirror.words import is_unapplied
+from replicator.mirror.rewind import unapplied_again
+from replicator.mirror.words import LOST_KEY, is_unapplied
 from tests.eventually import now_ms, until_async
 from tests.replicator.mirror_world import (
     DEADLINE_S,

@@ -13,7 +13,7 @@ from replicator.mirror.queue import Released
 from replicator.mirror.reasons import OWN, REWOUND, UNREADABLE, said_again
 from replicator.mirror.settle import Look
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Mark
+from replicator.mirror.words import LOST_KEY, Mark
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 from versioning.limits import CLOCK_ERROR_MS, MAX_LAG_MS, REPLAY_SLACK_MS, SPREAD_MAX_MS
@@ -114,6 +114,12 @@ def test_that_a_replica_had_gone_back_is_known_by_each_word_on_what_was_copied()
     first, second = (replace(change, pending=True) for change in copied)
     state = live(entries_of([*copied, first, Heartbeat(9, 5), second], origins="12102"))
     assert not state.lags.applied_ms
+
+
+def test_of_what_a_replica_has_lost_nothing_is_pending_for_ever() -> None:
+    """No key is concerned, and after a failover that lost it in A, too, no replica will ever have it."""
+    state = live(entries_of([Heartbeat(9, 5), Change((LOST_KEY,), "0-1-9", pending=True)]))
+    assert (state.pending_count, state.applied_ms) == (0, 0)
 
 
 def test_another_origin_s_entries_say_nothing() -> None:

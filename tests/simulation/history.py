@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from replicator.mirror.rewind import LOST_KEY
+from replicator.mirror.words import LOST_KEY
 from versioning.entries import Change, Entry, Gap, Generation, Replayed
 from versioning.pending import PendingGap, word_of
 
