@@ -129,7 +129,10 @@ class MirrorTarget:
         if is_unapplied(body):
             self._doubt(body)
         elif body.gtid:
-            self._board.promise([(body.gtid, self._clock().ms - stamps.ms_of(entry.stamp))])
+            now = self._clock()
+            # It was not there when this mirror knew the whole stream last, whatever the clocks say.
+            age_ms = min(now.ms - stamps.ms_of(entry.stamp), now.monotonic_ms - self._seen_ms)
+            self._board.promise([(body.gtid, age_ms)])
 
     def _doubt(self, body: Named | Gap) -> None:
         if isinstance(body, Gap) and is_rewound(body.reason):

@@ -112,3 +112,24 @@ async def test_an_append_tells_how_the_stream_was_when_it_was_sent(monkeypatch: 
     site.stream.restore(MemoryStream(lambda: site.now.ms).snapshot())
     await site.target.sync()
     assert not site.target.state.lags.applied_ms
+
+
+async def test_what_another_mirror_says_is_no_older_than_the_last_look_at_the_stream_whatever_the_clocks_say() -> None:
+    """Else a replica that had not applied it then would be taken for one that went back."""
+    site = Site()
+
+    async def append(new: NewEntry, expected: Checkpoint | None) -> Checkpoint:
+        told = Checkpoint("1-0/n", BEGIN_MS, new.nonce)
+        batch = Append((new,), clock_ms=0, writer=PATIENT.writer, expected=expected, checkpoint=told)
+        await site.stream.append(batch)
+        return told
+
+    stored = await append(NewEntry("1", Heartbeat(BEGIN_MS)), None)
+    await site.ask()
+    await site.target.sync()
+    await append(NewEntry("2", Change(("t:1",), "0-1-6"), Origin(PATIENT.origin_dc, "1-0", "n")), stored)
+    site.now = Now(site.now.ms + 60_000, site.now.monotonic_ms + 1)
+    await site.target.sync()
+    [view] = site.board._views
+    assert view.stats.rewinds == 0
+    assert view.promised
