@@ -200,10 +200,11 @@ class MirrorState:
         self.is_short &= not stands_for_all(body)
         if self.is_gap_lost:
             self.is_gap_lost, self.unclaimed_ms = False, max(self.unclaimed_ms, just_after(entry.stamp))
+        mark = mark_of(entry, body, written_ms)
         if reasons.is_of_replicas(body.reason):
-            self.of_replicas = mark_of(entry, body, written_ms)
+            self.of_replicas = mark
         else:
-            self.hidden.take(mark_of(entry, body, written_ms))
+            self.hidden.take(mark)
             self.is_poisoned = reasons.is_unreadable(body.reason)
             if not self.is_poisoned:
                 self.torn = entry.stamp if reasons.is_own(body.reason) else stamps.ZERO
@@ -211,7 +212,7 @@ class MirrorState:
             if reasons.is_rewound(body.reason):
                 self.rewind(stamps.ms_of(entry.stamp))
             since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
-            self.gap = replace(mark_of(entry, body, written_ms), since_ms=since_ms)
+            self.gap = replace(mark, since_ms=since_ms)
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None
 

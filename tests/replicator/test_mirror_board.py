@@ -33,6 +33,15 @@ class Site:
         self.board._accept(view, await self.board._ask(view, Target()))
 
 
+async def asked(site: Site, waits: list[str], count: int) -> None:
+    """Let the board ask until so many questions are noted."""
+    watching = asyncio.ensure_future(site.board.run())
+    async with asyncio.timeout(10):
+        while len(waits) < count:
+            await asyncio.sleep(0.01)
+    watching.cancel()
+
+
 def at(sequence: int) -> MariaDbPosition:
     return MariaDbPosition.parse(f"0-1-{sequence}")
 
@@ -88,12 +97,7 @@ async def test_a_database_that_was_away_is_asked_what_it_has_before_it_is_waited
                 await asyncio.Event().wait()
             return "0-1-5"
 
-    board = Site(Returning()).board
-    watching = asyncio.ensure_future(board.run())
-    async with asyncio.timeout(10):
-        while len(waits) < 6:
-            await asyncio.sleep(0.01)
-    watching.cancel()
+    await asked(Site(Returning()), waits, 6)
     assert waits == ["", "0-1-9", "0-1-9", "", "0-1-9", "0-1-9"]
 
 
@@ -112,11 +116,7 @@ async def test_a_database_that_is_said_to_have_more_is_asked_for_that_before_it_
             return "0-1-5"
 
     site = Site(Behind())
-    watching = asyncio.ensure_future(site.board.run())
-    async with asyncio.timeout(10):
-        while len(waits) < 5:
-            await asyncio.sleep(0.01)
-    watching.cancel()
+    await asked(site, waits, 5)
     assert waits == ["", "0-1-9", "0-1-9", "", "0-1-9"]
 
 

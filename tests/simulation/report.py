@@ -11,8 +11,8 @@ def report(failed: Played, *, budget_s: float = 20.0) -> str:
     scenario = failed.scenario
     shortest = shrink(failed, budget_s=budget_s)
     lines = [
-        f"{failed.violation}",
-        f"again: python -m tests.simulation {scenario.again} --trace",
+        str(failed.violation),
+        *([f"again: python -m tests.simulation {scenario.again} --trace"] if scenario.again else []),
         f"shortest run found ({len(shortest.scenario.ops)} of {len(scenario.ops)} operations): {shortest.violation}",
         *(f"    {op}" for op in shortest.scenario.ops),
         "the end of its trace:",
