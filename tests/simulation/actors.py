@@ -33,6 +33,13 @@ MIRRORS = ("mirror-1", "mirror-2")
 READERS = ("reader-1", "reader-2", "reader-3")
 NAMES = SOURCES + MIRRORS + READERS
 
+LINKS = (
+    *((name, server) for name in MIRRORS for server in ("stream-a", "stream-b")),
+    *((name, server) for name in SOURCES for server in ("stream-a", "primary")),
+    *((name, server) for name in READERS for server in ("stream-b", "values")),
+)
+"""Who needs what, but for a mirror's links to the replicas."""
+
 LAN_S = (0.0003, 0.002)
 WAN_S = (0.03, 0.08)
 LOAD_S = (0.002, 0.06)
@@ -66,14 +73,20 @@ def begin(world: "World", process: Process) -> None:
     works[kind](process)
 
 
-def _stream(server: StreamServer, *, is_far: bool = False) -> Any:
+def _stream(process: Process, server: StreamServer, *, is_far: bool = False) -> Any:
     delay_s = WAN_S if is_far else LAN_S
-    cable = server._world.wan if is_far else None
+    cable = process.world.cable(process.name, server.name)
     return StreamClient(server, Line(server, delay_s=delay_s, timeout_s=STREAM_TIMEOUT_S, cable=cable))
 
 
+def _values(process: Process) -> ValueClient:
+    server = process.world.values
+    cable = process.world.cable(process.name, server.name)
+    return ValueClient(server, Line(server, delay_s=LAN_S, timeout_s=VALUES_TIMEOUT_S, cable=cable))
+
+
 def run_source(process: Process) -> None:
-    stream = _stream(process.world.stream_a)
+    stream = _stream(process, process.world.stream_a)
 
     def begin() -> _Source:
         return _Source(_SOURCE_OPTIONS, stream, SourceStats())
@@ -85,7 +98,7 @@ def gates(process: Process) -> list[Any]:
     world = process.world
     if world.is_timed:
         return []
-    return [SimulatedGate(replica, world.gate_cables[process.name, replica.name]) for replica in world.replicas]
+    return [SimulatedGate(replica, world.cable(process.name, replica.name)) for replica in world.replicas]
 
 
 def run_mirror(process: Process) -> None:
@@ -100,8 +113,8 @@ async def _run_role(process: Process, begin: Callable[[], Any]) -> None:
 def _mirror(process: Process, listed: list[Any]) -> Mirror:
     return Mirror(
         limits.MIRROR,
-        _stream(process.world.stream_a, is_far=True),
-        _stream(process.world.stream_b),
+        _stream(process, process.world.stream_a, is_far=True),
+        _stream(process, process.world.stream_b),
         listed,
         stats=MirrorStats(),
         clock=process.now,
@@ -127,8 +140,8 @@ class Reader:
         self.world = process.world
         self.incarnation = len(self.world.history.trace)
         self.cache = AsyncVersionedCache(
-            stream=_stream(self.world.stream_b),
-            values=ValueClient(self.world.values, Line(self.world.values, delay_s=LAN_S, timeout_s=VALUES_TIMEOUT_S)),
+            stream=_stream(process, self.world.stream_b),
+            values=_values(process),
             options=limits.CACHE,
             clock=process.now,
         )

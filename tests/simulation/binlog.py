@@ -13,16 +13,26 @@ from replicator.source.history import ReplayStart
 from replicator.source.progress import Progress
 from tests.simulation.limits import HEADER_LAG_MS, HEARTBEAT_MS, READ_TIMEOUT_MS
 from tests.simulation.primary import number_of
-from tests.simulation.process import current
+from tests.simulation.process import Process, current
 
 DELAY_S = 0.003
+
+
+def is_cut(process: Process) -> bool:
+    """Whether a source does not reach the primary."""
+    return process.world.primary.is_cut or process.world.cable(process.name, "primary").is_cut
 
 
 class SimulatedClient:
     """A connection to the primary, of the process that makes it."""
 
     def __init__(self, address: Any) -> None:
-        self.primary = current().world.primary
+        self._process = current()
+        self.primary = self._process.world.primary
+
+    @property
+    def is_cut(self) -> bool:
+        return is_cut(self._process)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -30,7 +40,7 @@ class SimulatedClient:
 
 def server_facts(client: SimulatedClient) -> ServerFacts:
     primary = client.primary
-    if primary.is_cut:
+    if client.is_cut:
         raise MySqlUnavailableError("the primary is not reached")
     return ServerFacts(Flavor.MARIADB, primary.server, True, primary.position_at(primary.told), {})
 
@@ -43,7 +53,7 @@ def find_replay_start(
     client: SimulatedClient, facts: Any, options: Any, *, wanted_ms: int, damaged_file: str
 ) -> ReplayStart:
     """As the real one: the newest file surely begun before ``wanted_ms``, else the oldest. Times are true here."""
-    if client.primary.is_cut:
+    if client.is_cut:
         raise MySqlUnavailableError("the primary is not reached")
     files = client.primary.files
     chosen = next((file for file in reversed(files) if file.began_ms + HEADER_LAG_MS <= wanted_ms), files[0])
@@ -118,7 +128,7 @@ class SimulatedReader:
 
     def _pull(self) -> None:
         self._is_pulling = False
-        if self._is_stopped or self._primary.is_cut:
+        if self._is_stopped or is_cut(self._process):
             return
         if self._number < self._primary.purged:
             self.fail(PositionLostError("the binlog no longer has the position"))
@@ -143,7 +153,7 @@ class SimulatedReader:
         if self._is_stopped:
             return
         now_s = self._loop.time()
-        if self._primary.is_cut:
+        if is_cut(self._process):
             if (now_s - self._heard_s) * 1000 > READ_TIMEOUT_MS:
                 self.fail(MySqlUnavailableError("the binlog connection was silent"))
                 return

@@ -6,11 +6,11 @@ from functools import partial
 from typing import Any, Final
 
 from tests.simulation import limits
-from tests.simulation.actors import MIRRORS, NAMES, READERS, SOURCES
+from tests.simulation.actors import LINKS, MIRRORS, NAMES, READERS, SOURCES
 from tests.simulation.network import Server
 from tests.simulation.process import BASE_MS, Process
 from tests.simulation.streams import StreamServer
-from tests.simulation.world import KEYS, World
+from tests.simulation.world import ITEMS, KEYS, LISTS, World
 from versioning.backends.base import Append
 from versioning.bump import Bump
 
@@ -94,24 +94,15 @@ def _values_failover(world: World, op: Op) -> None:
 
 
 def _wan_cut(world: World, op: Op) -> None:
-    world.wan.is_cut = True
-    if op.pick < 1 / 2:  # Closed, not silent.
-        for subscription in tuple(world.stream_a.subscriptions):
-            subscription.end()
-
-    def end() -> None:
-        world.wan.is_cut = False
-
-    world.later(_long_s(op.size), end)
+    world.wan.cut(world.loop.time())
+    if op.pick < 1 / 2:
+        world.stream_a.close_subscriptions(MIRRORS)
+    world.later(_long_s(op.size), lambda: world.wan.mend(world.loop.time()))
 
 
 def _wan_slow(world: World, op: Op) -> None:
-    world.wan.extra_s = 0.1 + 0.9 * op.pick
-
-    def end() -> None:
-        world.wan.extra_s = 0.0
-
-    world.later(_long_s(op.size), end)
+    world.wan.slow(0.1 + 0.9 * op.pick)
+    world.later(_long_s(op.size), lambda: world.wan.slow(0.0))
 
 
 def _push_lost(world: World, op: Op) -> None:
@@ -184,8 +175,19 @@ def _replica_stop(world: World, op: Op) -> None:
 
 def _gate_cut(world: World, op: Op) -> None:
     mirror, replica = _one_of(MIRRORS, op.pick), _one_of(world.replicas, op.pick * len(MIRRORS) % 1)
-    cable = world.gate_cables[mirror, replica.name]
+    cable = world.cable(mirror, replica.name)
     cable.cut(world.loop.time())
+    world.later(_long_s(op.size), lambda: cable.mend(world.loop.time()))
+
+
+def _link_cut(world: World, op: Op) -> None:
+    name, server = _one_of(LINKS, op.pick)
+    cable = world.cable(name, server)
+    cable.cut(world.loop.time())
+    if op.pick * len(LINKS) % 1 < 1 / 2:
+        for stream in (world.stream_a, world.stream_b):
+            if stream.name == server:
+                stream.close_subscriptions((name,))
     world.later(_long_s(op.size), lambda: cable.mend(world.loop.time()))
 
 
@@ -247,7 +249,11 @@ def _clock_step(world: World, op: Op) -> None:
 
 
 def _truncate(world: World, op: Op) -> None:
-    world.primary.commit(KEYS, ("item",))
+    world.primary.commit(KEYS, ("item", "list"))
+
+
+def _truncate_lists(world: World, op: Op) -> None:
+    world.primary.commit(LISTS, ("list",))
 
 
 def _bump(world: World, op: Op) -> None:
@@ -271,9 +277,16 @@ def _write(world: World, op: Op) -> None:
     world.primary.commit((key, *noise))
 
 
+def _write_wide(world: World, op: Op) -> None:
+    rows = _one_of(ITEMS, op.pick**2), _one_of(ITEMS, op.size), _one_of(LISTS, op.pick)
+    world.primary.commit(tuple(dict.fromkeys(rows)))
+
+
 CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "write": _write,
     "truncate": _truncate,
+    "truncate_lists": _truncate_lists,
+    "write_wide": _write_wide,
     "redis_a_outage": lambda world, op: _outage(world.stream_a, op),
     "redis_a_failover": lambda world, op: _fail_over(world, world.stream_a, op),
     "redis_a_flush": lambda world, op: world.stream_a.flush(),
@@ -300,6 +313,7 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "replica_stop": _replica_stop,
     "replica_down": lambda world, op: _outage(_one_of(world.replicas, op.pick), op),
     "gate_cut": _gate_cut,
+    "link_cut": _link_cut,
     "replica_rewind": _replica_rewind,
     "load_slow": _load_slow,
     "source_crash": partial(_crash, SOURCES),
@@ -324,9 +338,7 @@ def do(world: World, op: Op) -> None:
 def mend(world: World) -> None:
     """Everything is up again, at once: the faults have ended."""
     world.load_extra_s = 0.0
-    world.wan.is_cut, world.wan.extra_s = False, 0.0
-    for cable in world.gate_cables.values():
-        cable.mend(world.loop.time())
+    world.mend_cables()
     world.primary.is_cut, world.primary.left = False, None
     for server in (world.stream_a, world.stream_b, world.values, *world.replicas):
         server.loses_answers = False

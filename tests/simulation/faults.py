@@ -55,12 +55,18 @@ class Faults:
     clock_step: float = 0.0
     """Of any process, within the second that is assumed."""
     truncate: float = 0.0
-    """No fault: a transaction that names no keys and ages out a namespace."""
+    """No fault: a transaction that names no keys and ages out both namespaces."""
     source_end: float = 0.0
     """As before an upgrade: it appends what it has read, ends, and is started again."""
     mirror_end: float = 0.0
     bump: float = 0.0
     """No fault: a person forces a key or a namespace through, in either datacenter."""
+    link_cut: float = 0.0
+    """One process does not reach one of its servers; all others do."""
+    truncate_lists: float = 0.0
+    """No fault: of one namespace of the two."""
+    write_wide: float = 0.0
+    """No fault: a transaction with rows of both namespaces."""
     source_left: float = 0.0
     """At a primary that the replicas follow no more. Never drawn: a mirror that does not run cannot notice it."""
 
@@ -72,12 +78,16 @@ NAMES: Final = tuple(field.name for field in fields(Faults))
 DRAWN: Final = tuple(name for name in NAMES if name != "source_left")
 CALM: Final = Faults()
 
+HARMLESS: Final = frozenset({"write", "write_wide", "truncate", "truncate_lists"})
+"""What the bounds of a healthy system hold with."""
+
 _RATES: Final = {
     "readers_away": 0.5,
     "binlog_purge": 1.0,
     "redis_a_flush": 1.0,
     "redis_b_flush": 1.0,
     "truncate": 2.0,
+    "truncate_lists": 2.0,
     "bump": 4.0,
     "push_lost": 6.0,
 }
@@ -89,7 +99,7 @@ CROWDED: Final = frozenset(
         "redis_a_outage", "redis_a_failover", "redis_a_trim", "redis_a_tear", "wan_cut", "answer_lost",
         "redis_b_outage", "redis_b_failover", "redis_b_flush", "redis_b_trim", "redis_b_clock_back",
         "replica_lag", "replica_stop", "replica_down", "gate_cut", "replica_rewind",
-        "mirror_crash", "mirror_pause", "mirror_end", "bump",
+        "mirror_crash", "mirror_pause", "mirror_end", "bump", "link_cut",
     }
 )  # fmt: skip
 

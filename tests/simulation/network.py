@@ -49,21 +49,33 @@ class Server:
 
 
 class Cable:
-    """What may be cut, for all lines that share it."""
+    """What may be cut, for all lines that share it. It may be a strand of another one."""
 
-    def __init__(self) -> None:
-        self.is_cut = False
-        self.extra_s = 0.0
+    def __init__(self, of: "Cable | None" = None) -> None:
+        self._of = of
+        self._is_cut = False
+        self._extra_s = 0.0
         self.whole_s = self.cut_s = 0.0
-        """Since when it is not cut, or is."""
+        """Since when it is not cut, or is: it alone."""
+
+    @property
+    def is_cut(self) -> bool:
+        return self._is_cut or (self._of is not None and self._of.is_cut)
+
+    @property
+    def extra_s(self) -> float:
+        return self._extra_s + (self._of.extra_s if self._of is not None else 0.0)
 
     def cut(self, now_s: float) -> None:
-        if not self.is_cut:
-            self.is_cut, self.cut_s = True, now_s
+        if not self._is_cut:
+            self._is_cut, self.cut_s = True, now_s
+
+    def slow(self, extra_s: float) -> None:
+        self._extra_s = extra_s
 
     def mend(self, now_s: float) -> None:
-        if self.is_cut:
-            self.is_cut, self.whole_s = False, now_s
+        if self._is_cut:
+            self._is_cut, self.whole_s = False, now_s
 
 
 class Line:

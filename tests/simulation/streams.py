@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.simulation.limits import WINDOW_MS
@@ -121,6 +121,12 @@ class StreamServer(Server):
         for subscription in subscriptions:
             subscription.end()
 
+    def close_subscriptions(self, names: Collection[str]) -> None:
+        """The network closes those of some processes, which therefore learn of a cut at once."""
+        for subscription in self.subscriptions:
+            if subscription.owner.name in names:
+                subscription.close()
+
     def judge(self, key: str, fill_stamp: int) -> tuple[Verdict, int | None]:
         """Judge as a client does that asks this Redis for the version keys, and does not follow."""
         at_ms = int(self.loop.time() * 1000)
@@ -175,7 +181,7 @@ class Subscription:
         self._arrived = asyncio.Event()
         self._next_s = 0.0
         self._is_silent = False
-        self._owner = current()
+        self.owner = current()
 
     async def __aenter__(self) -> Self:
         await self._line.ask(lambda: self._server.subscriptions.append(self))
@@ -186,7 +192,7 @@ class Subscription:
             self._server.subscriptions.remove(self)
 
     def push(self, entries: list[Entry]) -> None:
-        self._is_silent |= self._line.cable.is_cut or self._owner.is_dead
+        self._is_silent |= self._line.cable.is_cut or self.owner.is_dead
         if self._is_silent:
             return
         for entry in entries:
@@ -206,10 +212,17 @@ class Subscription:
 
     def _receive(self, entry: Entry | None) -> None:
         if not self._line.cable.is_cut:
-            self._pushed.append(entry)
-            self._arrived.set()
+            self._take(entry)
         else:
             self._is_silent = True
+
+    def close(self) -> None:
+        """End it from the near side: no push and no cut is in the way."""
+        self._take(None)
+
+    def _take(self, entry: Entry | None) -> None:
+        self._pushed.append(entry)
+        self._arrived.set()
 
     def __aiter__(self) -> Self:
         return self

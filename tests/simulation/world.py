@@ -1,14 +1,13 @@
 """Two datacenters in one event loop. The world knows everything; its processes know what the wire tells them."""
 
 import random
-from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.fills import PossibleFills
 from tests.simulation.history import History, LoadBegun, ReadDone
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.network import NOBODY, Cable
+from tests.simulation.network import NOBODY, Cable, Server
 from tests.simulation.primary import Commit, Primary
 from tests.simulation.process import Process
 from tests.simulation.replica import GATE_TIMEOUT_S, Replica
@@ -22,7 +21,11 @@ if TYPE_CHECKING:
 SKEW_MAX_MS = 500
 """Clocks of any two machines agree within a second."""
 
-KEYS = tuple(f"item:{number}" for number in range(12))
+ITEMS = tuple(f"item:{number}" for number in range(8))
+LISTS = tuple(f"list:{number}" for number in range(8, 12))
+KEYS = ITEMS + LISTS
+"""In two namespaces."""
+
 SCAN_S = 1.0
 
 
@@ -48,8 +51,7 @@ class World:
         self.is_calm = False
         """No fault is part of this run: the bounds are those of a healthy system."""
         self.wan = Cable()
-        self.gate_cables: defaultdict[tuple[str, str], Cable] = defaultdict(Cable)
-        """Of a mirror to a replica, by their names."""
+        self._cables: dict[tuple[str, str], Cable] = {}
         self.stream_a = StreamServer(self, "stream-a")
         self.stream_b = StreamServer(self, "stream-b")
         self.values = ValueServer(self)
@@ -64,6 +66,17 @@ class World:
         """Name of a source or a mirror to what runs there."""
         self._start = start
         self._skews: dict[str, int] = {}
+
+    def cable(self, process: str, server: str) -> Cable:
+        """Return the one that connects these two, by their names; what crosses the WAN shares another."""
+        is_far = process.startswith("mirror") and server == "stream-a"
+        return self._cables.setdefault((process, server), Cable(self.wan if is_far else None))
+
+    def mend_cables(self) -> None:
+        now_s = self.loop.time()
+        for cable in (self.wan, *self._cables.values()):
+            cable.mend(now_s)
+            cable.slow(0.0)
 
     def skew_ms(self) -> int:
         return self.rng.randint(-SKEW_MAX_MS, SKEW_MAX_MS)
@@ -86,15 +99,16 @@ class World:
         since_s = now_s - for_s
         mirrors = (process for name, process in self.processes.items() if name.startswith("mirror"))
         awake = (mirror for mirror in mirrors if mirror.is_running and mirror.resumed_s <= since_s)
-        return any(all(self._reaches(mirror.name, replica, since_s) for replica in replicas) for mirror in awake)
+        awake = (mirror for mirror in awake if self._is_whole(mirror.name, self.stream_b, now_s - writable_for_s))
+        return any(all(self._is_whole(mirror.name, replica, since_s) for replica in replicas) for mirror in awake)
 
     def is_cut_lately(self, replica: Replica, for_s: float) -> bool:
         """Whether some mirror has been cut off from it for less than that long, and still goes by what it was told."""
-        cables = (cable for (_, name), cable in self.gate_cables.items() if name == replica.name)
+        cables = (cable for (_, name), cable in self._cables.items() if name == replica.name)
         return any(cable.is_cut and self.loop.time() - cable.cut_s < for_s for cable in cables)
 
-    def _reaches(self, mirror: str, replica: Replica, since_s: float) -> bool:
-        cable = self.gate_cables[mirror, replica.name]
+    def _is_whole(self, mirror: str, server: Server, since_s: float) -> bool:
+        cable = self.cable(mirror, server.name)
         # What was asked just before it was mended must time out first.
         return not cable.is_cut and cable.whole_s <= since_s - GATE_TIMEOUT_S
 
