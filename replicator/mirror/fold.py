@@ -15,7 +15,7 @@ from replicator.mirror.position import MirrorPosition
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Mark, Named, just_after, mark_of, names_of, speaks_of_data
 from versioning import stamp as stamps
-from versioning.backends.base import StreamBackend
+from versioning.backends.base import History, StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat
 from versioning.limits import CLOCK_ERROR_MS
 
@@ -36,12 +36,13 @@ async def _read_once(
     stream: StreamBackend, state: MirrorState, before: MirrorState | None, now_ms: int
 ) -> "WindowFold | None":
     """Return None where entries were lost between two pages: those that were read first are none of this history."""
+    history = await stream.history()  # Before what is read: a loss meanwhile is noticed.
     newest = await stream.read_before(None, count=1)
     since = stamps.make(max(stamps.ms_of(newest[0].stamp) - state.window_ms, 0)) if newest else stamps.ZERO
     page = await stream.read_after(max(since - 1, stamps.ZERO), count=PAGE_ENTRIES)
     # Asked for last: while an older one is there, nothing of the window has been trimmed.
     is_whole = since > stamps.ZERO and bool(await stream.read_before(since, count=1))
-    fold = WindowFold(state, before, now_ms, is_whole=is_whole)
+    fold = WindowFold(state, before, now_ms, history, is_whole=is_whole)
     while page:
         if state.last and not state.follows(page[0]):
             last = await stream.read_one(state.last)
@@ -50,18 +51,23 @@ async def _read_once(
         for entry in page:
             fold.take(entry)
         page = await stream.read_after(state.last, count=PAGE_ENTRIES)
+    fold.end()
     return fold
 
 
 class WindowFold:
     """``is_whole``: the stream reaches back beyond the window, so that nothing of it was trimmed."""
 
-    def __init__(self, state: MirrorState, before: MirrorState | None, now_ms: int, *, is_whole: bool) -> None:
+    def __init__(
+        self, state: MirrorState, before: MirrorState | None, now_ms: int, history: History, *, is_whole: bool
+    ) -> None:
+        self.history = history
         self._state = state
         self._before = before
         self._now_ms = now_ms
         self._is_whole = is_whole
-        self._oldest: Entry | None = None
+        self._whole_since = stamps.ZERO
+        """Stamp of the first entry since which none is missing."""
         self._beat_ms = 0
         """Unix time of the last heartbeat."""
         self._unclaimed_ms = 0
@@ -77,8 +83,7 @@ class WindowFold:
             state.lags.applied_ms, state.is_short = before.lags.applied_ms, before.is_short
 
     def take(self, entry: Entry) -> None:
-        if self._oldest is None:
-            self._oldest = entry
+        if not self._state.last or (entry.previous and not self._state.follows(entry)):
             self._begin_with(entry)
         body, written_ms = entry.body, stamps.ms_of(entry.stamp)
         if isinstance(body, Heartbeat):
@@ -88,13 +93,27 @@ class WindowFold:
             self._take_own(entry, written_ms)
         self._state.take(entry, self._now_ms)
 
-    def _begin_with(self, oldest: Entry) -> None:
-        """Take note of what mirrors may have said that is not there any more."""
-        state, before = self._state, self._before
-        if before is None or _begins_after(oldest, before):
-            # With no database listed time settles what is pending.
-            state.is_short |= bool(oldest.previous) and not state.is_timed
-            self._unclaimed_ms = just_after(oldest.stamp)
+    def _begin_with(self, entry: Entry) -> None:
+        """It is the oldest, or those in front of it were deleted, as good as all that had come before."""
+        self._is_whole &= not self._state.last
+        self._whole_since = entry.stamp
+        if self._before is None or _begins_after(entry, self._before):
+            self._miss(entry.stamp, is_short=bool(entry.previous))
+
+    def end(self) -> None:
+        """All that is there is taken: the last ones may have been deleted, too."""
+        last, before = self.history.last, self._before
+        if last <= self._state.last:
+            return
+        self._is_whole, self._whole_since = False, last
+        if before is None or last > before.last:
+            self._miss(last, is_short=True)
+
+    def _miss(self, stamp: int, *, is_short: bool) -> None:
+        """Take note of what mirrors may have said up to there that is not there any more."""
+        # With no database listed time settles what is pending.
+        self._state.is_short |= is_short and not self._state.is_timed
+        self._unclaimed_ms = just_after(stamp)
 
     def _tells_all(self) -> bool:
         """Whether what is pending is in the window: nothing of it was trimmed, and there were mirrors.
@@ -146,14 +165,14 @@ class WindowFold:
         ``copied``: the origin's last entry that is there. What is behind it will be copied again, and must not be said
         before that: an entry of an origin proves that everything up to it is there.
         """
-        state, before, oldest = self._state, self._before, self._oldest
-        if oldest is None and before is None:
+        state, before = self._state, self._before
+        if not state.last and before is None:
             state.unclaimed_ms = self._now_ms + CLOCK_ERROR_MS
         if self._tells_all():
             state.is_short &= before is not None and before.is_short
         else:
             state.unclaimed_ms = max(state.unclaimed_ms, self._unclaimed_ms)
-        if oldest is not None and state.applied_ms >= stamps.ms_of(oldest.stamp) + CLOCK_ERROR_MS:
+        if state.applied_ms >= stamps.ms_of(self._whole_since) + CLOCK_ERROR_MS:
             state.is_short = False  # All replicas had what was deleted.
         if before is not None:
             self._carry(before, copied)

@@ -18,19 +18,25 @@ from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
 from versioning.pending import PendingGap
 
 
-async def unapplied_again(target: StreamBackend, here: Origin, is_kept: IsApplied, *, window_ms: int) -> list[Again]:
-    """``here``: the last entry of the origin that is in the target stream. Raises BackendError."""
+async def unapplied_again(
+    target: StreamBackend, last: int, nonce: str, here: Origin, is_kept: IsApplied, *, window_ms: int
+) -> list[Again]:
+    """``last`` and ``nonce``: of the last entry of the target stream; what others append meanwhile does not count.
+
+    ``here``: the last entry of the origin that is there. Raises BackendError.
+    """
     scan = _Scan(is_kept, here)
-    before: int | None = None
-    newest, is_whole = 0, True
+    before, expected = last + 1, nonce
     while page := await target.read_before(before, count=PAGE_ENTRIES):
-        newest = newest or page[0].stamp
         for entry in page:
+            if expected not in {"", entry.nonce}:
+                return scan.found(is_whole=False)  # Somebody deleted what was between.
             scan.take_older(entry)
-        before, is_whole = page[-1].stamp, not page[-1].previous
-        if stamps.ms_of(newest) - stamps.ms_of(before) > window_ms:
+            expected = entry.previous
+        before = page[-1].stamp
+        if stamps.ms_of(last) - stamps.ms_of(before) > window_ms:
             return scan.found(is_whole=False)
-    return scan.found(is_whole=is_whole)
+    return scan.found(is_whole=not expected)
 
 
 class _Scan:

@@ -216,10 +216,11 @@ class MirrorState:
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None
 
-    def must_say_all(self) -> None:
-        """All that is pending is due to be said again."""
+    def must_say_all(self, before: int = stamps.STAMP_MAX) -> None:
+        """All that is pending, and was last said below this stamp, is due to be said again."""
         for mark in self.pendings():
-            mark.written_ms = 0
+            if mark.stamp < before:
+                mark.written_ms = 0
 
     def pendings(self) -> list[Mark]:
         """Each pending entry, oldest first; before them the gap."""

@@ -18,7 +18,7 @@ from replicator.mirror.reasons import is_rewound
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Named, is_unapplied
 from versioning import stamp as stamps
-from versioning.backends.base import Append, BackendError, StreamBackend
+from versioning.backends.base import Append, BackendError, History, StreamBackend
 from versioning.checkpoint import Checkpoint
 from versioning.client.nonces import new_nonces
 from versioning.entries import Body, Change, Entry, Gap, Generation, NewEntry, Origin
@@ -50,7 +50,7 @@ class MirrorTarget:
         self._clock = clock
         self._above = stamps.ZERO
         self._has_read = False
-        self._history = ""
+        self._history = History()
         self._seen_ms = 0
         """Monotonic: when this mirror knew the whole stream last."""
 
@@ -71,16 +71,20 @@ class MirrorTarget:
         page = await self.stream.read_after(stamps.ZERO, count=1)
         return page[0].stamp if page else stamps.ZERO
 
-    async def notice_failover(self) -> bool:
-        """Return whether the stream's Redis has failed over, or restarted; raises BackendError.
+    async def notice_loss(self) -> bool:
+        """Return whether the stream's Redis has failed over or restarted, or lost entries; raises BackendError.
 
-        Then all that is pending is due to be said again, whether or not it is there: in what was lost it may have been
-        trimmed, and who began to read there does not know of it.
+        Then all that is pending is due to be said again, whether or not it is there: who began to read where it was
+        trimmed or deleted does not know of it.
         """
-        before, self._history = self._history, await self.stream.history()
-        if before in {"", self._history}:
+        before, now = self._history, await self.stream.history()
+        self._history = now
+        if before.server not in {"", now.server}:
+            self.state.must_say_all()
+        elif before.torn != now.torn:
+            self.state.must_say_all(before=now.torn)
+        else:
             return False
-        self.state.must_say_all()
         return True
 
     async def sync(self) -> None:
@@ -142,14 +146,13 @@ class MirrorTarget:
 
     async def _read_window(self, stored: Checkpoint | None) -> None:
         known, now_ms = self.state if self._has_read else None, self._clock().ms
-        history = await self.stream.history()  # Before what is read: a failover meanwhile is noticed.
         if known is not None and not self._board.has_watched(self._seen_ms):
             # What the stream has lost may have told so, in another mirror's words.
             known.rewind(now_ms)
             self._board.doubt_all()
         fold = await read_window(self.stream, self._new_state, known, now_ms)
         self.state = fold.carrying(MirrorPosition.of(stored) or MirrorPosition())
-        self._has_read, self._history = True, history
+        self._has_read, self._history = True, fold.history
         for mark in self.state.pendings():
             self._doubt(mark.body)
         now_ms = self._clock().ms

@@ -217,7 +217,7 @@ class MirrorWriter:
         try:
             if self._may_say:
                 await self._look_again()
-            if await self._target.notice_failover():
+            if await self._target.notice_loss():
                 self._due.begin_anew()
             self._due.oldest = await self._target.oldest()
         except BackendError:
@@ -358,8 +358,10 @@ class MirrorWriter:
         try:
             # The stream may have lost what this mirror had said last: that is due again by itself.
             await self._look_again()
-            is_kept, window_ms = self._board.has_kept, self._options.window_ms
-            agains = await unapplied_again(self._target.stream, self._here(), is_kept, window_ms=window_ms)
+            state, is_kept, window_ms = self._target.state, self._board.has_kept, self._options.window_ms
+            agains = await unapplied_again(
+                self._target.stream, state.last, state.nonce, self._here(), is_kept, window_ms=window_ms
+            )
             if not agains and (lost := self._board.lost):
                 agains = [lost_again(lost, self._here())]
         except BackendError as error:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.eventually import now_ms
 from versioning import stamp as stamps
-from versioning.backends.base import Append, Fill, StreamBackend
+from versioning.backends.base import Append, Fill, History, StreamBackend
 from versioning.backends.memory import MemoryStream, MemoryValues
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
@@ -69,6 +69,18 @@ async def test_entries_deleted_in_the_middle_leave_the_links_of_the_others(world
     await world.append(4)
     assert await world.links() == [("1", ""), ("3", "2"), ("4", "3")]
     assert await world.backend.read_one(middle) is None
+
+
+async def test_a_deletion_begins_another_history_with_the_next_append(world: World) -> None:
+    first, *_ = await world.append(1, 2)
+    before = await world.backend.history()
+    world.drop(first)
+    assert await world.backend.history() == before
+    behind, *_ = await world.append(3, 4)
+    after = await world.backend.history()
+    assert after == History(before.server, torn=behind)
+    await world.append(5)
+    assert await world.backend.history() == after
 
 
 async def test_of_a_stream_whose_end_was_deleted_the_next_entry_shows_it(world: World) -> None:

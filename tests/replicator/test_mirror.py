@@ -879,6 +879,20 @@ async def test_what_is_pending_is_said_again_after_a_failover_that_lost_none_of_
     assert view.changes[1].pending
 
 
+async def test_what_is_pending_is_said_again_once_after_it_was_deleted_by_hand(world: MirrorWorld) -> None:
+    """Mirrors know of a deletion by the next append. What that says is there."""
+    world.start(ScriptedGate(applied="0-1-1"))
+    await world.change(2)
+    await world.beat("0-1-2")
+    view = await world.until(lambda v: bool(v.changes and v.heartbeats))
+    world.target.drop(lambda entry: entry.stamp <= view.entries[-1].stamp)
+    await world.change(3)
+    await world.until(lambda v: [body.keys for body in v.changes if body.pending] == [("t:3",), ("t:2",)])
+    await world.beat("0-1-3")
+    view = await world.until(lambda v: bool(v.heartbeats))
+    assert [body.keys for body in view.changes] == [("t:3",), ("t:2",)]
+
+
 async def test_while_a_replica_is_behind_what_others_say_of_it_is_looked_at(world: MirrorWorld) -> None:
     """The other mirror goes by what the replica told it before. With the origin away this one has nothing to append."""
     world.start(ScriptedGate(applied="0-1-5"))

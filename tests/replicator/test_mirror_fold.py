@@ -128,3 +128,36 @@ async def test_entries_deleted_in_the_middle_do_not_keep_a_mirror_from_starting(
     stream.is_loss = False
     await stream.fill()
     assert list((await read(stream)).keys) == ["t:0", "t:1", "t:2", "t:lost", "t:new"]
+
+
+async def test_what_was_deleted_in_the_middle_may_have_been_pending() -> None:
+    stream = Stream()
+    written = [await stream.write(pending(f"t:{number}")) for number in range(15)]
+    await stream.write(Heartbeat(1, stamps.ms_of(written[9]) + 500))
+    stream.drop(lambda entry: entry.stamp == written[10])
+    state = await read(stream)
+    assert "t:10" not in state.keys
+    assert state.is_short
+    assert stamps.ms_of(written[11]) < state.unclaimed_ms <= stamps.ms_of(written[12])
+
+
+async def test_what_was_deleted_from_the_end_may_have_been_pending() -> None:
+    stream = Stream()
+    written = [await stream.write(pending(f"t:{number}")) for number in range(15)]
+    await stream.write(Heartbeat(1, stamps.ms_of(written[14]) + 500))
+    stream.drop(lambda entry: entry.stamp >= written[14])
+    state = await read(stream)
+    assert state.is_short
+    assert state.unclaimed_ms > stamps.ms_of(written[14])
+
+
+async def test_a_mirror_that_knew_what_was_deleted_says_it_again() -> None:
+    stream = Stream()
+    written = [await stream.write(pending(f"t:{number}")) for number in range(5)]
+    before = await read(stream)
+    before.is_short = False
+    stream.drop(lambda entry: entry.stamp == written[2])
+    fold = await read_window(stream, lambda: MirrorState("a", WINDOW_MS), before, BEGIN_MS)
+    state = fold.carrying(COPIED)
+    assert set(state.keys) == {f"t:{number}" for number in range(5)}
+    assert not state.is_short

@@ -24,15 +24,23 @@ def settled(number: int) -> Change:
 async def said_again(kept: int, *left: Body) -> list[Body]:
     """Return what is said of a trimmed stream, when the replicas kept no more than the ``kept`` first transactions."""
     stream = MemoryStream(lambda: NOW_MS)
-    trimmed = NewEntry("trimmed", Heartbeat(1), None)
-    entries = [NewEntry(f"n{place}", body, origin_of(body)) for place, body in enumerate(left)]
-    first, *_ = await stream.append(Append((trimmed, *entries), clock_ms=0))
+    first, *_ = await written(stream, Heartbeat(1), *left)
     stream.trim(first + 1)
+    return await said_again_of(stream, kept)
 
+
+async def written(stream: MemoryStream, *bodies: Body) -> list[int]:
+    entries = tuple(NewEntry(f"n{place}", body, origin_of(body)) for place, body in enumerate(bodies))
+    return await stream.append(Append(entries, clock_ms=0))
+
+
+async def said_again_of(stream: MemoryStream, kept: int) -> list[Body]:
     def is_kept(gtid: str) -> bool:
         return not gtid or int(gtid.rpartition("-")[2]) <= kept
 
-    return [again.body for again in await unapplied_again(stream, HERE, is_kept, window_ms=60_000)]
+    state = await stream.state()
+    agains = await unapplied_again(stream, state.last, state.nonce, HERE, is_kept, window_ms=60_000)
+    return [again.body for again in agains]
 
 
 def origin_of(body: Body) -> Origin | None:
@@ -98,3 +106,21 @@ async def test_a_gap_of_the_mirror_s_own_may_be_further_than_all_that_was_copied
     """It stands for what is in front of the origin's last heartbeat, which others need not have told yet (248820)."""
     own = Gap(OWN + "flushed", "0-1-9")
     assert (await said_again(4, plain(3), own, plain(5)))[0] == Gap(REWOUND, "0-1-9", pending=True)
+
+
+async def test_of_what_was_deleted_in_the_middle_no_entry_says_that_a_replica_lacks_it() -> None:
+    stream = MemoryStream(lambda: NOW_MS)
+    _, _, deleted, _ = await written(stream, Heartbeat(1, 1, "0-1-20"), plain(21), plain(25), plain(30))
+    stream.drop(lambda entry: entry.stamp == deleted)
+    assert await said_again_of(stream, 30) == []
+    again = Change(("t:30",), "0-1-30", pending=True)
+    assert await said_again_of(stream, 24) == [Gap(REWOUND, "0-1-30", pending=True), again]
+
+
+async def test_nor_of_what_was_deleted_from_the_end() -> None:
+    stream = MemoryStream(lambda: NOW_MS)
+    first, *_ = await written(stream, plain(21), plain(25), plain(30))
+    stream.drop(lambda entry: entry.stamp > first)
+    assert await said_again_of(stream, 24) == [Gap(REWOUND, pending=True)]
+    stream.drop(lambda entry: True)
+    assert await said_again_of(stream, 24) == [Gap(REWOUND, pending=True)]

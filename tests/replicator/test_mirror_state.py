@@ -15,6 +15,7 @@ from replicator.mirror.settle import Look
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import LOST_KEY, Mark
 from versioning import stamp as stamps
+from versioning.backends.base import History
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 from versioning.limits import CLOCK_ERROR_MS, MAX_LAG_MS, REPLAY_SLACK_MS, SPREAD_MAX_MS
 
@@ -58,7 +59,7 @@ def live(entries: list[Entry]) -> MirrorState:
 
 
 def window(entries: list[Entry], before: MirrorState | None = None, *, is_whole: bool = False) -> WindowFold:
-    fold = WindowFold(MirrorState("a"), before, FAR_MS, is_whole=is_whole)
+    fold = WindowFold(MirrorState("a"), before, FAR_MS, History(), is_whole=is_whole)
     for entry in entries:
         fold.take(entry)
     return fold

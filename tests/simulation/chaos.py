@@ -49,6 +49,11 @@ def _outage(server: Server, op: Op) -> None:
     server._world.later(_long_s(op.size), server.come_up)  # type: ignore[attr-defined]
 
 
+def _server_pause(world: World, server: Server, op: Op) -> None:
+    server.pause()
+    world.later(_long_s(op.size), server.resume)
+
+
 def _fail_over(world: World, server: StreamServer, op: Op) -> None:
     def promoted() -> None:
         server.skew_ms = world.skew_ms()  # Another machine.
@@ -60,14 +65,14 @@ def _fail_over(world: World, server: StreamServer, op: Op) -> None:
 
 
 def _trim(server: StreamServer, op: Op) -> None:
-    entries = server.store.entries
+    entries = [] if server.is_paused else server.store.entries
     if entries:
         server.store.trim(entries[int(op.size * len(entries))].stamp)
 
 
 def _tear(server: StreamServer, op: Op) -> None:
     """Somebody deletes one to three entries by hand, of the newest ten."""
-    newest = server.store.entries[-10:]
+    newest = [] if server.is_paused else server.store.entries[-10:]
     first = int(op.pick * len(newest))
     gone = newest[first : first + 1 + int(3 * op.size)]
     server.store.drop(lambda entry: entry in gone)
@@ -102,7 +107,7 @@ def _wan_cut(world: World, op: Op) -> None:
 
 def _wan_slow(world: World, op: Op) -> None:
     world.wan.slow(0.1 + 0.9 * op.pick)
-    world.later(_long_s(op.size), lambda: world.wan.slow(0.0))
+    world.later(_long_s(op.size), lambda: world.wan.hasten(world.loop.time()))
 
 
 def _push_lost(world: World, op: Op) -> None:
@@ -191,6 +196,12 @@ def _link_cut(world: World, op: Op) -> None:
     world.later(_long_s(op.size), lambda: cable.mend(world.loop.time()))
 
 
+def _link_slow(world: World, op: Op) -> None:
+    cable = world.cable(*_one_of(LINKS, op.pick))
+    cable.slow(0.1 + 2.9 * (op.pick * len(LINKS) % 1))
+    world.later(_long_s(op.size), lambda: cable.hasten(world.loop.time()))
+
+
 def _replica_rewind(world: World, op: Op) -> None:
     replica = _one_of(world.replicas, op.pick)
     replica.rewind(1 + int(10 * op.size), 5.0 + 4 * op.size)
@@ -258,7 +269,7 @@ def _truncate_lists(world: World, op: Op) -> None:
 
 def _bump(world: World, op: Op) -> None:
     stream = world.stream_a if op.pick < 1 / 3 else world.stream_b
-    if stream.is_down:
+    if stream.is_away:
         return
     key = KEYS[int(len(KEYS) * op.size)]
     if op.pick % (1 / 3) < 1 / 12:
@@ -293,12 +304,16 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "redis_a_trim": lambda world, op: _trim(world.stream_a, op),
     "redis_a_tear": lambda world, op: _tear(world.stream_a, op),
     "redis_a_clock_back": lambda world, op: _clock_back(world, world.stream_a, op),
+    "redis_a_pause": lambda world, op: _server_pause(world, world.stream_a, op),
     "redis_b_outage": lambda world, op: _outage(world.stream_b, op),
     "redis_b_failover": lambda world, op: _fail_over(world, world.stream_b, op),
     "redis_b_flush": lambda world, op: world.stream_b.flush(),
     "redis_b_trim": lambda world, op: _trim(world.stream_b, op),
+    "redis_b_tear": lambda world, op: _tear(world.stream_b, op),
+    "redis_b_pause": lambda world, op: _server_pause(world, world.stream_b, op),
     "redis_b_clock_back": lambda world, op: _clock_back(world, world.stream_b, op),
     "values_outage": _values_outage,
+    "values_pause": lambda world, op: _server_pause(world, world.values, op),
     "values_flush": lambda world, op: world.values.store.flush(),
     "values_failover": _values_failover,
     "wan_cut": _wan_cut,
@@ -314,6 +329,7 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "replica_down": lambda world, op: _outage(_one_of(world.replicas, op.pick), op),
     "gate_cut": _gate_cut,
     "link_cut": _link_cut,
+    "link_slow": _link_slow,
     "replica_rewind": _replica_rewind,
     "load_slow": _load_slow,
     "source_crash": partial(_crash, SOURCES),
@@ -343,6 +359,7 @@ def mend(world: World) -> None:
     for server in (world.stream_a, world.stream_b, world.values, *world.replicas):
         server.loses_answers = False
         server.come_up()
+        server.resume()
     for stream in (world.stream_a, world.stream_b):
         stream.loses_push, stream.back_ms = False, 0
     for replica in world.replicas:

@@ -63,6 +63,13 @@ class Faults:
     """No fault: a person forces a key or a namespace through, in either datacenter."""
     link_cut: float = 0.0
     """One process does not reach one of its servers; all others do."""
+    link_slow: float = 0.0
+    """Up to three seconds each way, on one of them: what was asked is carried out after the asker gave up on it."""
+    redis_a_pause: float = 0.0
+    """All that is asked meanwhile is carried out when it goes on."""
+    redis_b_pause: float = 0.0
+    values_pause: float = 0.0
+    redis_b_tear: float = 0.0
     truncate_lists: float = 0.0
     """No fault: of one namespace of the two."""
     write_wide: float = 0.0
@@ -99,7 +106,8 @@ CROWDED: Final = frozenset(
         "redis_a_outage", "redis_a_failover", "redis_a_trim", "redis_a_tear", "wan_cut", "answer_lost",
         "redis_b_outage", "redis_b_failover", "redis_b_flush", "redis_b_trim", "redis_b_clock_back",
         "replica_lag", "replica_stop", "replica_down", "gate_cut", "replica_rewind",
-        "mirror_crash", "mirror_pause", "mirror_end", "bump", "link_cut",
+        "mirror_crash", "mirror_pause", "mirror_end", "bump", "link_cut", "link_slow",
+        "redis_a_pause", "redis_b_pause", "redis_b_tear",
     }
 )  # fmt: skip
 

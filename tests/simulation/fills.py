@@ -73,7 +73,7 @@ class PossibleFills:
                 if not index.is_key_pending(key):
                     self._filled_s[Fill(key, replica.row(key), index.fill_stamp(key))] = now_s
         stream_b = self._world.stream_b
-        if not stream_b.is_down:
+        if not stream_b.is_away:
             for key in keys:
                 if not stream_b.is_key_pending(key):
                     self._filled_s[Fill(key, replica.row(key), stream_b.versions.last)] = now_s
@@ -97,7 +97,7 @@ def judges(world: "World") -> Iterator[tuple[str, Index, Now]]:
     for name, reader in world.readers.items():
         if not reader.process.is_halted:
             yield name, reader.cache.index, reader.process.now()
-    if not world.stream_b.is_down:
+    if not world.stream_b.is_away:
         yield "a newcomer", *world.fills.newcomer()
 
 

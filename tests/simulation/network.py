@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from tests.simulation.loop import VirtualLoop
@@ -24,10 +25,11 @@ class Server:
         self.name = name
         self.loop = loop
         self.rng = rng
-        self.is_down = False
+        self.is_down = self.is_paused = False
         self.up_s = 0.0
-        """Since when it is up."""
+        """Since when it answers."""
         self.loses_answers = False
+        self._held: list[Callable[[], None]] = []
         self.waiting: list[asyncio.Future[Any]] = []
 
     def wait_here(self) -> "asyncio.Future[Any]":
@@ -36,12 +38,32 @@ class Server:
         self.waiting.append(future)
         return future
 
+    @property
+    def is_away(self) -> bool:
+        return self.is_down or self.is_paused
+
     def come_up(self) -> None:
         if self.is_down:
             self.is_down, self.up_s = False, self.loop.time()
 
+    def pause(self) -> None:
+        """Stand still, as by SIGSTOP: what arrives meanwhile is done later, whoever has given up on it."""
+        self.is_paused = True
+
+    def hold(self, work: Callable[[], None]) -> None:
+        self._held.append(work)
+
+    def resume(self) -> None:
+        if not self.is_paused:
+            return
+        self.is_paused, self.up_s = False, self.loop.time()
+        held, self._held = self._held, []
+        for work in held:
+            work()
+
     def hang_up(self) -> None:
         """End all that waits, as a restart would."""
+        self.is_paused, self._held = False, []
         waiting, self.waiting = self.waiting, []
         for future in waiting:
             if not future.done():
@@ -56,7 +78,7 @@ class Cable:
         self._is_cut = False
         self._extra_s = 0.0
         self.whole_s = self.cut_s = 0.0
-        """Since when it is not cut, or is: it alone."""
+        """Since when it is neither cut nor slow, or is cut: it alone."""
 
     @property
     def is_cut(self) -> bool:
@@ -66,16 +88,23 @@ class Cable:
     def extra_s(self) -> float:
         return self._extra_s + (self._of.extra_s if self._of is not None else 0.0)
 
+    def is_whole_since(self, since_s: float) -> bool:
+        return not (self.is_cut or self.extra_s) and self.whole_s <= since_s
+
     def cut(self, now_s: float) -> None:
         if not self._is_cut:
             self._is_cut, self.cut_s = True, now_s
 
-    def slow(self, extra_s: float) -> None:
-        self._extra_s = extra_s
-
     def mend(self, now_s: float) -> None:
         if self._is_cut:
             self._is_cut, self.whole_s = False, now_s
+
+    def slow(self, extra_s: float) -> None:
+        self._extra_s = extra_s
+
+    def hasten(self, now_s: float) -> None:
+        if self._extra_s:
+            self._extra_s, self.whole_s = 0.0, now_s
 
 
 class Line:
@@ -98,12 +127,22 @@ class Line:
     async def ask(self, operation: Callable[[], Any]) -> Any:
         """Carry ``operation`` out at the server. A future as its result is waited for there."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._loop.call_later(self.delay_s(), self._arrive, future, operation, context=NOBODY)
+        delay_s = self.delay_s()
+        self._loop.call_later(delay_s, self._arrive, future, operation, context=NOBODY)
+        if delay_s > self._timeout_s:
+            self._give_up(future)
         return await future
+
+    def _give_up(self, future: "asyncio.Future[Any]") -> None:
+        """What was asked may be carried out all the same."""
+        self._later(self._timeout_s, future, None, UnavailableError(f"{self.server.name}: no answer"))
 
     def _arrive(self, future: "asyncio.Future[Any]", operation: Callable[[], Any]) -> None:
         if self.cable.is_cut:
-            self._later(self._timeout_s, future, None, UnavailableError(f"{self.server.name}: no answer"))
+            self._give_up(future)
+        elif self.server.is_paused:
+            self._give_up(future)
+            self.server.hold(partial(self._arrive, future, operation))
         elif self.server.is_down:
             self._later(self.delay_s(), future, None, UnavailableError(f"{self.server.name}: refused"))
         else:
@@ -125,8 +164,11 @@ class Line:
         self._answer(future, None if error else done.result(), error)
 
     def _answer(self, future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:
-        if self.cable.is_cut or (self.server.loses_answers and self._rng.random() < 1 / 3):
-            self._later(self._timeout_s, future, None, UnavailableError(f"{self.server.name}: the answer was lost"))
+        if self.server.is_paused:
+            self._give_up(future)
+            self.server.hold(partial(self._answer, future, result, error))
+        elif self.cable.is_cut or (self.server.loses_answers and self._rng.random() < 1 / 3):
+            self._give_up(future)
         else:
             self._later(self.delay_s(), future, result, error)
 

@@ -11,7 +11,7 @@ from tests.simulation.network import NOBODY, Line, Server
 from tests.simulation.process import BASE_MS, current
 from tests.simulation.versions import VersionKeys
 from versioning import stamp as stamps
-from versioning.backends.base import Append, StreamState, UnavailableError
+from versioning.backends.base import Append, History, StreamState, UnavailableError
 from versioning.backends.memory import MemorySnapshot, MemoryStream
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry
@@ -56,6 +56,7 @@ class Store(MemoryStream):
         cutoff = stamps.make(self._clock() - RETENTION_MS)
         if self._entries and self._entries[0].stamp < cutoff:
             self.trim(cutoff)
+            self._state.deleted_before = self._state.deleted  # It is the append that trims.
         if self._state.since is not None:
             self._state.since = max(self._state.since, cutoff)
 
@@ -141,7 +142,7 @@ class StreamServer(Server):
         return self.loop.time() - self._led_s < LEAD_KEPT_S
 
     def flush(self) -> None:
-        if not self.keeps_all:
+        if not (self.keeps_all or self.is_paused):
             self._world.lost(self, self.store.entries)
             self.store.flush()
             self.versions = VersionKeys()
@@ -275,8 +276,8 @@ class StreamClient:
         found: StreamState = await self._ask(lambda: at_once(self._server.store.state()))
         return found
 
-    async def history(self) -> str:
-        found: str = await self._ask(lambda: at_once(self._server.store.history()))
+    async def history(self) -> History:
+        found: History = await self._ask(lambda: at_once(self._server.store.history()))
         return found
 
     def subscribe(self, *, silence_ms: int = 0) -> Any:

@@ -76,7 +76,7 @@ class World:
         now_s = self.loop.time()
         for cable in (self.wan, *self._cables.values()):
             cable.mend(now_s)
-            cable.slow(0.0)
+            cable.hasten(now_s)
 
     def skew_ms(self) -> int:
         return self.rng.randint(-SKEW_MAX_MS, SKEW_MAX_MS)
@@ -94,23 +94,22 @@ class World:
     def is_watched(self, *replicas: Replica, for_s: float = 0.0, writable_for_s: float = 0.0) -> bool:
         """Whether some mirror is there and reaches them, and has that long, and stream B too, to write what it sees."""
         now_s = self.loop.time()
-        if self.stream_b.is_down or now_s - self.stream_b.up_s < writable_for_s:
+        if self.stream_b.is_away or now_s - self.stream_b.up_s < writable_for_s:
             return False
         since_s = now_s - for_s
         mirrors = (process for name, process in self.processes.items() if name.startswith("mirror"))
         awake = (mirror for mirror in mirrors if mirror.is_running and mirror.resumed_s <= since_s)
-        awake = (mirror for mirror in awake if self._is_whole(mirror.name, self.stream_b, now_s - writable_for_s))
-        return any(all(self._is_whole(mirror.name, replica, since_s) for replica in replicas) for mirror in awake)
+        awake = (mirror for mirror in awake if self._reaches(mirror.name, self.stream_b, now_s - writable_for_s))
+        return any(all(self._reaches(mirror.name, replica, since_s) for replica in replicas) for mirror in awake)
 
     def is_cut_lately(self, replica: Replica, for_s: float) -> bool:
         """Whether some mirror has been cut off from it for less than that long, and still goes by what it was told."""
         cables = (cable for (_, name), cable in self._cables.items() if name == replica.name)
         return any(cable.is_cut and self.loop.time() - cable.cut_s < for_s for cable in cables)
 
-    def _is_whole(self, mirror: str, server: Server, since_s: float) -> bool:
-        cable = self.cable(mirror, server.name)
+    def _reaches(self, mirror: str, server: Server, since_s: float) -> bool:
         # What was asked just before it was mended must time out first.
-        return not cable.is_cut and cable.whole_s <= since_s - GATE_TIMEOUT_S
+        return self.cable(mirror, server.name).is_whole_since(since_s - GATE_TIMEOUT_S)
 
     def later(self, after_s: float, action: Callable[[], object]) -> None:
         self.loop.call_later(after_s, action, context=NOBODY)

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from versioning import stamp as stamps
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry, NewEntry
 from versioning.errors import StamplineError
@@ -87,6 +88,18 @@ class StreamState:
     checkpoints: Mapping[str, Checkpoint]
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What tells of lost entries, as of the last append."""
+
+    server: str = ""
+    """Another one after a failover or a restart of the stream's Redis; empty for a stream that never was."""
+    torn: int = stamps.ZERO
+    """Stamp of the first entry that was appended after anybody had deleted some by hand."""
+    last: int = stamps.ZERO
+    """Stamp of the last entry that was appended."""
+
+
 class StreamBackend(Protocol):
     """One datacenter's stamp stream. Stamps and entries only grow; all methods raise BackendError."""
 
@@ -108,12 +121,7 @@ class StreamBackend(Protocol):
 
     async def state(self) -> StreamState: ...
 
-    async def history(self) -> str:
-        """Return the name of the server's history, as of the last append: another one after a failover or a restart.
-
-        Empty for a stream that never was.
-        """
-        ...
+    async def history(self) -> History: ...
 
     def subscribe(self, *, silence_ms: int = 0) -> AbstractAsyncContextManager[AsyncIterator[Entry | None]]:
         """Entries pushed as they are appended; some may be missing, so the caller checks continuity.

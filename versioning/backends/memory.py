@@ -11,7 +11,15 @@ from dataclasses import dataclass, field, replace
 
 from versioning import header
 from versioning import stamp as stamps
-from versioning.backends.base import Answer, Append, CheckpointRefusedError, DigestRefusedError, Fill, StreamState
+from versioning.backends.base import (
+    Answer,
+    Append,
+    CheckpointRefusedError,
+    DigestRefusedError,
+    Fill,
+    History,
+    StreamState,
+)
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry, Gap, NewEntry, Poisoned, Replayed
 from versioning.errors import HeaderFormatError
@@ -24,6 +32,11 @@ class _State:
     nonce: str = ""
     since: int | None = None
     history: int | None = None
+    deleted: int = 0
+    """Entries deleted by hand."""
+    deleted_before: int = 0
+    """That, as of the last append."""
+    torn: int = stamps.ZERO
     digest: str = ""
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
 
@@ -59,15 +72,22 @@ class MemoryStream:
     async def append(self, batch: Append) -> list[int]:
         with self._lock:
             self._check(batch)
-            new = [self._add(entry, stamp) for entry, stamp in zip(batch.entries, self._next(batch), strict=False)]
+            free = self._next(batch)
+            self._note_history(free.start)
+            new = [self._add(entry, stamp) for entry, stamp in zip(batch.entries, free, strict=False)]
             self._state.digest = batch.digest or self._state.digest
-            self._state.history = self._history
             if batch.writer is not None and batch.checkpoint is not None:
                 self._state.checkpoints[batch.writer] = batch.checkpoint
             for loop, queue in self._listeners:
                 for entry in new:
                     loop.call_soon_threadsafe(queue.put_nowait, entry)
         return [entry.stamp for entry in new]
+
+    def _note_history(self, first: int) -> None:
+        state = self._state
+        if state.deleted != state.deleted_before:
+            state.torn = first
+        state.history, state.deleted_before = self._history, state.deleted
 
     def _check(self, batch: Append) -> None:
         stored_digest = self._state.digest
@@ -140,8 +160,9 @@ class MemoryStream:
         state = self._state
         return StreamState(state.last, state.nonce, state.since or stamps.ZERO, state.digest, dict(state.checkpoints))
 
-    async def history(self) -> str:
-        return "" if self._state.history is None else str(self._state.history)
+    async def history(self) -> History:
+        state = self._state
+        return History() if state.history is None else History(str(state.history), state.torn, state.last)
 
     @asynccontextmanager
     async def subscribe(self, *, silence_ms: int = 0) -> AsyncIterator[AsyncIterator[Entry | None]]:
@@ -160,13 +181,14 @@ class MemoryStream:
 
     def trim(self, below: int) -> None:
         """Drop old entries, as XTRIM would."""
-        with self._lock:
-            self._entries = [entry for entry in self._entries if entry.stamp >= below]
+        self.drop(lambda entry: entry.stamp < below)
 
     def drop(self, matches: Callable[[Entry], bool]) -> None:
         """Delete entries wherever they are, as XDEL would: those that are left are linked as before."""
         with self._lock:
-            self._entries = [entry for entry in self._entries if not matches(entry)]
+            left = [entry for entry in self._entries if not matches(entry)]
+            self._state.deleted += len(self._entries) - len(left)
+            self._entries = left
 
     def poison(self, *, nonce: str = "", previous: str = "") -> None:
         """Add what nobody can read, as XADD by hand would: what is appended next is linked to nothing before it."""

@@ -16,6 +16,7 @@ from versioning.backends.base import (
     BackendError,
     CheckpointRefusedError,
     DigestRefusedError,
+    History,
     NotReplicatedError,
     StreamState,
     UnavailableError,
@@ -167,9 +168,11 @@ class RedisStream:
             stored = await self._ask(partial(self._client.hget, self._state, f"cp:{writer}"))
         return Checkpoint.decode(_text(stored)) if stored else None
 
-    async def history(self) -> str:
+    async def history(self) -> History:
         with translated(str(self.address)):
-            return _text(await self._ask(partial(self._client.hget, self._state, "history")) or b"")
+            found = await self._ask(partial(self._client.hmget, self._state, "history", "torn", "last"))
+        server, torn, last = (_text(field or b"") for field in found)
+        return History(server, stamps.parse(torn or "0-0"), stamps.parse(last or "0-0"))
 
     async def state(self) -> StreamState:
         with translated(str(self.address)):

@@ -41,7 +41,7 @@ class Bounded(Checker):
             for name, index, now in judges(world):
                 for fill, age_ms in outdated:
                     self._ask(name, index.judge(fill.key, fill.fill_stamp, now), fill, age_ms)
-        if not world.stream_b.is_down:
+        if not world.stream_b.is_away:
             for fill, age_ms in outdated:
                 self._ask("a client of version keys", world.stream_b.judge(fill.key, fill.fill_stamp), fill, age_ms)
 

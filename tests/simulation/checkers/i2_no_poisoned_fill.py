@@ -94,7 +94,7 @@ class NoPoisonedFill(Checker):
             if index.horizon <= doubt <= index.watermark
         ]
         since = stream_b.store.since
-        if not stream_b.is_down and since is not None and since <= doubt:
+        if not stream_b.is_away and since is not None and since <= doubt:
             verdicts.append(("a client of version keys", stream_b.judge(kept.key, kept.fill_stamp)[0]))
         for name, verdict in verdicts:
             if verdict is Verdict.FRESH:

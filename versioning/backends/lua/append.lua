@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  stream
 -- KEYS[2]  state, a hash: last (ID), nonce (of the last entry), since (ID), gap ('-' and the GTID of a pending one),
---          history, digest, cp:<writer> (checkpoint)
+--          history, deleted (entries gone from the stream), torn (ID of the first one after others than this script
+--          had deleted any), digest, cp:<writer> (checkpoint)
 -- KEYS[3]  prefix of the version keys: <prefix>v:<key>, <prefix>g:<namespace>, <prefix>since, <prefix>beat,
 --          <prefix>last (the same hash tag as the rest, so that all of it is one slot)
 -- ARGV[1]  writer, '' for a bump          ARGV[2]  expected checkpoint, '' for none
@@ -45,9 +46,10 @@ local function later(ms, sequence, other_ms, other_sequence)
   return ms, sequence
 end
 
-local state = redis.call('HMGET', KEYS[2], 'last', 'nonce', 'since', 'digest', 'cp:' .. ARGV[1], 'history', 'gap')
+local state = redis.call('HMGET', KEYS[2], 'last', 'nonce', 'since', 'digest', 'cp:' .. ARGV[1], 'history', 'gap',
+  'deleted', 'torn')
 local last, nonce, since, digest, stored = state[1], state[2] or '', state[3], state[4], state[5] or ''
-local gap = state[7] or ''
+local gap, torn = state[7] or '', state[9] or '0-0'
 
 local version_ms = tonumber(ARGV[9])
 
@@ -64,16 +66,16 @@ if lacking then
   return redis.error_reply('NOPERM appending needs ' .. lacking .. '; nothing was written')
 end
 
-local function last_in_stream()
+local function look_at_stream()
+  -- The last ID, nil where there is no stream, and how many entries are gone from it.
   if redis.call('EXISTS', KEYS[1]) == 0 then
-    return nil
+    return nil, 0
   end
-  local info = redis.call('XINFO', 'STREAM', KEYS[1])
+  local info, fields = redis.call('XINFO', 'STREAM', KEYS[1]), {}
   for i = 1, #info, 2 do
-    if info[i] == 'last-generated-id' then
-      return info[i + 1]
-    end
+    fields[info[i]] = info[i + 1]
   end
+  return fields['last-generated-id'], fields['entries-added'] - fields['length']
 end
 
 local function is_below(id, other)
@@ -82,7 +84,7 @@ local function is_below(id, other)
   return ms < other_ms or (ms == other_ms and sequence < other_sequence)
 end
 
-local found = last_in_stream()
+local found, deleted = look_at_stream()
 if last and (not found or is_below(found, last)) then
   -- The stream is gone (evicted, deleted), its state is not: what it says of the entries is no longer true. A new
   -- history begins, and every writer must say so with a gap; only the IDs handed out still bind us.
@@ -115,11 +117,16 @@ local ms, sequence = now_ms + lead_ms, 0
 ms, sequence = later(ms, sequence, math.min(tonumber(ARGV[4]) + lead_ms, now_ms + CLOCK_LEAD_MAX_MS), 0)
 ms, sequence = later(ms, sequence, after(split(last or '0-0')))
 ms, sequence = later(ms, sequence, after(split(ARGV[5])))
+if state[8] and tonumber(state[8]) ~= deleted then
+  torn = join(ms, sequence)
+end
 
 local cutoff_ms = now_ms - tonumber(ARGV[8])
 
 local function trim()
-  return redis.call('XTRIM', KEYS[1], 'MINID', '~', join(cutoff_ms, 0))
+  local count = redis.call('XTRIM', KEYS[1], 'MINID', '~', join(cutoff_ms, 0))
+  deleted = deleted + count
+  return count
 end
 
 -- A Redis that is full refuses a script's first write, and no later one. Trimming is no such write: so what is past the
@@ -246,7 +253,8 @@ trim()
 if since and split(since) < cutoff_ms then
   since = join(cutoff_ms, 0)
 end
-redis.call('HSET', KEYS[2], 'last', last or '0-0', 'nonce', nonce, 'since', since or '0-0', 'gap', gap)
+redis.call('HSET', KEYS[2], 'last', last or '0-0', 'nonce', nonce, 'since', since or '0-0', 'gap', gap,
+  'deleted', deleted, 'torn', torn)
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[2], 'digest', ARGV[6])
 end
