@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from tests.client.worlds import CountedValues, SlowStream, World, kept_in_a_slow_world
 from tests.eventually import now_ms, until_async
 from versioning import AsyncVersionedCache, CacheOptions, LoadFailedError, Tier, Verdict
-from versioning.backends.base import UnavailableError
+from versioning.backends.base import Answer, UnavailableError
 from versioning.backends.memory import MemoryValues
 from versioning.client.clock import system_clock
 from versioning.client.follower import FIRST_READS_MAX_S
@@ -302,6 +302,33 @@ async def test_many_keys_join_a_refill_that_is_under_way(cache: AsyncVersionedCa
 
     assert await cache.get_many([KEY, "t:2"], load) == {KEY: "one", "t:2": "two"}
     await leader
+
+
+async def test_a_key_that_lands_while_others_are_looked_for_in_vain_is_not_loaded_again(
+    cache: AsyncVersionedCache, values: CountedValues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = Loader("one")
+    leader = asyncio.create_task(cache.get(KEY, loader))
+    await loader.was_called()
+    began_ms = now_ms()
+    await until_async(lambda: now_ms() > began_ms, "the next reader comes after the load has begun")
+
+    async def look(keys: Sequence[str]) -> list[bytes | None]:
+        loader.answer.set()
+        await leader
+        await until_async(lambda: not cache._flights.has(KEY), "the refill is over")
+        raise UnavailableError("no answer in time")
+
+    async def lease(*arguments: Any) -> list[Answer]:
+        raise UnavailableError("no answer in time")
+
+    async def load(keys: tuple[str, ...]) -> dict[str, str]:
+        assert keys == ("t:2", "t:3")
+        return {"t:2": "two", "t:3": "three"}
+
+    monkeypatch.setattr(values, "get_many", look)
+    monkeypatch.setattr(values, "try_lease", lease)
+    assert await cache.get_many([KEY, "t:2", "t:3"], load) == {KEY: "one", "t:2": "two", "t:3": "three"}
 
 
 async def test_a_decorated_function_is_the_loader_of_its_key(cache: AsyncVersionedCache) -> None:

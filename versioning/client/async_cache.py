@@ -288,10 +288,10 @@ class AsyncVersionedCache:
             self._has_begun = True
 
     async def _fly(self, keys: tuple[str, ...], load: _PlanLoader, looked: Answers | None, arrived: Now) -> Reads:
-        """Refill, or wait for who does. What was loaded since this reader arrived, before its look, is for it too."""
+        """Refill, or wait for who does. What others have brought in since this reader arrived is for it too."""
         reads: Reads = {}
         for is_last in (False, True):
-            own, joined = self._board(keys, load, reads, arrived, looked)
+            own, joined = self._board(keys, load, reads, looked)
             for key, flight in (own | joined).items():
                 landed = (await flight.landed(key))[key]
                 # A flight of the second round took off after the first had landed, so after this reader came.
@@ -303,12 +303,12 @@ class AsyncVersionedCache:
         return reads
 
     def _board(
-        self, keys: tuple[str, ...], load: _PlanLoader, reads: Reads, arrived: Now, looked: Answers | None
+        self, keys: tuple[str, ...], load: _PlanLoader, reads: Reads, looked: Answers | None
     ) -> tuple[dict[str, AsyncFlight], dict[str, AsyncFlight]]:
         """Take off with the keys that have no flight; join those of the others, or serve what they are replacing."""
         own: dict[str, AsyncFlight] = {}
         joined: dict[str, AsyncFlight] = {}
-        reads |= self._core.landed_since(keys, arrived)
+        reads |= self._core.landed(keys)
         keys = tuple(key for key in keys if key not in reads)
         for key in keys:
             if (flight := self._flights.find(key)) is None:

@@ -87,11 +87,11 @@ class CacheCore:
             return found
         return Read(found.value, Tier.REDIS, found.fill_stamp, Verdict.FRESH, found.age_ms(self.clock()))
 
-    def landed_since(self, keys: Iterable[str], arrived: Now) -> dict[str, Read]:
-        """Serve what another reader has loaded into the process since then."""
+    def landed(self, keys: Iterable[str]) -> dict[str, Read]:
+        """Serve what other readers have brought into the process while this one looked into Redis."""
         now = self.clock()
-        held = {key: found for key in keys if (found := self.local.find(key)) and found.fill_ms >= arrived.ms}
-        reads = {key: self.reading.serve(key, found, Tier.LOCAL, now)[0] for key, found in held.items()}
+        held = self.reading.still_usable(keys)
+        reads = {key: self.reading.serve(key, one, Tier.LOCAL, now)[0] for key, one in held.items()}
         return {key: read for key, read in reads.items() if read is not None}
 
     def join(self, key: str) -> Read | None:

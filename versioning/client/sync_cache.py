@@ -274,10 +274,10 @@ class VersionedCache:
             self._follower = self._ending = None
 
     def _fly(self, keys: tuple[str, ...], load: ManyLoader[Any], looked: Answers | None, arrived: Now) -> Reads:
-        """Refill, or wait for who does. What was loaded since this reader arrived, before its look, is for it too."""
+        """Refill, or wait for who does. What others have brought in since this reader arrived is for it too."""
         reads: Reads = {}
         for is_last in (False, True):
-            refill = functools.partial(self._refill, load=load, arrived=arrived, looked=looked)
+            refill = functools.partial(self._refill, load=load, looked=looked)
             own, joined = self._flights.fly(keys, self._core.clock().monotonic_ms, refill)
             reads |= own
             for key, flight in joined.items():
@@ -293,8 +293,8 @@ class VersionedCache:
                 return reads
         raise LoadFailedError(f"the loads of {keys[0]!r} were abandoned twice", hint="their threads were interrupted")
 
-    def _refill(self, keys: tuple[str, ...], load: ManyLoader[Any], arrived: Now, looked: Answers | None) -> Reads:
-        reads = self._core.landed_since(keys, arrived)
+    def _refill(self, keys: tuple[str, ...], load: ManyLoader[Any], looked: Answers | None) -> Reads:
+        reads = self._core.landed(keys)
         if missing := tuple(key for key in keys if key not in reads):
             reads |= self._drive(plan_read(self._core.reading, missing, looked), load)
         return reads
