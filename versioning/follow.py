@@ -81,9 +81,13 @@ class Follow:
             self.take_older(page, now)
 
     def take_older(self, page: Sequence[Entry], now: Now) -> None:
-        """Take the page just below ``oldest``, newest first; an empty one says that the stream begins at ``oldest``."""
-        if not page:
-            self._end_coverage(self.oldest)
+        """Take the page just below ``oldest``, newest first; an empty one says that the stream begins at ``oldest``.
+
+        The first entry of a history follows none. Nor does the next one behind someone else's, or behind a state that
+        was lost: then what was before may still be there.
+        """
+        if self.wants_older and not page:
+            self._end_coverage(self.oldest if self._history.expected_older else stamps.ZERO)
         for entry in page:
             if not self.wants_older:
                 return
@@ -99,7 +103,7 @@ class Follow:
         if not history.gap:
             self.index.horizon = max(entry.stamp, self._lost)
             self._note(entry)
-        if entry.stamp <= history.floor or not entry.previous:
+        if entry.stamp <= history.floor:
             self._end_coverage(stamps.ZERO)
 
     def _note(self, entry: Entry) -> None:

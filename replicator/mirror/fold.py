@@ -16,7 +16,7 @@ from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Mark, Named, just_after, mark_of, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import History, StreamBackend
-from versioning.entries import Change, Entry, Gap, Generation, Heartbeat
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
 from versioning.limits import CLOCK_ERROR_MS
 
 PAGE_ENTRIES: Final = 1_000
@@ -75,6 +75,7 @@ class WindowFold:
         self._words: dict[tuple[type[Named], str], tuple[int, int]] = {}
         """Stamp of the last word on a name, and the highest stamp that words on it have in the origin's stream."""
         self._gap_stamp = stamps.ZERO
+        self._furthest = MirrorPosition()
         self._beat: tuple[str, int] | None = None
         self._is_told_since = False
         """A heartbeat behind all that was known before tells how far the replicas are."""
@@ -83,22 +84,26 @@ class WindowFold:
             state.lags.applied_ms, state.is_short = before.lags.applied_ms, before.is_short
 
     def take(self, entry: Entry) -> None:
-        if not self._state.last or (entry.previous and not self._state.follows(entry)):
+        if not (self._state.last and self._state.follows(entry)):
             self._begin_with(entry)
         body, written_ms = entry.body, stamps.ms_of(entry.stamp)
         if isinstance(body, Heartbeat):
             self._beat_ms = written_ms
             self._take_heartbeat(body, entry.stamp)
         elif entry.origin is not None and entry.origin.dc == self._state.dc:
-            self._take_own(entry, written_ms)
+            self._take_own(entry, entry.origin, written_ms)
         self._state.take(entry, self._now_ms)
 
     def _begin_with(self, entry: Entry) -> None:
-        """It is the oldest, or those in front of it were deleted, as good as all that had come before."""
+        """It is the oldest, or those in front of it were deleted, as good as all that had come before.
+
+        The first one of a history follows none, but that of someone else's entry neither. The gap of a mirror that the
+        former has, or soon after it, says that there was nothing before.
+        """
         self._is_whole &= not self._state.last
         self._whole_since = entry.stamp
         if self._before is None or _begins_after(entry, self._before):
-            self._miss(entry.stamp, is_short=bool(entry.previous))
+            self._miss(entry.stamp)
 
     def end(self) -> None:
         """All that is there is taken: the last ones may have been deleted, too."""
@@ -107,12 +112,12 @@ class WindowFold:
             return
         self._is_whole, self._whole_since = False, last
         if before is None or last > before.last:
-            self._miss(last, is_short=True)
+            self._miss(last)
 
-    def _miss(self, stamp: int, *, is_short: bool) -> None:
+    def _miss(self, stamp: int) -> None:
         """Take note of what mirrors may have said up to there that is not there any more."""
         # With no database listed time settles what is pending.
-        self._state.is_short |= is_short and not self._state.is_timed
+        self._state.is_short |= not self._state.is_timed
         self._unclaimed_ms = just_after(stamp)
 
     def _tells_all(self) -> bool:
@@ -134,8 +139,10 @@ class WindowFold:
             # How the replicas lagged before a whole window concerns nobody.
             self._state.lags.applied_ms = body.applied_ms
 
-    def _take_own(self, entry: Entry, written_ms: int) -> None:
-        body = entry.body
+    def _take_own(self, entry: Entry, origin: Origin, written_ms: int) -> None:
+        body, stamp = entry.body, stamps.parse(origin.id)
+        if stamp > self._furthest.stamp:
+            self._furthest = MirrorPosition(stamp, origin.nonce)
         if isinstance(body, Gap):
             self._gap_stamp = entry.stamp
         if not isinstance(body, Change | Generation) or not speaks_of_data(body):
@@ -159,13 +166,14 @@ class WindowFold:
         told = [self._beat, *self._acknowledged] if self._beat else self._acknowledged
         return sorted(told, key=lambda one: one[1])
 
-    def carrying(self, copied: MirrorPosition) -> MirrorState:
+    def carrying(self, copied: MirrorPosition | None) -> MirrorState:
         """Return the state, with the words known before that are gone from the stream.
 
-        ``copied``: the origin's last entry that is there. What is behind it will be copied again, and must not be said
-        before that: an entry of an origin proves that everything up to it is there.
+        ``copied``: the origin's last entry that is there, by the checkpoint; None where that is lost. What is behind it
+        will be copied again, and must not be said before that: an entry of an origin proves that everything up to it is
+        there.
         """
-        state, before = self._state, self._before
+        state, before, copied = self._state, self._before, copied or self._furthest
         if not state.last and before is None:
             state.unclaimed_ms = self._now_ms + CLOCK_ERROR_MS
         if self._tells_all():

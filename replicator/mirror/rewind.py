@@ -6,9 +6,9 @@ When it is behind by more than the window, or has less than it had at the last g
 the stream too soon, keys that no entry names are concerned too: then a gap, to be said again when it has caught up.
 """
 
+from replicator.mirror import reasons
 from replicator.mirror.gate import IsApplied
 from replicator.mirror.gtids import answer_includes, joined
-from replicator.mirror.reasons import REWOUND
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES
 from replicator.mirror.words import LOST_KEY, names_of, speaks_of_data
@@ -26,17 +26,16 @@ async def unapplied_again(
     ``here``: the last entry of the origin that is there. Raises BackendError.
     """
     scan = _Scan(is_kept, here)
-    before, expected = last + 1, nonce
-    while page := await target.read_before(before, count=PAGE_ENTRIES):
+    before, expected, is_young = last + 1, nonce, True
+    while is_young and (page := await target.read_before(before, count=PAGE_ENTRIES)):
         for entry in page:
-            if expected not in {"", entry.nonce}:
+            if entry.nonce != expected:
                 return scan.found(is_whole=False)  # Somebody deleted what was between.
             scan.take_older(entry)
             expected = entry.previous
         before = page[-1].stamp
-        if stamps.ms_of(last) - stamps.ms_of(before) > window_ms:
-            return scan.found(is_whole=False)
-    return scan.found(is_whole=not expected)
+        is_young = stamps.ms_of(last) - stamps.ms_of(before) <= window_ms
+    return scan.found(is_whole=is_young and not expected and scan.begins_with_gap)
 
 
 class _Scan:
@@ -51,6 +50,9 @@ class _Scan:
         self._oldest_gtid = self._oldest_position = ""
         self._is_beat_behind_all = False
         """Some heartbeat names its place in the origin's stream: no entry in front of it was ahead of it."""
+        self.begins_with_gap = True
+        """The oldest entry of the origin is a mirror's own gap: where the stream begins, but not where only the link to
+        what was before is missing, behind an entry of someone else's."""
         self._pending_gap = PendingGap()
         self._gap_gtid: str | None = None
         """Of the last gap; None: none was found. It may be further than all that was copied since (``Resume.gtid``)."""
@@ -59,6 +61,8 @@ class _Scan:
     def take_older(self, entry: Entry) -> None:
         body, origin = entry.body, entry.origin
         is_own = origin is not None and origin.dc == self._here.dc
+        if is_own:
+            self.begins_with_gap = isinstance(body, Gap) and reasons.is_own(body.reason)
         if isinstance(body, Heartbeat):
             # Of an idle database nothing else may be left: it too says what every replica had.
             self._newest_position = self._newest_position or body.gtid
@@ -107,7 +111,7 @@ class _Scan:
         if self._is_gap_lacked or not (is_whole or self._is_rest_kept()):
             # Where all that is left was said again, none of it need be the furthest: then a heartbeat must tell.
             gtid = self._newest() if self._oldest_gtid else ""
-            again.insert(0, gap_of_replicas(REWOUND, self._here, gtid))
+            again.insert(0, gap_of_replicas(reasons.REWOUND, self._here, gtid))
         return again
 
     def _is_rest_kept(self) -> bool:

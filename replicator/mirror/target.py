@@ -151,7 +151,7 @@ class MirrorTarget:
             known.rewind(now_ms)
             self._board.doubt_all()
         fold = await read_window(self.stream, self._new_state, known, now_ms)
-        self.state = fold.carrying(MirrorPosition.of(stored) or MirrorPosition())
+        self.state = fold.carrying(MirrorPosition.of(stored))
         self._has_read, self._history = True, fold.history
         for mark in self.state.pendings():
             self._doubt(mark.body)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.eventually import now_ms
 from versioning import stamp as stamps
-from versioning.backends.base import Append, Fill, History, StreamBackend
+from versioning.backends.base import Append, CheckpointRefusedError, Fill, History, StreamBackend
 from versioning.backends.memory import MemoryStream, MemoryValues
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
@@ -25,6 +25,8 @@ class World:
     drop: Callable[[int], Any]
     poison: Callable[[], Any]
     forget_checkpoints: Callable[[], Any]
+    evict: Callable[[], Any]
+    forget_state: Callable[[], Any]
 
     async def append(self, *numbers: int, **options: Any) -> list[int]:
         new = tuple(NewEntry(f"{number:016x}", Change((f"t:{number}",))) for number in numbers)
@@ -38,7 +40,12 @@ class World:
 def in_memory() -> World:
     stream = MemoryStream(now_ms)
     return World(
-        stream, lambda stamp: stream.drop(lambda e: e.stamp == stamp), stream.poison, stream.forget_checkpoints
+        stream,
+        lambda stamp: stream.drop(lambda e: e.stamp == stamp),
+        stream.poison,
+        stream.forget_checkpoints,
+        stream.evict,
+        stream.forget_state,
     )
 
 
@@ -48,6 +55,8 @@ def in_redis(client: Any, stream: RedisStream) -> World:
         lambda stamp: client.xdel(STREAM, stamps.text(stamp)),
         lambda: client.xadd(STREAM, {"written by": "someone else"}),
         lambda: client.hdel(STATE, "cp:w"),
+        lambda: client.delete(STREAM),
+        lambda: client.delete(STATE),
     )
 
 
@@ -76,11 +85,10 @@ async def test_a_deletion_begins_another_history_with_the_next_append(world: Wor
     before = await world.backend.history()
     world.drop(first)
     assert await world.backend.history() == before
-    behind, *_ = await world.append(3, 4)
-    after = await world.backend.history()
-    assert after == History(before.server, torn=behind)
-    await world.append(5)
-    assert await world.backend.history() == after
+    behind, last = await world.append(3, 4)
+    assert await world.backend.history() == History(before.server, behind, last)
+    [last] = await world.append(5)
+    assert await world.backend.history() == History(before.server, behind, last)
 
 
 async def test_of_a_stream_whose_end_was_deleted_the_next_entry_shows_it(world: World) -> None:
@@ -108,6 +116,28 @@ async def test_a_forgotten_checkpoint_costs_no_entry(world: World) -> None:
     assert await world.backend.checkpoint("w") is None
     await world.append(2, writer="w", checkpoint=READ_UP_TO)
     assert await world.links() == [("1", ""), ("2", "1")]
+
+
+async def test_where_the_stream_was_evicted_its_state_binds_the_stamps_and_nothing_else(world: World) -> None:
+    [last] = await world.append(1, writer="w", checkpoint=READ_UP_TO)
+    world.evict()
+    with pytest.raises(CheckpointRefusedError) as refused:
+        await world.append(2, writer="w", expected=READ_UP_TO, checkpoint=READ_UP_TO)
+    assert refused.value.stored is None
+    [after] = await world.append(3)
+    assert after > last
+    assert await world.links() == [("3", "")]
+
+
+async def test_where_the_state_is_gone_the_stream_binds_the_stamps_and_nothing_else(world: World) -> None:
+    [last] = await world.append(1, writer="w", checkpoint=READ_UP_TO)
+    world.forget_state()
+    assert await world.backend.checkpoint("w") is None
+    assert await world.backend.history() == History()
+    [after] = await world.append(2)
+    assert after > last
+    assert await world.links() == [("1", ""), ("2", "")]
+    assert (await world.backend.state()).since == after
 
 
 async def test_a_failover_begins_another_history_with_the_next_append() -> None:

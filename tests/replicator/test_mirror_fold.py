@@ -161,3 +161,12 @@ async def test_a_mirror_that_knew_what_was_deleted_says_it_again() -> None:
     state = fold.carrying(COPIED)
     assert set(state.keys) == {f"t:{number}" for number in range(5)}
     assert not state.is_short
+
+
+async def test_where_the_checkpoint_is_lost_the_stream_tells_what_was_copied() -> None:
+    stream = Stream()
+    written = [await stream.write(pending(f"t:{number}")) for number in range(5)]
+    before = await read(stream)
+    stream.drop(lambda entry: entry.stamp == written[2])
+    fold = await read_window(stream, lambda: MirrorState("a", WINDOW_MS), before, BEGIN_MS)
+    assert "t:2" in fold.carrying(None).keys

@@ -124,3 +124,17 @@ async def test_nor_of_what_was_deleted_from_the_end() -> None:
     assert await said_again_of(stream, 24) == [Gap(REWOUND, pending=True)]
     stream.drop(lambda entry: True)
     assert await said_again_of(stream, 24) == [Gap(REWOUND, pending=True)]
+
+
+async def test_nor_of_what_was_trimmed_behind_an_entry_of_someone_elses() -> None:
+    """The next one follows none, as the first one of a history does; that is a mirror's gap."""
+    stream = MemoryStream(lambda: NOW_MS)
+    await written(stream, plain(21))
+    stream.poison()
+    behind, *_ = await written(stream, plain(25), Heartbeat(1))
+    stream.trim(behind)
+    assert await said_again_of(stream, 25) == []
+    assert Gap(REWOUND, "0-1-25", pending=True) in await said_again_of(stream, 20)
+    stream.flush()
+    await written(stream, Gap(OWN + "flushed", "0-1-24"), plain(25))
+    assert await said_again_of(stream, 24) == [Change(("t:25",), "0-1-25", pending=True)]

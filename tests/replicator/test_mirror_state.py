@@ -283,7 +283,11 @@ def test_a_stream_is_short_until_all_replicas_have_what_was_written_when_it_was_
     assert short(Heartbeat(1_000, 0))
     assert short(Heartbeat(1_000, 0), Heartbeat(3_000, 1_500))
     assert not short(Heartbeat(1_000, 0), Heartbeat(3_000, 2_500))
-    assert not short(Heartbeat(1_000, 0), previous="")
+
+
+def test_a_stream_that_begins_with_a_mirrors_gap_is_not_short_and_one_behind_someone_elses_entry_is() -> None:
+    assert not short(Gap(OWN + "first"), Heartbeat(1_000, 0), previous="")
+    assert short(Heartbeat(1_000, 0), previous="")
 
 
 def test_a_stream_is_not_short_where_a_gap_stands_for_what_was_deleted() -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from tests.simulation.near import make_near
 from tests.simulation.play import play
 from tests.simulation.report import report, trace
-from tests.simulation.scenario import Scenario, make
+from tests.simulation.scenario import DENSE, LONG, PLAIN, Scenario, make
 
 CHUNK = 20
 SAID_EVERY_S = 30.0
@@ -31,10 +31,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play one")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--dense", action="store_true", help="more faults in less time: finds sooner what takes several")
+    kinds.add_argument("--long", action="store_true", help="several windows, with outages that last one or more")
     kinds.add_argument("--near", action="store_true", help="neighbours of runs that once showed a fault: sooner still")
     parser.add_argument("--trace", action="store_true", help="with --seed: print all that happened")
     arguments = parser.parse_args()
-    draw = make_near if arguments.near else partial(make, is_dense=arguments.dense)
+    kind = DENSE if arguments.dense else LONG if arguments.long else PLAIN
+    draw = make_near if arguments.near else partial(make, kind=kind)
     if arguments.seed is not None:
         return _one(draw(arguments.seed), is_traced=arguments.trace)
     if arguments.seeds is None:

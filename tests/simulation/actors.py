@@ -1,7 +1,7 @@
 """The processes: the real source, the real mirror and the real cache, each with its lines to the servers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from versioning.backends.base import UnavailableError
 from versioning.client.async_cache import AsyncVersionedCache
 from versioning.errors import StamplineError
 from versioning.keys import KeyTemplate
+from versioning.read import Read
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -46,6 +47,8 @@ LOAD_S = (0.002, 0.06)
 STREAM_TIMEOUT_S = 1.5
 VALUES_TIMEOUT_S = 0.05
 READ_EVERY_S = 0.35
+MANY, REFRESHED = 0.25, 0.05
+"""Where readers use all calls of a cache: so many of the reads are of three keys, or load whatever is cached."""
 LOOPS = 2
 """Reads under way at once in one reader."""
 
@@ -163,43 +166,92 @@ class Reader:
     async def _read_on(self) -> None:
         rng = self.world.rng
         while self.world.is_reading:
-            await self.read(rng.choice(KEYS))
+            key = rng.choice(KEYS)
+            way = rng.random() if self.world.is_varied else 1.0
+            if way < MANY:
+                await self._read_many((key, *rng.sample(KEYS, 2)))
+            elif way < MANY + REFRESHED:
+                await self._refresh(key)
+            else:
+                await self.read(key)
             await asyncio.sleep(rng.random() * 2 * READ_EVERY_S)
 
     async def read(self, key: str) -> None:
-        asked_s, watermark = self.world.loop.time(), self.cache.index.watermark
+        watermark = self.cache.index.watermark
+
+        async def found() -> Mapping[str, Read]:
+            return {key: await self.cache.read(key, lambda: self._load(key, watermark))}
+
+        await self._ask((key,), found())
+
+    async def _read_many(self, keys: tuple[str, ...]) -> None:
+        watermark = self.cache.index.watermark
+
+        async def load(missing: tuple[str, ...]) -> dict[str, int]:
+            begun = [self._begin_load(key, watermark) for key in missing]
+            try:
+                return dict(zip(missing, await asyncio.gather(*map(self._row, begun)), strict=True))
+            except LoadError:
+                for one in begun:
+                    self.world.load_failed(one)
+                raise
+
+        await self._ask(keys, self.cache.read_many(keys, load))
+
+    async def _refresh(self, key: str) -> None:
+        watermark = self.cache.index.watermark
+
+        async def loaded() -> Mapping[str, Read]:
+            await self.cache.refresh(key, lambda: self._load(key, watermark, is_forced=True))
+            return {}
+
+        await self._ask((key,), loaded())
+
+    async def _ask(self, keys: tuple[str, ...], answer: Awaitable[Mapping[str, Read]]) -> None:
+        asked_s = self.world.loop.time()
         try:
-            read = await self.cache.read(key, lambda: self._load(key, watermark))
+            reads = await answer
         except LoadError:
             return
         except StamplineError as error:
-            self.world.read_failed(self.process.name, key, error)
+            self.world.read_failed(self.process.name, ", ".join(keys), error)
             return
-        tier, verdict = read.tier.value, read.verdict.value
         now_s = self.world.loop.time()
-        self.world.read(ReadDone(self.process.name, key, asked_s, now_s, read.value, tier, verdict, read.stamp))
+        for key, read in reads.items():
+            tier, verdict = read.tier.value, read.verdict.value
+            self.world.read(ReadDone(self.process.name, key, asked_s, now_s, read.value, tier, verdict, read.stamp))
 
-    async def _load(self, key: str, asked_watermark: int) -> int:
-        world = self.world
-        name, now_s = self.process.name, world.loop.time()
+    async def _load(self, key: str, asked_watermark: int, *, is_forced: bool = False) -> int:
+        begun = self._begin_load(key, asked_watermark, is_forced=is_forced)
+        try:
+            return await self._row(begun)
+        except LoadError:
+            self.world.load_failed(begun)
+            raise
+
+    def _begin_load(self, key: str, asked_watermark: int, *, is_forced: bool = False) -> LoadBegun:
+        name, now_s = self.process.name, self.world.loop.time()
         index = self.cache.index
         watermark = index.watermark
         has_forgotten = not watermark or watermark < asked_watermark
         is_cold = self.cache._core.reading.is_cold(key, self.process.now())
         fill_stamp = index.fill_stamp(key)
-        begun = LoadBegun(name, self.incarnation, key, now_s, watermark, fill_stamp, has_forgotten, is_cold)
-        world.load(begun)
+        begun = LoadBegun(name, self.incarnation, key, now_s, watermark, fill_stamp, has_forgotten, is_cold, is_forced)
+        self.world.load(begun)
+        return begun
+
+    async def _row(self, begun: LoadBegun) -> int:
+        world = self.world
         await self._dawdle()
         first = world.rng.randrange(len(self.lines))
         for place in (first, 1 - first):
             replica, line = world.replicas[place], self.lines[place]
             try:
-                value: int = await line.ask(partial(replica.row, key))
+                value: int = await line.ask(partial(replica.row, begun.key))
             except UnavailableError:
                 continue
             await self._dawdle()
             return value
-        world.load_failed(begun)
         raise LoadError("no replica answers")
 
     async def _dawdle(self) -> None:

@@ -38,20 +38,20 @@ def _one_of(names: Sequence[Any], pick: float) -> Any:
     return names[int(pick * len(names))]
 
 
-def _long_s(size: float) -> float:
+def _long_s(world: World, size: float) -> float:
     """Mostly short."""
-    return 0.2 + LONG_S * size**3 + OUTLASTING_S * (size > 15 / 16)
+    return world.stretch * (0.2 + LONG_S * size**3 + OUTLASTING_S * (size > 15 / 16))
 
 
-def _outage(server: Server, op: Op) -> None:
+def _outage(world: World, server: Server, op: Op) -> None:
     server.is_down = True
     server.hang_up()
-    server._world.later(_long_s(op.size), server.come_up)  # type: ignore[attr-defined]
+    world.later(_long_s(world, op.size), server.come_up)
 
 
 def _server_pause(world: World, server: Server, op: Op) -> None:
     server.pause()
-    world.later(_long_s(op.size), server.resume)
+    world.later(_long_s(world, op.size), server.resume)
 
 
 def _fail_over(world: World, server: StreamServer, op: Op) -> None:
@@ -78,18 +78,37 @@ def _tear(server: StreamServer, op: Op) -> None:
     server.store.drop(lambda entry: entry in gone)
 
 
+def _full(world: World, server: StreamServer, op: Op) -> None:
+    server.is_full = True
+
+    def end() -> None:
+        server.is_full = False
+
+    world.later(_long_s(world, op.size), end)
+
+
+def _poison(server: StreamServer, op: Op) -> None:
+    if not server.is_paused:
+        server.store.poison()
+
+
+def _forget(server: StreamServer, op: Op) -> None:
+    if not server.is_paused:
+        _one_of((server.store.forget_checkpoints, server.store.forget_state, server.evict), op.pick)()
+
+
 def _clock_back(world: World, server: StreamServer, op: Op) -> None:
     server.back_ms = int(30_000 * op.size)
 
     def end() -> None:
         server.back_ms = 0
 
-    world.later(_long_s(op.pick), end)
+    world.later(_long_s(world, op.pick), end)
 
 
 def _values_outage(world: World, op: Op) -> None:
     world.values.is_down = True
-    world.later(_long_s(op.size), world.values.come_up)
+    world.later(_long_s(world, op.size), world.values.come_up)
 
 
 def _values_failover(world: World, op: Op) -> None:
@@ -102,12 +121,12 @@ def _wan_cut(world: World, op: Op) -> None:
     world.wan.cut(world.loop.time())
     if op.pick < 1 / 2:
         world.stream_a.close_subscriptions(MIRRORS)
-    world.later(_long_s(op.size), lambda: world.wan.mend(world.loop.time()))
+    world.later(_long_s(world, op.size), lambda: world.wan.mend(world.loop.time()))
 
 
 def _wan_slow(world: World, op: Op) -> None:
     world.wan.slow(0.1 + 0.9 * op.pick)
-    world.later(_long_s(op.size), lambda: world.wan.hasten(world.loop.time()))
+    world.later(_long_s(world, op.size), lambda: world.wan.hasten(world.loop.time()))
 
 
 def _push_lost(world: World, op: Op) -> None:
@@ -130,7 +149,7 @@ def _binlog_cut(world: World, op: Op) -> None:
     def end() -> None:
         world.primary.is_cut = False
 
-    world.later(_long_s(op.size), end)
+    world.later(_long_s(world, op.size), end)
 
 
 def _primary_failover(world: World, op: Op) -> None:
@@ -159,7 +178,7 @@ def _source_left(world: World, op: Op) -> None:
     def end() -> None:
         world.primary.left = None
 
-    world.later(_long_s(op.size), end)
+    world.later(_long_s(world, op.size), end)
 
 
 def _replica_lag(world: World, op: Op) -> None:
@@ -169,20 +188,20 @@ def _replica_lag(world: World, op: Op) -> None:
     def end() -> None:
         replica.extra_lag_s = 0.0
 
-    world.later(_long_s(op.size), end)
+    world.later(_long_s(world, op.size), end)
 
 
 def _replica_stop(world: World, op: Op) -> None:
     replica = _one_of(world.replicas, op.pick)
     replica.is_stopped = True
-    world.later(_long_s(op.size), replica.start)
+    world.later(_long_s(world, op.size), replica.start)
 
 
 def _gate_cut(world: World, op: Op) -> None:
     mirror, replica = _one_of(MIRRORS, op.pick), _one_of(world.replicas, op.pick * len(MIRRORS) % 1)
     cable = world.cable(mirror, replica.name)
     cable.cut(world.loop.time())
-    world.later(_long_s(op.size), lambda: cable.mend(world.loop.time()))
+    world.later(_long_s(world, op.size), lambda: cable.mend(world.loop.time()))
 
 
 def _link_cut(world: World, op: Op) -> None:
@@ -193,13 +212,13 @@ def _link_cut(world: World, op: Op) -> None:
         for stream in (world.stream_a, world.stream_b):
             if stream.name == server:
                 stream.close_subscriptions((name,))
-    world.later(_long_s(op.size), lambda: cable.mend(world.loop.time()))
+    world.later(_long_s(world, op.size), lambda: cable.mend(world.loop.time()))
 
 
 def _link_slow(world: World, op: Op) -> None:
     cable = world.cable(*_one_of(LINKS, op.pick))
     cable.slow(0.1 + 2.9 * (op.pick * len(LINKS) % 1))
-    world.later(_long_s(op.size), lambda: cable.hasten(world.loop.time()))
+    world.later(_long_s(world, op.size), lambda: cable.hasten(world.loop.time()))
 
 
 def _replica_rewind(world: World, op: Op) -> None:
@@ -222,7 +241,7 @@ def _crash(names: Sequence[str], world: World, op: Op) -> None:
     if process.is_dead:
         return
     process.kill()
-    world.later(_long_s(op.size), lambda: world.start(name))
+    world.later(_long_s(world, op.size), lambda: world.start(name))
 
 
 def _end(names: Sequence[str], world: World, op: Op) -> None:
@@ -232,7 +251,7 @@ def _end(names: Sequence[str], world: World, op: Op) -> None:
         return
     process.is_ending = True
     world.roles[name].finish()
-    world.later(max(_long_s(op.size), FLUSH_S), partial(_start_again, world, name, process))
+    world.later(max(_long_s(world, op.size), FLUSH_S), partial(_start_again, world, name, process))
 
 
 def _start_again(world: World, name: str, ended: Process) -> None:
@@ -252,7 +271,7 @@ def _readers_away(world: World, op: Op) -> None:
 def _pause(names: Sequence[str], world: World, op: Op) -> None:
     process = world.processes[_one_of(names, op.pick)]
     process.pause()
-    world.later(_long_s(op.size), process.resume)
+    world.later(_long_s(world, op.size), process.resume)
 
 
 def _clock_step(world: World, op: Op) -> None:
@@ -269,7 +288,7 @@ def _truncate_lists(world: World, op: Op) -> None:
 
 def _bump(world: World, op: Op) -> None:
     stream = world.stream_a if op.pick < 1 / 3 else world.stream_b
-    if stream.is_away:
+    if stream.is_away or stream.is_full:
         return
     key = KEYS[int(len(KEYS) * op.size)]
     if op.pick % (1 / 3) < 1 / 12:
@@ -298,18 +317,24 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "truncate": _truncate,
     "truncate_lists": _truncate_lists,
     "write_wide": _write_wide,
-    "redis_a_outage": lambda world, op: _outage(world.stream_a, op),
+    "redis_a_outage": lambda world, op: _outage(world, world.stream_a, op),
     "redis_a_failover": lambda world, op: _fail_over(world, world.stream_a, op),
     "redis_a_flush": lambda world, op: world.stream_a.flush(),
     "redis_a_trim": lambda world, op: _trim(world.stream_a, op),
     "redis_a_tear": lambda world, op: _tear(world.stream_a, op),
     "redis_a_clock_back": lambda world, op: _clock_back(world, world.stream_a, op),
     "redis_a_pause": lambda world, op: _server_pause(world, world.stream_a, op),
-    "redis_b_outage": lambda world, op: _outage(world.stream_b, op),
+    "redis_a_full": lambda world, op: _full(world, world.stream_a, op),
+    "redis_a_poison": lambda world, op: _poison(world.stream_a, op),
+    "redis_a_forget": lambda world, op: _forget(world.stream_a, op),
+    "redis_b_outage": lambda world, op: _outage(world, world.stream_b, op),
     "redis_b_failover": lambda world, op: _fail_over(world, world.stream_b, op),
     "redis_b_flush": lambda world, op: world.stream_b.flush(),
     "redis_b_trim": lambda world, op: _trim(world.stream_b, op),
     "redis_b_tear": lambda world, op: _tear(world.stream_b, op),
+    "redis_b_full": lambda world, op: _full(world, world.stream_b, op),
+    "redis_b_poison": lambda world, op: _poison(world.stream_b, op),
+    "redis_b_forget": lambda world, op: _forget(world.stream_b, op),
     "redis_b_pause": lambda world, op: _server_pause(world, world.stream_b, op),
     "redis_b_clock_back": lambda world, op: _clock_back(world, world.stream_b, op),
     "values_outage": _values_outage,
@@ -326,7 +351,7 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "binlog_purge": lambda world, op: world.primary.purge(),
     "replica_lag": _replica_lag,
     "replica_stop": _replica_stop,
-    "replica_down": lambda world, op: _outage(_one_of(world.replicas, op.pick), op),
+    "replica_down": lambda world, op: _outage(world, _one_of(world.replicas, op.pick), op),
     "gate_cut": _gate_cut,
     "link_cut": _link_cut,
     "link_slow": _link_slow,
@@ -361,7 +386,8 @@ def mend(world: World) -> None:
         server.come_up()
         server.resume()
     for stream in (world.stream_a, world.stream_b):
-        stream.loses_push, stream.back_ms = False, 0
+        stream.loses_push = stream.is_full = False
+        stream.back_ms = 0
     for replica in world.replicas:
         replica.extra_lag_s = 0.0
         replica.start()

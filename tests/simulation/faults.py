@@ -70,6 +70,15 @@ class Faults:
     redis_b_pause: float = 0.0
     values_pause: float = 0.0
     redis_b_tear: float = 0.0
+    redis_a_full: float = 0.0
+    """It answers, and takes no entry."""
+    redis_b_full: float = 0.0
+    redis_a_poison: float = 0.0
+    """Somebody adds an entry that is none."""
+    redis_b_poison: float = 0.0
+    redis_a_forget: float = 0.0
+    """Either the checkpoints are gone, or the whole state, or the stream and not its state."""
+    redis_b_forget: float = 0.0
     truncate_lists: float = 0.0
     """No fault: of one namespace of the two."""
     write_wide: float = 0.0
@@ -126,6 +135,12 @@ def draw_dense(rng: random.Random) -> Faults:
         for name in DRAWN
         if rng.random() < (0.55 if name in CROWDED else 0.15)
     }
+    return Faults(**chosen)
+
+
+def draw_sparse(rng: random.Random) -> Faults:
+    """Few at a time, since each lasts for long."""
+    chosen = {name: _RATES.get(name, _RATE) * rng.choice((0.1, 0.2, 0.4)) for name in DRAWN if rng.random() < 0.4}
     return Faults(**chosen)
 
 

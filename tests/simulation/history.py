@@ -32,6 +32,8 @@ class LoadBegun(NamedTuple):
     """The follower has begun again since the read began."""
     is_cold: bool
     """No lease was taken for it (P10)."""
+    is_forced: bool
+    """Whatever is cached."""
 
 
 class Naming(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.simulation.chaos import Op
 from tests.simulation.faults import CALM, CROWDED, DRAWN
-from tests.simulation.scenario import DENSE_PAGES_ENTRIES, WARM_S, Scenario
+from tests.simulation.scenario import PAGES_ENTRIES, WARM_S, Scenario
 from tests.simulation.seeds import KEPT
 
 LENGTH_MAX_S: Final = 65.0
@@ -31,7 +31,7 @@ def make_near(seed: int) -> Scenario:
     left = tuple(op for op in ops if op.at_s < WARM_S + length_s)
     # Times of messages are drawn from the world's seed: half of the neighbours have those of their origin, too.
     world_seed = kept.seed if rng.random() < 0.5 else rng.randrange(10**6)
-    page_entries = rng.choice(DENSE_PAGES_ENTRIES)
+    page_entries = rng.choice(PAGES_ENTRIES)
     return Scenario(world_seed, length_s, CALM, left, page_entries, again=f"--seed {seed} --near")
 
 

@@ -27,7 +27,13 @@ class Played:
 
 def play(scenario: Scenario) -> Played:
     with simulated(scenario.seed, scenario.page_entries):
-        world = World(scenario.seed, begin, is_timed=scenario.is_timed)
+        world = World(
+            scenario.seed,
+            begin,
+            is_timed=scenario.is_timed,
+            is_varied=scenario.is_varied,
+            stretch=scenario.stretch,
+        )
         try:
             _run(world, scenario)
             unseen = world.loop.errors

@@ -11,7 +11,7 @@ from tests.simulation.network import NOBODY, Line, Server
 from tests.simulation.process import BASE_MS, current
 from tests.simulation.versions import VersionKeys
 from versioning import stamp as stamps
-from versioning.backends.base import Append, History, StreamState, UnavailableError
+from versioning.backends.base import Append, BackendError, History, StreamState, UnavailableError
 from versioning.backends.memory import MemorySnapshot, MemoryStream
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry
@@ -79,7 +79,7 @@ class StreamServer(Server):
         self._world = world
         self.skew_ms = world.skew_ms()
         self.back_ms = 0
-        self.loses_push = False
+        self.loses_push = self.is_full = False
         self.store = Store(self.now_ms)
         self.versions = VersionKeys()
         self.subscriptions: list[Subscription] = []
@@ -91,6 +91,8 @@ class StreamServer(Server):
         return BASE_MS + int(self.loop.time() * 1000) + self.skew_ms - self.back_ms
 
     def append(self, batch: Append) -> list[int]:
+        if self.is_full:
+            raise BackendError(f"{self.name} has no room")
         leads = self.store.leads
         appended: list[int] = at_once(self.store.append(batch))
         if leads:
@@ -146,6 +148,12 @@ class StreamServer(Server):
             self._world.lost(self, self.store.entries)
             self.store.flush()
             self.versions = VersionKeys()
+
+    def evict(self) -> None:
+        """Lose the stream alone: neither its state nor the version keys."""
+        if not (self.keeps_all or self.is_paused):
+            self._world.lost(self, self.store.entries)
+            self.store.evict()
 
     def fail_over(self, after_s: float, promoted: Callable[[], None]) -> None:
         """``after_s`` later, fall back to what is written now. One at a time: a replica has no past of its own."""

@@ -14,7 +14,7 @@ from tests.simulation.near import make_near
 from tests.simulation.play import Played
 from tests.simulation.process import Process
 from tests.simulation.report import report
-from tests.simulation.scenario import Scenario, make
+from tests.simulation.scenario import DENSE, PLAIN, Scenario, make
 from tests.simulation.shrink import shrink
 from tests.simulation.world import ViolationError
 
@@ -67,11 +67,11 @@ def test_a_shorter_run_keeps_what_matters() -> None:
 
 def test_a_dense_seed_is_another_run_with_more_faults_and_says_so() -> None:
     usual, dense = (
-        sum(op.name != "write" for seed in range(40) for op in make(seed, is_dense=d).ops) for d in (False, True)
+        sum(op.name != "write" for seed in range(40) for op in make(seed, kind=kind).ops) for kind in (PLAIN, DENSE)
     )
     assert dense > 5 * usual
-    assert make(3, is_dense=True) == make(3, is_dense=True)
-    failed = Played(make(3, is_dense=True), ViolationError("I1", 30.0, "stale"), History(), 0, 30.0)
+    assert make(3, kind=DENSE) == make(3, kind=DENSE)
+    failed = Played(make(3, kind=DENSE), ViolationError("I1", 30.0, "stale"), History(), 0, 30.0)
     assert "--seed 3 --dense --trace" in report(failed, budget_s=0)
 
 

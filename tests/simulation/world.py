@@ -38,8 +38,20 @@ class ViolationError(AssertionError):
 
 
 class World:
-    def __init__(self, seed: int, start: Callable[["World", Process], None], *, is_timed: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        start: Callable[["World", Process], None],
+        *,
+        is_timed: bool = False,
+        is_varied: bool = False,
+        stretch: float = 1.0,
+    ) -> None:
         self.is_timed = is_timed
+        self.is_varied = is_varied
+        """Readers use all calls of a cache, not ``read`` alone."""
+        self.stretch = stretch
+        """How many times as long as usual outages last."""
         self.rng = random.Random(seed)
         self.loop = VirtualLoop()
         self.history = History()

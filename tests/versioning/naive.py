@@ -39,7 +39,7 @@ class Naive:
     def hear_older(self, page: Sequence[Entry], now: Now) -> None:
         """Take what is below all that was heard, newest first; nothing: the stream begins there."""
         if not page:
-            self.is_covered = self.ends_in_hole = True
+            self.is_covered, self.ends_in_hole = True, bool(self.heard[0][0].previous)
         for entry in page:
             if self.is_covered:
                 return
@@ -47,7 +47,7 @@ class Naive:
                 self.is_covered = self.ends_in_hole = True
                 return
             self.heard.insert(0, (entry, now.monotonic_ms))
-            self.is_covered = not entry.previous or entry.stamp <= self.floor
+            self.is_covered = entry.stamp <= self.floor
 
     def hear(self, entry: Entry, now: Now) -> bool:
         """Take the next entry; False: it is not the one after the last."""

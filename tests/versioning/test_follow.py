@@ -122,7 +122,16 @@ def test_a_replay_counts_once_all_below_its_gap_is_read() -> None:
     follow.take(stream[3:], NOW)
     assert follow.index.horizon == stamp_at(1)
     follow.take_older(stream[:1], NOW)
+    follow.take_older((), NOW)
     assert follow.index.horizon >> 20 == since_ms + REPLAY_SLACK_MS
+
+
+def test_behind_a_link_that_was_lost_no_replay_makes_known_what_was_before() -> None:
+    """A bump may be there: the next entry behind a state that was lost follows none, as the first of a history does."""
+    before = history((0, Gap("start")), (1, Change(("t:1",))))
+    behind = history((2, beat_at(2)), (3, Gap("flushed")), (4, Replayed(START_MS - 3_000_000)), name="m")
+    assert following([*before, *behind]).index.horizon == stamp_at(2)
+    assert following(behind).index.horizon < stamp_at(0)
 
 
 def test_a_poisoned_entry_inside_a_replay_spoils_it() -> None:
@@ -168,6 +177,7 @@ def test_after_a_break_the_lost_history_stays_unknown_even_if_a_new_one_covers_i
     assert follow.index.verdict("t:5", stamp_at(100), NOW) is Verdict.UNKNOWN
     recovered = history((0, Gap("start")), (101, beat_at(100)), name="m")
     follow.begin(recovered[::-1], NOW)
+    follow.take_older((), NOW)
     assert follow.index.verdict("t:5", stamp_at(100), NOW) is Verdict.UNKNOWN
     assert follow.index.verdict("t:5", stamp_at(101), NOW) is Verdict.FRESH
 
@@ -198,6 +208,7 @@ def test_a_replay_above_the_lost_history_makes_it_checkable_and_one_below_does_n
         follow.lose()
         replay = ((gap_second, Gap("flushed")), (gap_second + 1, Replayed(START_MS - 10**6)), (102.5, beat_at(100)))
         follow.begin(history(*replay, name="m")[::-1], NOW)
+        follow.take_older((), NOW)
         assert follow.index.verdict("t:5", stamp_at(99), NOW) is expected
 
 
@@ -208,6 +219,7 @@ def test_while_a_lost_history_is_replayed_its_last_heartbeat_vouches_for_nothing
         (101, Gap("flushed")), (102, Replayed(START_MS - 10**6)), (103, Change(("t:1",))), (104, beat_at(100)), name="m"
     )
     follow.begin(replay[1::-1], NOW)
+    follow.take_older((), NOW)
     assert follow.index.horizon < stamp_at(50)
     # Its change is among those that are still to come.
     assert follow.index.verdict("t:1", stamp_at(50), NOW) is Verdict.UNKNOWN
@@ -223,6 +235,7 @@ def test_while_the_window_is_covered_a_key_that_may_be_pending_further_back_gets
     assert [follow.index.fill_stamp(key) for key in ("t:1", "t:2", "t:3")] == [0, stamp_at(100), stamp_at(3)]
     assert [follow.index.is_pending(key) for key in ("t:1", "t:2", "t:3")] == [False, False, True]
     follow.take_older(stream[1::-1], NOW)
+    follow.take_older((), NOW)
     assert [follow.index.fill_stamp(key) for key in ("t:1", "t:2", "t:3")] == [stamp_at(100)] * 3
     assert [follow.index.is_pending(key) for key in ("t:1", "t:2", "t:3")] == [True, False, False]
 
@@ -238,6 +251,7 @@ def test_while_the_window_is_covered_nothing_is_vouched_for_that_may_be_doubtful
     follow.begin(stream[:1:-1], NOW)
     assert follow.index.verdict("t:1", stamp_at(99), NOW) is Verdict.UNKNOWN
     follow.take_older(stream[1::-1], NOW)
+    follow.take_older((), NOW)
     assert follow.index.verdict("t:1", stamp_at(99), NOW) is Verdict.UNKNOWN
     assert follow.index.verdict("u:1", stamp_at(99), NOW) is (
         Verdict.UNKNOWN if isinstance(pending, Gap) else Verdict.FRESH
@@ -253,6 +267,7 @@ def test_what_a_key_was_told_beside_a_bump_decides_it_while_the_window_is_covere
     follow.begin(stream[2:3], NOW)
     follow.take(stream[3:], NOW)
     follow.take_older(stream[1::-1], NOW)
+    follow.take_older((), NOW)
     assert not follow.index.is_pending("t:1")
 
 
@@ -263,6 +278,7 @@ def test_a_bump_of_its_namespace_decides_nothing_of_a_key_while_the_window_is_co
     follow.begin(stream[:1:-1], NOW)
     assert follow.index.fill_stamp("t:1") == 0
     follow.take_older(stream[1::-1], NOW)
+    follow.take_older((), NOW)
     assert follow.index.is_pending("t:1")
 
 
@@ -303,6 +319,7 @@ def test_whether_a_gap_is_pending_is_forgotten_with_its_history(lost: Body, foun
     follow = following(history((0, lost), (100, beat_at(100))))
     follow.lose()
     follow.begin(history((101, found), (102, beat_at(102)), name="m")[::-1], at(102))
+    follow.take_older((), NOW)
     assert follow.index.verdict("t:1", stamp_at(102), at(102)) is verdict
 
 

@@ -31,12 +31,16 @@ class _State:
     last: int = stamps.ZERO
     nonce: str = ""
     since: int | None = None
+    is_bare: bool = False
+    """``since`` is no gap's, so that no replay lowers it."""
     history: int | None = None
     deleted: int = 0
     """Entries deleted by hand."""
     deleted_before: int = 0
     """That, as of the last append."""
     torn: int = stamps.ZERO
+    is_evicted: bool = False
+    """The stream is gone, and the next append sees it."""
     digest: str = ""
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
 
@@ -44,6 +48,7 @@ class _State:
 @dataclass(frozen=True)
 class MemorySnapshot:
     entries: tuple[Entry, ...]
+    generated: int
     state: _State
 
 
@@ -64,6 +69,8 @@ class MemoryStream:
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._entries: list[Entry] = []
+        self._generated = stamps.ZERO
+        """The highest stamp in the stream, whatever its state says."""
         self._state = _State()
         self._history = 0
         self._lock = threading.Lock()
@@ -71,6 +78,7 @@ class MemoryStream:
 
     async def append(self, batch: Append) -> list[int]:
         with self._lock:
+            self._see_eviction()
             self._check(batch)
             free = self._next(batch)
             self._note_history(free.start)
@@ -82,6 +90,11 @@ class MemoryStream:
                 for entry in new:
                     loop.call_soon_threadsafe(queue.put_nowait, entry)
         return [entry.stamp for entry in new]
+
+    def _see_eviction(self) -> None:
+        state = self._state
+        if state.is_evicted:
+            self._state = _State(last=state.last, digest=state.digest, history=state.history)
 
     def _note_history(self, first: int) -> None:
         state = self._state
@@ -107,7 +120,7 @@ class MemoryStream:
         now_ms = self._clock()
         lead_ms = LOSS_LEAD_MS if self.leads else 0
         clock_ms = max(now_ms + lead_ms, min(batch.clock_ms + lead_ms, now_ms + CLOCK_LEAD_MAX_MS))
-        first = max(stamps.make(clock_ms), self._state.last + 1, batch.above + 1)
+        first = max(stamps.make(clock_ms), self._state.last + 1, self._generated + 1, batch.above + 1)
         return range(first, first + len(batch.entries))
 
     def _add(self, new: NewEntry, stamp: int) -> Entry:
@@ -115,10 +128,11 @@ class MemoryStream:
         self._entries.append(entry)
         state = self._state
         if isinstance(new.body, Gap) or state.since is None:
-            state.since = stamp
-        elif isinstance(new.body, Replayed):
+            state.since, state.is_bare = stamp, not isinstance(new.body, Gap)
+        elif isinstance(new.body, Replayed) and not state.is_bare:
             state.since = min(state.since, stamps.make(new.body.since_ms + REPLAY_SLACK_MS))
-        state.last, state.nonce = stamp, new.nonce
+        state.last = self._generated = stamp
+        state.nonce = new.nonce
         return entry
 
     async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
@@ -193,7 +207,8 @@ class MemoryStream:
     def poison(self, *, nonce: str = "", previous: str = "") -> None:
         """Add what nobody can read, as XADD by hand would: what is appended next is linked to nothing before it."""
         with self._lock:
-            stamp = self._state.last + 1
+            stamp = max(stamps.make(self._clock()), self._state.last + 1, self._generated + 1)
+            self._generated = stamp
             self._entries.append(Entry(stamp, nonce, previous, Poisoned("not an entry of ours")))
             self._state.last, self._state.nonce, self._state.since = stamp, "", None
 
@@ -202,21 +217,32 @@ class MemoryStream:
         with self._lock:
             self._state.checkpoints = {}
 
+    def evict(self) -> None:
+        """Lose the stream and keep its state, as DEL would, or a policy that evicts."""
+        with self._lock:
+            self._entries, self._generated = [], stamps.ZERO
+            self._state.is_evicted = self._state.last > stamps.ZERO
+
+    def forget_state(self) -> None:
+        """Lose the state and keep the stream."""
+        with self._lock:
+            self._state = _State()
+
     def flush(self) -> None:
         """Lose everything, as FLUSHALL would."""
-        with self._lock:
-            self._entries, self._state = [], _State()
+        self.evict()
+        self.forget_state()
 
     def snapshot(self) -> "MemorySnapshot":
         """Return all that is written so far: what a failover falls back to."""
         with self._lock:
             state = replace(self._state, checkpoints=dict(self._state.checkpoints))
-            return MemorySnapshot(tuple(self._entries), state)
+            return MemorySnapshot(tuple(self._entries), self._generated, state)
 
     def restore(self, snapshot: "MemorySnapshot") -> None:
         """Fail over: what the snapshot does not have is lost."""
         with self._lock:
-            self._entries = list(snapshot.entries)
+            self._entries, self._generated = list(snapshot.entries), snapshot.generated
             self._state = replace(snapshot.state, checkpoints=dict(snapshot.state.checkpoints))
             self._history += 1
 

@@ -49,7 +49,7 @@ class NoStorm(Checker):
                     self.violate(f"nothing has failed, and commit {last.number} is stamped twice for {key}")
 
     def on_load(self, begun: LoadBegun) -> None:
-        if self._is_pending(begun.key, begun.watermark) or self._is_pending(begun.key, STAMP_MAX):
+        if begun.is_forced or self._is_pending(begun.key, begun.watermark) or self._is_pending(begun.key, STAMP_MAX):
             return
         is_shared = self.world.is_calm and not begun.is_cold
         who = "all processes" if is_shared else begun.reader

@@ -3,7 +3,7 @@
 -- KEYS[1]  stream
 -- KEYS[2]  state, a hash: last (ID), nonce (of the last entry), since (ID), gap ('-' and the GTID of a pending one),
 --          history, deleted (entries gone from the stream), torn (ID of the first one after others than this script
---          had deleted any), digest, cp:<writer> (checkpoint)
+--          had deleted any), bare ('1' where since is no gap's), digest, cp:<writer> (checkpoint)
 -- KEYS[3]  prefix of the version keys: <prefix>v:<key>, <prefix>g:<namespace>, <prefix>since, <prefix>beat,
 --          <prefix>last (the same hash tag as the rest, so that all of it is one slot)
 -- ARGV[1]  writer, '' for a bump          ARGV[2]  expected checkpoint, '' for none
@@ -47,9 +47,9 @@ local function later(ms, sequence, other_ms, other_sequence)
 end
 
 local state = redis.call('HMGET', KEYS[2], 'last', 'nonce', 'since', 'digest', 'cp:' .. ARGV[1], 'history', 'gap',
-  'deleted', 'torn')
+  'deleted', 'torn', 'bare')
 local last, nonce, since, digest, stored = state[1], state[2] or '', state[3], state[4], state[5] or ''
-local gap, torn = state[7] or '', state[9] or '0-0'
+local gap, torn, bare = state[7] or '', state[9] or '0-0', state[10] or ''
 
 local version_ms = tonumber(ARGV[9])
 
@@ -231,12 +231,12 @@ for i = 13, #ARGV, 3 do
     note_gap(body)
   end
   if kind == 'gap' or not since then
-    since = id
+    since, bare = id, kind == 'gap' and '' or '1'
   elseif kind == 'replayed' then
     local since_ms = split(since)
     local replayed = cjson.decode(body)
     local replayed_ms = replayed.since_ms + tonumber(ARGV[11])
-    if replayed_ms < since_ms then
+    if bare == '' and replayed_ms < since_ms then
       since = join(replayed_ms, 0)
     end
     gap = replayed.settled and '' or gap
@@ -254,7 +254,7 @@ if since and split(since) < cutoff_ms then
   since = join(cutoff_ms, 0)
 end
 redis.call('HSET', KEYS[2], 'last', last or '0-0', 'nonce', nonce, 'since', since or '0-0', 'gap', gap,
-  'deleted', deleted, 'torn', torn)
+  'deleted', deleted, 'torn', torn, 'bare', bare)
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[2], 'digest', ARGV[6])
 end
