@@ -95,10 +95,10 @@ class WindowFold:
         self._state.take(entry, self._now_ms)
 
     def _begin_with(self, entry: Entry) -> None:
-        """It is the oldest, or those in front of it were deleted, as good as all that had come before.
+        """It is the oldest one, or those in front of it were deleted: then all before them tells no more.
 
-        The first one of a history follows none, but that of someone else's entry neither. The gap of a mirror that the
-        former has, or soon after it, says that there was nothing before.
+        The first entry of a history follows none, and so does the next one behind someone else's. Only a mirror's own
+        gap, which comes with the former, says that there was nothing before.
         """
         self._is_whole &= not self._state.last
         self._whole_since = entry.stamp

@@ -1,22 +1,17 @@
 """Doing harm: one function for each fault. Each undoes itself after a while; ``size`` and ``pick`` are in [0, 1)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from tests.simulation import limits
 from tests.simulation.actors import LINKS, MIRRORS, NAMES, READERS, SOURCES
-from tests.simulation.network import Server
+from tests.simulation.harm_redis import REDIS, outage
+from tests.simulation.ops import Op, long_s, one_of
 from tests.simulation.process import BASE_MS, Process
-from tests.simulation.streams import StreamServer
 from tests.simulation.world import ITEMS, KEYS, LISTS, World
 from versioning.backends.base import Append
 from versioning.bump import Bump
-
-LONG_S: Final = 12.0
-OUTLASTING_S: Final = 30.0
-"""One fault in sixteen goes on longer than every limit, the promise included."""
 
 AWAY_S: Final = 20.0
 
@@ -24,123 +19,16 @@ FLUSH_S: Final = 1.0
 """Whoever is told to end, and has not by then, is killed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
-    """One thing done to the world at its time."""
-
-    at_s: float
-    name: str
-    size: float
-    pick: float
-
-
-def _one_of(names: Sequence[Any], pick: float) -> Any:
-    return names[int(pick * len(names))]
-
-
-def _long_s(world: World, size: float) -> float:
-    """Mostly short."""
-    return world.stretch * (0.2 + LONG_S * size**3 + OUTLASTING_S * (size > 15 / 16))
-
-
-def _outage(world: World, server: Server, op: Op) -> None:
-    server.is_down = True
-    server.hang_up()
-    world.later(_long_s(world, op.size), server.come_up)
-
-
-def _server_pause(world: World, server: Server, op: Op) -> None:
-    server.pause()
-    world.later(_long_s(world, op.size), server.resume)
-
-
-def _fail_over(world: World, server: StreamServer, op: Op) -> None:
-    def promoted() -> None:
-        server.skew_ms = world.skew_ms()  # Another machine.
-        server.is_down = True
-        world.note("failed over", server.name)
-        world.later(0.02 + op.pick**2, server.come_up)
-
-    server.fail_over(0.9 * op.size, promoted)
-
-
-def _trim(server: StreamServer, op: Op) -> None:
-    entries = [] if server.is_paused else server.store.entries
-    if entries:
-        server.store.trim(entries[int(op.size * len(entries))].stamp)
-
-
-def _tear(server: StreamServer, op: Op) -> None:
-    """Somebody deletes one to three entries by hand, of the newest ten."""
-    newest = [] if server.is_paused else server.store.entries[-10:]
-    first = int(op.pick * len(newest))
-    gone = newest[first : first + 1 + int(3 * op.size)]
-    server.store.drop(lambda entry: entry in gone)
-
-
-def _full(world: World, server: StreamServer, op: Op) -> None:
-    server.is_full = True
-
-    def end() -> None:
-        server.is_full = False
-
-    world.later(_long_s(world, op.size), end)
-
-
-def _poison(server: StreamServer, op: Op) -> None:
-    if not server.is_paused:
-        server.store.poison()
-
-
-def _forget(server: StreamServer, op: Op) -> None:
-    if not server.is_paused:
-        _one_of((server.store.forget_checkpoints, server.store.forget_state, server.evict), op.pick)()
-
-
-def _clock_back(world: World, server: StreamServer, op: Op) -> None:
-    server.back_ms = int(30_000 * op.size)
-
-    def end() -> None:
-        server.back_ms = 0
-
-    world.later(_long_s(world, op.pick), end)
-
-
-def _values_outage(world: World, op: Op) -> None:
-    world.values.is_down = True
-    world.later(_long_s(world, op.size), world.values.come_up)
-
-
-def _values_failover(world: World, op: Op) -> None:
-    store = world.values.store
-    snapshot = store.snapshot()
-    world.later(0.9 * op.size, lambda: store.restore(snapshot))
-
-
 def _wan_cut(world: World, op: Op) -> None:
     world.wan.cut(world.loop.time())
     if op.pick < 1 / 2:
         world.stream_a.close_subscriptions(MIRRORS)
-    world.later(_long_s(world, op.size), lambda: world.wan.mend(world.loop.time()))
+    world.later(long_s(world, op.size), lambda: world.wan.mend(world.loop.time()))
 
 
 def _wan_slow(world: World, op: Op) -> None:
     world.wan.slow(0.1 + 0.9 * op.pick)
-    world.later(_long_s(world, op.size), lambda: world.wan.hasten(world.loop.time()))
-
-
-def _push_lost(world: World, op: Op) -> None:
-    _one_of((world.stream_a, world.stream_b), op.pick).loses_push = True
-
-
-def _answers_lost(world: World, op: Op) -> None:
-    server: Server = _one_of((world.stream_a, world.stream_b, world.values), op.pick)
-    server.loses_answers = True
-
-    def end() -> None:
-        server.loses_answers = False
-
-    world.later(0.2 + op.size, end)
+    world.later(long_s(world, op.size), lambda: world.wan.hasten(world.loop.time()))
 
 
 def _binlog_cut(world: World, op: Op) -> None:
@@ -149,7 +37,7 @@ def _binlog_cut(world: World, op: Op) -> None:
     def end() -> None:
         world.primary.is_cut = False
 
-    world.later(_long_s(world, op.size), end)
+    world.later(long_s(world, op.size), end)
 
 
 def _primary_failover(world: World, op: Op) -> None:
@@ -178,51 +66,51 @@ def _source_left(world: World, op: Op) -> None:
     def end() -> None:
         world.primary.left = None
 
-    world.later(_long_s(world, op.size), end)
+    world.later(long_s(world, op.size), end)
 
 
 def _replica_lag(world: World, op: Op) -> None:
-    replica = _one_of(world.replicas, op.pick)
+    replica = one_of(world.replicas, op.pick)
     replica.extra_lag_s = 4 * op.size
 
     def end() -> None:
         replica.extra_lag_s = 0.0
 
-    world.later(_long_s(world, op.size), end)
+    world.later(long_s(world, op.size), end)
 
 
 def _replica_stop(world: World, op: Op) -> None:
-    replica = _one_of(world.replicas, op.pick)
+    replica = one_of(world.replicas, op.pick)
     replica.is_stopped = True
-    world.later(_long_s(world, op.size), replica.start)
+    world.later(long_s(world, op.size), replica.start)
 
 
 def _gate_cut(world: World, op: Op) -> None:
-    mirror, replica = _one_of(MIRRORS, op.pick), _one_of(world.replicas, op.pick * len(MIRRORS) % 1)
+    mirror, replica = one_of(MIRRORS, op.pick), one_of(world.replicas, op.pick * len(MIRRORS) % 1)
     cable = world.cable(mirror, replica.name)
     cable.cut(world.loop.time())
-    world.later(_long_s(world, op.size), lambda: cable.mend(world.loop.time()))
+    world.later(long_s(world, op.size), lambda: cable.mend(world.loop.time()))
 
 
 def _link_cut(world: World, op: Op) -> None:
-    name, server = _one_of(LINKS, op.pick)
+    name, server = one_of(LINKS, op.pick)
     cable = world.cable(name, server)
     cable.cut(world.loop.time())
     if op.pick * len(LINKS) % 1 < 1 / 2:
         for stream in (world.stream_a, world.stream_b):
             if stream.name == server:
                 stream.close_subscriptions((name,))
-    world.later(_long_s(world, op.size), lambda: cable.mend(world.loop.time()))
+    world.later(long_s(world, op.size), lambda: cable.mend(world.loop.time()))
 
 
 def _link_slow(world: World, op: Op) -> None:
-    cable = world.cable(*_one_of(LINKS, op.pick))
+    cable = world.cable(*one_of(LINKS, op.pick))
     cable.slow(0.1 + 2.9 * (op.pick * len(LINKS) % 1))
-    world.later(_long_s(world, op.size), lambda: cable.hasten(world.loop.time()))
+    world.later(long_s(world, op.size), lambda: cable.hasten(world.loop.time()))
 
 
 def _replica_rewind(world: World, op: Op) -> None:
-    replica = _one_of(world.replicas, op.pick)
+    replica = one_of(world.replicas, op.pick)
     replica.rewind(1 + int(10 * op.size), 5.0 + 4 * op.size)
 
 
@@ -236,22 +124,22 @@ def _load_slow(world: World, op: Op) -> None:
 
 
 def _crash(names: Sequence[str], world: World, op: Op) -> None:
-    name = _one_of(names, op.pick)
+    name = one_of(names, op.pick)
     process = world.processes[name]
     if process.is_dead:
         return
     process.kill()
-    world.later(_long_s(world, op.size), lambda: world.start(name))
+    world.later(long_s(world, op.size), lambda: world.start(name))
 
 
 def _end(names: Sequence[str], world: World, op: Op) -> None:
-    name = _one_of(names, op.pick)
+    name = one_of(names, op.pick)
     process = world.processes[name]
     if not process.is_running:
         return
     process.is_ending = True
     world.roles[name].finish()
-    world.later(max(_long_s(world, op.size), FLUSH_S), partial(_start_again, world, name, process))
+    world.later(max(long_s(world, op.size), FLUSH_S), partial(_start_again, world, name, process))
 
 
 def _start_again(world: World, name: str, ended: Process) -> None:
@@ -269,13 +157,13 @@ def _readers_away(world: World, op: Op) -> None:
 
 
 def _pause(names: Sequence[str], world: World, op: Op) -> None:
-    process = world.processes[_one_of(names, op.pick)]
+    process = world.processes[one_of(names, op.pick)]
     process.pause()
-    world.later(_long_s(world, op.size), process.resume)
+    world.later(long_s(world, op.size), process.resume)
 
 
 def _clock_step(world: World, op: Op) -> None:
-    world.step_clock(_one_of(NAMES, op.pick))
+    world.step_clock(one_of(NAMES, op.pick))
 
 
 def _truncate(world: World, op: Op) -> None:
@@ -308,50 +196,25 @@ def _write(world: World, op: Op) -> None:
 
 
 def _write_wide(world: World, op: Op) -> None:
-    rows = _one_of(ITEMS, op.pick**2), _one_of(ITEMS, op.size), _one_of(LISTS, op.pick)
+    rows = one_of(ITEMS, op.pick**2), one_of(ITEMS, op.size), one_of(LISTS, op.pick)
     world.primary.commit(tuple(dict.fromkeys(rows)))
 
 
 CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
+    **REDIS,
     "write": _write,
     "truncate": _truncate,
     "truncate_lists": _truncate_lists,
     "write_wide": _write_wide,
-    "redis_a_outage": lambda world, op: _outage(world, world.stream_a, op),
-    "redis_a_failover": lambda world, op: _fail_over(world, world.stream_a, op),
-    "redis_a_flush": lambda world, op: world.stream_a.flush(),
-    "redis_a_trim": lambda world, op: _trim(world.stream_a, op),
-    "redis_a_tear": lambda world, op: _tear(world.stream_a, op),
-    "redis_a_clock_back": lambda world, op: _clock_back(world, world.stream_a, op),
-    "redis_a_pause": lambda world, op: _server_pause(world, world.stream_a, op),
-    "redis_a_full": lambda world, op: _full(world, world.stream_a, op),
-    "redis_a_poison": lambda world, op: _poison(world.stream_a, op),
-    "redis_a_forget": lambda world, op: _forget(world.stream_a, op),
-    "redis_b_outage": lambda world, op: _outage(world, world.stream_b, op),
-    "redis_b_failover": lambda world, op: _fail_over(world, world.stream_b, op),
-    "redis_b_flush": lambda world, op: world.stream_b.flush(),
-    "redis_b_trim": lambda world, op: _trim(world.stream_b, op),
-    "redis_b_tear": lambda world, op: _tear(world.stream_b, op),
-    "redis_b_full": lambda world, op: _full(world, world.stream_b, op),
-    "redis_b_poison": lambda world, op: _poison(world.stream_b, op),
-    "redis_b_forget": lambda world, op: _forget(world.stream_b, op),
-    "redis_b_pause": lambda world, op: _server_pause(world, world.stream_b, op),
-    "redis_b_clock_back": lambda world, op: _clock_back(world, world.stream_b, op),
-    "values_outage": _values_outage,
-    "values_pause": lambda world, op: _server_pause(world, world.values, op),
-    "values_flush": lambda world, op: world.values.store.flush(),
-    "values_failover": _values_failover,
     "wan_cut": _wan_cut,
     "wan_slow": _wan_slow,
-    "push_lost": _push_lost,
-    "answer_lost": _answers_lost,
     "binlog_cut": _binlog_cut,
     "primary_failover": _primary_failover,
     "source_left": _source_left,
     "binlog_purge": lambda world, op: world.primary.purge(),
     "replica_lag": _replica_lag,
     "replica_stop": _replica_stop,
-    "replica_down": lambda world, op: _outage(world, _one_of(world.replicas, op.pick), op),
+    "replica_down": lambda world, op: outage(world, one_of(world.replicas, op.pick), op),
     "gate_cut": _gate_cut,
     "link_cut": _link_cut,
     "link_slow": _link_slow,

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from tests.simulation.chaos import Op
 from tests.simulation.faults import CALM, CROWDED, DRAWN
+from tests.simulation.ops import Op
 from tests.simulation.scenario import PAGES_ENTRIES, WARM_S, Scenario
 from tests.simulation.seeds import KEPT
 

@@ -7,6 +7,7 @@ from tests.simulation import chaos, limits
 from tests.simulation.actors import NAMES, READERS, begin
 from tests.simulation.checkers import all_checkers
 from tests.simulation.history import History
+from tests.simulation.ops import Op
 from tests.simulation.patches import simulated
 from tests.simulation.scenario import WARM_S, Scenario
 from tests.simulation.world import KEYS, ViolationError, World
@@ -68,7 +69,7 @@ def _run(world: World, scenario: Scenario) -> None:
             checker.finish()
 
 
-def _doing(world: World, op: chaos.Op) -> Any:
+def _doing(world: World, op: Op) -> Any:
     return lambda: chaos.do(world, op)
 
 

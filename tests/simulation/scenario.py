@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tests.simulation.chaos import Op
 from tests.simulation.faults import HARMLESS, LAGGING, NAMES, Faults, draw, draw_dense, draw_sparse
+from tests.simulation.ops import Op
 
 WARM_S = 4.0
 """Everything starts, and every reader has its first values."""

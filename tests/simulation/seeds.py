@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tests.simulation.chaos import Op
+from tests.simulation.ops import Op
 from tests.simulation.scenario import PAGE_ENTRIES
 
 

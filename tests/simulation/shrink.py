@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 
-from tests.simulation.chaos import Op
+from tests.simulation.ops import Op
 from tests.simulation.play import Played, play
 from tests.simulation.scenario import Scenario
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.chaos import CATALOGUE, Op
+from tests.simulation.chaos import CATALOGUE
 from tests.simulation.faults import CALM, NAMES
 from tests.simulation.history import History
 from tests.simulation.loop import NothingLeftError, VirtualLoop
 from tests.simulation.near import make_near
+from tests.simulation.ops import Op
 from tests.simulation.play import Played
 from tests.simulation.process import Process
 from tests.simulation.report import report
