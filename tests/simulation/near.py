@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.simulation.faults import CALM, CROWDED, DRAWN
 from tests.simulation.ops import Op
-from tests.simulation.scenario import PAGES_ENTRIES, WARM_S, Scenario
+from tests.simulation.scenario import PAGES_ENTRIES, VARIED, WARM_S, Scenario
 from tests.simulation.seeds import KEPT
 
 LENGTH_MAX_S: Final = 65.0
@@ -32,7 +32,9 @@ def make_near(seed: int) -> Scenario:
     # Times of messages are drawn from the world's seed: half of the neighbours have those of their origin, too.
     world_seed = kept.seed if rng.random() < 0.5 else rng.randrange(10**6)
     page_entries = rng.choice(PAGES_ENTRIES)
-    return Scenario(world_seed, length_s, CALM, left, page_entries, again=f"--seed {seed} --near")
+    is_varied = rng.random() < VARIED
+    again = f"--seed {seed} --near"
+    return Scenario(world_seed, length_s, CALM, left, page_entries, again, is_varied=is_varied)
 
 
 def _a_fault_at_s(rng: random.Random, ops: Sequence[Op]) -> float:
