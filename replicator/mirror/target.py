@@ -75,7 +75,7 @@ class MirrorTarget:
         """Return whether the stream's Redis has failed over or restarted, or lost entries; raises BackendError.
 
         Then all that is pending is due to be said again, whether or not it is there: who began to read where it was
-        trimmed or deleted does not know of it.
+        trimmed or deleted, or behind someone else's entry, does not know of it.
         """
         before, now = self._history, await self.stream.history()
         self._history = now

@@ -108,6 +108,8 @@ async def test_after_an_entry_of_someone_else_a_new_history_begins(world: World)
     assert first < entries[1].stamp < after
     assert await world.links() == [("1", ""), ("", ""), ("2", "")]
     assert (await world.backend.state()).since == after
+    history = await world.backend.history()
+    assert (history.torn, history.last) == (after, after)
 
 
 async def test_a_forgotten_checkpoint_costs_no_entry(world: World) -> None:

@@ -887,4 +887,16 @@ KEPT: Final = (
         ),
         page_entries=5,
     ),
+    Kept(
+        "someone else's entry in stream B hid from who started behind it what was pending in front of it",
+        0,
+        30.0,
+        (
+            Op(at_s=8.0, name="mirror_crash", size=0.97, pick=0.9),
+            Op(at_s=9.0, name="replica_stop", size=0.97, pick=0.51),
+            Op(at_s=10.8, name="write", size=0.93, pick=0.7),
+            Op(at_s=14.18, name="redis_b_poison", size=0.2, pick=0.06),
+        ),
+        page_entries=12,
+    ),
 )

@@ -95,7 +95,7 @@ class History:
     server: str = ""
     """Another one after a failover or a restart of the stream's Redis; empty for a stream that never was."""
     torn: int = stamps.ZERO
-    """Stamp of the first entry that was appended after anybody had deleted some by hand."""
+    """Stamp of the first entry that was appended after anybody had deleted some, or added one, by hand."""
     last: int = stamps.ZERO
     """Stamp of the last entry that was appended."""
 

@@ -34,9 +34,9 @@ class _State:
     is_bare: bool = False
     """``since`` is no gap's, so that no replay lowers it."""
     history: int | None = None
-    deleted: int = 0
-    """Entries deleted by hand."""
-    deleted_before: int = 0
+    by_hand: int = 0
+    """Entries deleted or added by hand."""
+    by_hand_before: int = 0
     """That, as of the last append."""
     torn: int = stamps.ZERO
     is_evicted: bool = False
@@ -98,9 +98,9 @@ class MemoryStream:
 
     def _note_history(self, first: int) -> None:
         state = self._state
-        if state.deleted != state.deleted_before:
+        if state.by_hand != state.by_hand_before:
             state.torn = first
-        state.history, state.deleted_before = self._history, state.deleted
+        state.history, state.by_hand_before = self._history, state.by_hand
 
     def _check(self, batch: Append) -> None:
         stored_digest = self._state.digest
@@ -201,7 +201,7 @@ class MemoryStream:
         """Delete entries wherever they are, as XDEL would: those that are left are linked as before."""
         with self._lock:
             left = [entry for entry in self._entries if not matches(entry)]
-            self._state.deleted += len(self._entries) - len(left)
+            self._state.by_hand += len(self._entries) - len(left)
             self._entries = left
 
     def poison(self, *, nonce: str = "", previous: str = "") -> None:
@@ -211,6 +211,7 @@ class MemoryStream:
             self._generated = stamp
             self._entries.append(Entry(stamp, nonce, previous, Poisoned("not an entry of ours")))
             self._state.last, self._state.nonce, self._state.since = stamp, "", None
+            self._state.by_hand += 1
 
     def forget_checkpoints(self) -> None:
         """Lose how far each writer is, and nothing else, as HDEL would."""

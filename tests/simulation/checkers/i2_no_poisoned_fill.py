@@ -8,6 +8,8 @@ while the mirrors have yet to copy that commit, or the sources to stamp it once 
 supersedes the value whatever else it lacks.
 """
 
+from itertools import pairwise
+
 from replicator.mirror.position import MirrorPosition
 from replicator.position import Flavor
 from replicator.source.progress import Progress
@@ -48,23 +50,26 @@ class NoPoisonedFill(Checker):
                 self._check(kept)
 
     def _is_hindered(self) -> bool:
-        """Whether a replica has gone back, or what was pending was trimmed, and no mirror can look at it or write.
+        """Whether a replica has gone back, or what is pending is hidden from who starts now, and no mirror can say so.
 
         The lag tells readers meanwhile.
         """
         world = self.world
-        if not world.is_watched() and self._is_pending_trimmed():
+        if not world.is_watched() and self._is_pending_hidden():
             return True
         if not any(replica.has_gone_back for replica in world.replicas):
             return False
         is_away = any(replica.is_down for replica in world.replicas)
         return world.stream_b.loses_answers or is_away or not world.is_watched(*world.replicas)
 
-    def _is_pending_trimmed(self) -> bool:
+    def _is_pending_hidden(self) -> bool:
+        """Whether it is not in the stream, or in front of a link that is missing."""
         history, stream = self.world.history, self.world.stream_b.store
+        links = pairwise(reversed(stream.entries))
+        begins = next((newer.stamp for newer, older in links if newer.previous != older.nonce), stamps.ZERO)
         last = [(namings[-1].stamp, namings[-1].is_pending) for namings in history.namings.values()]
         last += [(stamp, body.pending) for stamp, body in history.agings if word_of(body) is not None][-1:]
-        return any(is_pending and stream.one(stamp) is None for stamp, is_pending in last)
+        return any(is_pending and (stamp < begins or stream.one(stamp) is None) for stamp, is_pending in last)
 
     def _check(self, kept: Kept) -> None:
         history, primary = self.world.history, self.world.primary

@@ -3,7 +3,7 @@
 -- KEYS[1]  stream
 -- KEYS[2]  state, a hash: last (ID), nonce (of the last entry), since (ID), gap ('-' and the GTID of a pending one),
 --          history, deleted (entries gone from the stream), torn (ID of the first one after others than this script
---          had deleted any), bare ('1' where since is no gap's), digest, cp:<writer> (checkpoint)
+--          had deleted or written any), bare ('1' where since is no gap's), digest, cp:<writer> (checkpoint)
 -- KEYS[3]  prefix of the version keys: <prefix>v:<key>, <prefix>g:<namespace>, <prefix>since, <prefix>beat,
 --          <prefix>last (the same hash tag as the rest, so that all of it is one slot)
 -- ARGV[1]  writer, '' for a bump          ARGV[2]  expected checkpoint, '' for none
@@ -85,6 +85,7 @@ local function is_below(id, other)
 end
 
 local found, deleted = look_at_stream()
+local is_foreign = false
 if last and (not found or is_below(found, last)) then
   -- The stream is gone (evicted, deleted), its state is not: what it says of the entries is no longer true. A new
   -- history begins, and every writer must say so with a gap; only the IDs handed out still bind us.
@@ -93,7 +94,7 @@ if last and (not found or is_below(found, last)) then
   nonce, since, stored, gap = '', false, '', ''
 elseif found and found ~= last then
   -- The state is gone, or someone else has written: the IDs bind us, and nothing is linked to what is not ours.
-  last, nonce, since = found, '', false
+  last, nonce, since, is_foreign = found, '', false, true
 end
 
 if ARGV[6] ~= '' and (digest or '') ~= '' and digest ~= ARGV[6] and ARGV[7] ~= '1' then
@@ -117,7 +118,7 @@ local ms, sequence = now_ms + lead_ms, 0
 ms, sequence = later(ms, sequence, math.min(tonumber(ARGV[4]) + lead_ms, now_ms + CLOCK_LEAD_MAX_MS), 0)
 ms, sequence = later(ms, sequence, after(split(last or '0-0')))
 ms, sequence = later(ms, sequence, after(split(ARGV[5])))
-if state[8] and tonumber(state[8]) ~= deleted then
+if is_foreign or state[8] and tonumber(state[8]) ~= deleted then
   torn = join(ms, sequence)
 end
 
