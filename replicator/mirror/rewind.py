@@ -14,7 +14,7 @@ from replicator.mirror.target import PAGE_ENTRIES
 from replicator.mirror.words import LOST_KEY, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
-from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, ReadBody, Replayed
+from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, ReadBody, Replayed
 from versioning.pending import PendingGap
 
 
@@ -61,7 +61,7 @@ class _Scan:
     def take_older(self, entry: Entry) -> None:
         body, origin = entry.body, entry.origin
         is_own = origin is not None and origin.dc == self._here.dc
-        if is_own:
+        if is_own or isinstance(body, Poisoned):
             self.begins_with_gap = isinstance(body, Gap) and reasons.is_own(body.reason)
         if isinstance(body, Heartbeat):
             # Of an idle database nothing else may be left: it too says what every replica had.

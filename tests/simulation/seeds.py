@@ -899,4 +899,19 @@ KEPT: Final = (
         ),
         page_entries=12,
     ),
+    Kept(
+        "of stream B only someone else's entry was left, and a replica went back while the mirrors stood still",
+        565484,
+        40.0,
+        (
+            Op(at_s=13.515843792294342, name="mirror_pause", size=0.9611814276146842, pick=0.4002410202282879),
+            Op(at_s=16.676057010398992, name="write", size=0.751414603781782, pick=0.3289514709840716),
+            Op(at_s=17.10908170211714, name="redis_b_trim", size=0.830222873110758, pick=0.7126825319087788),
+            Op(at_s=17.345933619925844, name="redis_b_poison", size=0.08205951217776075, pick=0.9473530284215412),
+            Op(at_s=17.366585991309396, name="mirror_pause", size=0.9732137100902855, pick=0.6653161956789684),
+            Op(at_s=20.753186095616247, name="redis_b_trim", size=0.8568563298300307, pick=0.6825453267426338),
+            Op(at_s=21.403137387024962, name="replica_rewind", size=0.25406084117628935, pick=0.7377169759086741),
+        ),
+        page_entries=5,
+    ),
 )
