@@ -30,15 +30,32 @@ def _fail_over(world: World, server: StreamServer, op: Op) -> None:
     server.fail_over(0.9 * op.size, promoted)
 
 
+def _by_hand(work: Callable[[StreamServer, Op], None]) -> Callable[[StreamServer, Op], None]:
+    """What people do in a server: one that stands still they do not reach."""
+
+    def done(server: StreamServer, op: Op) -> None:
+        if not server.is_paused:
+            work(server, op)
+
+    return done
+
+
+@_by_hand
+def _flush(server: StreamServer, op: Op) -> None:
+    server.flush()
+
+
+@_by_hand
 def _trim(server: StreamServer, op: Op) -> None:
-    entries = [] if server.is_paused else server.store.entries
+    entries = server.store.entries
     if entries:
         server.store.trim(entries[int(op.size * len(entries))].stamp)
 
 
+@_by_hand
 def _tear(server: StreamServer, op: Op) -> None:
     """Somebody deletes one to three entries by hand, of the newest ten."""
-    newest = [] if server.is_paused else server.store.entries[-10:]
+    newest = server.store.entries[-10:]
     first = int(op.pick * len(newest))
     gone = newest[first : first + 1 + int(3 * op.size)]
     server.store.drop(lambda entry: entry in gone)
@@ -53,14 +70,14 @@ def _full(world: World, server: StreamServer, op: Op) -> None:
     world.later(long_s(world, op.size), end)
 
 
+@_by_hand
 def _poison(server: StreamServer, op: Op) -> None:
-    if not server.is_paused:
-        server.store.poison()
+    server.store.poison()
 
 
+@_by_hand
 def _forget(server: StreamServer, op: Op) -> None:
-    if not server.is_paused:
-        one_of((server.store.forget_checkpoints, server.store.forget_state, server.evict), op.pick)()
+    one_of((server.store.forget_checkpoints, server.store.forget_state, server.evict), op.pick)()
 
 
 def _clock_back(world: World, server: StreamServer, op: Op) -> None:
@@ -100,7 +117,7 @@ def _answers_lost(world: World, op: Op) -> None:
 REDIS: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "redis_a_outage": lambda world, op: outage(world, world.stream_a, op),
     "redis_a_failover": lambda world, op: _fail_over(world, world.stream_a, op),
-    "redis_a_flush": lambda world, op: world.stream_a.flush(),
+    "redis_a_flush": lambda world, op: _flush(world.stream_a, op),
     "redis_a_trim": lambda world, op: _trim(world.stream_a, op),
     "redis_a_tear": lambda world, op: _tear(world.stream_a, op),
     "redis_a_clock_back": lambda world, op: _clock_back(world, world.stream_a, op),
@@ -110,7 +127,7 @@ REDIS: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "redis_a_forget": lambda world, op: _forget(world.stream_a, op),
     "redis_b_outage": lambda world, op: outage(world, world.stream_b, op),
     "redis_b_failover": lambda world, op: _fail_over(world, world.stream_b, op),
-    "redis_b_flush": lambda world, op: world.stream_b.flush(),
+    "redis_b_flush": lambda world, op: _flush(world.stream_b, op),
     "redis_b_trim": lambda world, op: _trim(world.stream_b, op),
     "redis_b_tear": lambda world, op: _tear(world.stream_b, op),
     "redis_b_full": lambda world, op: _full(world, world.stream_b, op),

@@ -144,14 +144,14 @@ class StreamServer(Server):
         return self.loop.time() - self._led_s < LEAD_KEPT_S
 
     def flush(self) -> None:
-        if not (self.keeps_all or self.is_paused):
+        if not self.keeps_all:
             self._world.lost(self, self.store.entries)
             self.store.flush()
             self.versions = VersionKeys()
 
     def evict(self) -> None:
         """Lose the stream alone: neither its state nor the version keys."""
-        if not (self.keeps_all or self.is_paused):
+        if not self.keeps_all:
             self._world.lost(self, self.store.entries)
             self.store.evict()
 

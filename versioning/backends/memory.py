@@ -231,8 +231,8 @@ class MemoryStream:
 
     def flush(self) -> None:
         """Lose everything, as FLUSHALL would."""
-        self.evict()
-        self.forget_state()
+        with self._lock:
+            self._entries, self._generated, self._state = [], stamps.ZERO, _State()
 
     def snapshot(self) -> "MemorySnapshot":
         """Return all that is written so far: what a failover falls back to."""
