@@ -50,9 +50,10 @@ class _Scan:
         self._oldest_gtid = self._oldest_position = ""
         self._is_beat_behind_all = False
         """Some heartbeat names its place in the origin's stream: no entry in front of it was ahead of it."""
-        self.begins_with_gap = True
+        self.begins_with_gap = False
         """The oldest entry of the origin is a mirror's own gap: where the stream begins, but not where only the link to
-        what was before is missing, behind an entry of someone else's."""
+        what was before is missing, behind an entry of someone else's. Nor where none of the origin is left: whoever
+        asks has written some."""
         self._pending_gap = PendingGap()
         self._gap_gtid: str | None = None
         """Of the last gap; None: none was found. It may be further than all that was copied since (``Resume.gtid``)."""

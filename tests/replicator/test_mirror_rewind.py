@@ -139,6 +139,9 @@ async def test_nor_of_what_was_trimmed_behind_an_entry_of_someone_elses() -> Non
     stream.drop(lambda entry: True)
     stream.poison()
     assert await said_again_of(stream, 20) == [Gap(REWOUND, pending=True)]
+    [bump] = await stream.append(Append((NewEntry("b", Change(("t:1",))),), clock_ms=0))
+    stream.trim(bump)
+    assert await said_again_of(stream, 20) == [Gap(REWOUND, pending=True)]
     stream.flush()
     await written(stream, Gap(OWN + "flushed", "0-1-24"), plain(25))
     assert await said_again_of(stream, 24) == [Change(("t:25",), "0-1-25", pending=True)]

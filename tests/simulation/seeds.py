@@ -914,4 +914,20 @@ KEPT: Final = (
         ),
         page_entries=5,
     ),
+    Kept(
+        "of stream B only a bump behind someone else's entry was left, and a replica went back meanwhile",
+        135848,
+        12.354088281578342,
+        (
+            Op(at_s=6.373216963087984, name="mirror_pause", size=0.9611814276146842, pick=0.4002410202282879),
+            Op(at_s=9.794048565409394, name="write", size=0.751414603781782, pick=0.3289514709840716),
+            Op(at_s=10.215342514634957, name="redis_b_trim", size=0.830222873110758, pick=0.7126825319087788),
+            Op(at_s=10.223959162103037, name="mirror_pause", size=0.9732137100902855, pick=0.6653161956789684),
+            Op(at_s=10.330686485126488, name="redis_b_poison", size=0.08205951217776075, pick=0.9473530284215412),
+            Op(at_s=11.818221363910434, name="bump", size=0.7150113830750575, pick=0.45312983323132716),
+            Op(at_s=13.763559509607973, name="redis_b_trim", size=0.8568563298300307, pick=0.6825453267426338),
+            Op(at_s=14.21645406688168, name="replica_rewind", size=0.25406084117628935, pick=0.7377169759086741),
+        ),
+        page_entries=12,
+    ),
 )
