@@ -14,6 +14,8 @@ from versioning.limits import MAX_LAG_MS
 
 VERSION_MIN: Final = (7, 0)
 MEMORY_FULL: Final = 0.9
+FENCE_S: Final = 5
+"""Sooner than a Sentinel promotes: below its ``down-after-milliseconds``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,16 @@ def replicas(subject: Subject, stream: StreamFacts, facts: RedisFacts) -> Findin
         yield subject.warning("replicas", what, "write wait_replicas = 1 into [stream]")
 
 
+def split_brain(subject: Subject, stream: StreamFacts, facts: RedisFacts) -> Findings:
+    del stream
+    if facts.replicas and not facts.is_fenced:
+        what = "min-replicas-to-write is 0: cut off from its replicas it goes on beside the one promoted meanwhile"
+        fix = f"redis-cli CONFIG SET min-replicas-to-write 1 min-replicas-max-lag {FENCE_S}; and the same in redis.conf"
+        if facts.replicas == 1:
+            fix = f"add a second replica, or a failure of this one stops the stream; then {fix}"
+        yield subject.warning("split_brain", what, fix)
+
+
 def ends(stream: StreamFacts) -> Findings:
     state, newest = stream.state, stream.newest
     if state is None or (state.last == stamps.ZERO and newest is None):
@@ -160,7 +172,7 @@ def templates(stream: StreamFacts) -> Findings:
 
 
 SERVER_CHECKS: Final[tuple[Callable[[Subject, StreamFacts, RedisFacts], Findings], ...]] = (
-    eviction, memory, persistence, replicas,
+    eviction, memory, persistence, replicas, split_brain,
 )  # fmt: skip
 STREAM_CHECKS: Final[tuple[Callable[[StreamFacts], Findings], ...]] = (
     ends, trimmed, checkpoints, writers, templates,

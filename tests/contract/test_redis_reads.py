@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -53,7 +53,16 @@ class Moving:
     def demote(self, to: RedisServer | None = None) -> None:
         with self.first.client() as client:
             client.replicaof("127.0.0.1", self._second.port)
-        self._link._wan.links["redis"].target = ("127.0.0.1", (to or self._second).port)
+        self._move(to or self._second)
+
+    def cut_off(self) -> None:
+        """From replicas that it must have to take writes; another one is promoted."""
+        with self.first.client() as client:
+            client.config_set("min-replicas-to-write", 1)
+        self._move(self._second)
+
+    def _move(self, to: RedisServer) -> None:
+        self._link._wan.links["redis"].target = ("127.0.0.1", to.port)
 
 
 @pytest.fixture
@@ -61,6 +70,7 @@ def moving(server: RedisServer, new_redis: Any, relay: Relay) -> Iterator[Moving
     yield Moving(relay, server, new_redis())
     with server.client() as client:
         client.replicaof("NO", "ONE")
+        client.config_set("min-replicas-to-write", 0)
 
 
 def connections(server: RedisServer) -> int:
@@ -150,12 +160,17 @@ async def test_where_nobody_took_over_connections_are_not_made_anew_all_the_time
     await values("aclose" if flavour is AsyncRedisValues else "close")
 
 
-async def test_a_writer_of_the_stream_leaves_a_redis_that_became_a_replica_too(moving: Moving) -> None:
+@pytest.mark.parametrize(
+    ("lose", "refusal"), [(Moving.demote, "read only replica"), (Moving.cut_off, "NOREPLICAS")], ids=["demoted", "cut"]
+)
+async def test_a_writer_of_the_stream_leaves_a_redis_that_leads_no_more_too(
+    moving: Moving, lose: Callable[[Moving], None], refusal: str
+) -> None:
     stream = RedisStream.from_url(moving.url)
     batch = Append((NewEntry("0" * 16, Heartbeat(now_ms())),), now_ms())
     await stream.append(batch)
-    moving.demote()
-    with pytest.raises(UnavailableError, match="read only replica"):
+    lose(moving)
+    with pytest.raises(BackendError, match=refusal):
         await stream.append(batch)
     assert len(await stream.append(batch)) == 1
     await stream.aclose()

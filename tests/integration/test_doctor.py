@@ -347,15 +347,25 @@ def test_roles_that_are_not_running_are_named(world: DoctorWorld) -> None:
     assert {fix.partition(" --config")[0] for fix in fixes} == {"stampline source", "stampline mirror"}
 
 
-def test_what_sources_wait_for_is_not_guessed_from_the_settings_of_b(
-    world: DoctorWorld, new_redis: Callable[..., RedisServer]
-) -> None:
+@pytest.fixture
+def replicated(world: DoctorWorld, new_redis: Callable[..., RedisServer]) -> DoctorWorld:
+    """Redis A has a replica."""
     replica = new_redis()
     with replica.client() as client:
         client.replicaof(world.redis_a.host, world.redis_a.port)
     with world.redis_a.client() as primary:
         until(lambda: primary.info("replication").get("slave0", {}).get("state") == "online", "a replica online")
-    assert world.examine("--json").findings == []
+    return world
+
+
+def test_what_sources_wait_for_is_not_guessed_from_the_settings_of_b(replicated: DoctorWorld) -> None:
+    assert "replicas" not in replicated.examine("--json").checks
+
+
+def test_a_primary_that_would_go_on_cut_off_from_its_replicas_is_named(replicated: DoctorWorld) -> None:
+    assert replicated.examine("--json").of("split_brain")["subject"] == f"origin {replicated.redis_a.address}"
+    with replicated.configured(replicated.redis_a, "min-replicas-to-write", "1"):
+        assert replicated.examine("--json").findings == []
 
 
 def test_a_server_that_does_not_answer_is_a_finding_and_the_others_are_still_checked(

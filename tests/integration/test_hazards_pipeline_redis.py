@@ -15,7 +15,7 @@ from deploy.simulation.redis_sets import RedisCluster, RedisSentinel
 from tests.eventually import now_ms, until
 from tests.integration.pipeline import Pipeline
 from versioning import stamp as stamps
-from versioning.backends.base import Append, NotReplicatedError
+from versioning.backends.base import Append, BackendError, NotReplicatedError
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Change, Gap, NewEntry
@@ -186,6 +186,29 @@ async def test_an_append_counts_only_once_the_replicas_have_it(pair: tuple[Redis
     replica.resume()
     await stream.append(bump())
     await stream.aclose()
+
+
+async def test_cut_off_from_its_replicas_a_fenced_redis_takes_nothing_beside_the_one_promoted(
+    pair: tuple[RedisServer, RedisServer],
+) -> None:
+    source, replica = pair
+    with source.client() as client:
+        client.config_set("min-replicas-to-write", 1)
+    stream, promoted = RedisStream.from_url(source.url), RedisStream.from_url(replica.url)
+    [before] = await stream.append(bump())
+    with replica.client() as client:
+        client.replicaof("NO", "ONE")
+    with pytest.raises(BackendError, match="NOREPLICAS"):
+        await stream.append(bump())
+    assert (await stream.state()).last == before
+    [after] = await promoted.append(bump())
+    assert after > before
+    with source.client() as client:
+        client.replicaof(LOOPBACK, replica.port)
+    until(lambda: is_linked(source), "the demoted one follows")
+    assert (await stream.state()).last == after
+    await stream.aclose()
+    await promoted.aclose()
 
 
 async def test_a_stalled_replica_that_is_waited_for_delays_changes_and_loses_none(

@@ -50,6 +50,10 @@ def last_heard(age_ms: int, *others: str) -> StreamState:
     return StreamState(stamps.make(NOW_MS), "n9", 0, "d1", checkpoints)
 
 
+def unfenced(replicas: int) -> StreamFacts:
+    return stream(servers=(replace(REDIS, replicas=replicas, is_fenced=False),), wait_replicas=1)
+
+
 def test_a_proper_site_has_no_findings_and_cached_values_may_be_evicted() -> None:
     assert judge(SITE) == []
 
@@ -75,6 +79,8 @@ def test_a_stream_that_never_was_only_lacks_its_writer() -> None:
         ),
         (stream(servers=(replace(REDIS, replicas=1),)), "replicas", WARNING, "wait_replicas = 1"),
         (stream(wait_replicas=2), "replicas", ERROR, "wait_replicas = 0"),
+        (unfenced(1), "split_brain", WARNING, "add a second replica"),
+        (unfenced(2), "split_brain", WARNING, "redis-cli CONFIG SET min-replicas-to-write 1"),
         (stream(newest=entry(NOW_MS - 1, "n8", "n7")), "stream_end", ERROR, "heals by itself"),
         (stream(newest=None, oldest=None), "stream_end", ERROR, "let nothing but stampline write there"),
         (stream(state=EMPTY, writers=(), digest=""), "stream_state", ERROR, "heals by itself"),

@@ -33,6 +33,8 @@ class RedisFacts:
     """The last snapshot or append-only write failed: Redis then refuses writes, or soon will."""
     replicas: int
     """Replicas that are online."""
+    is_fenced: bool
+    """Cut off from its replicas, it soon takes no writes: by ``min-replicas-to-write``, or as a Cluster does anyway."""
     clock_offset_ms: int
     """How far its clock is ahead of ours."""
     clock_error_ms: int
@@ -84,6 +86,7 @@ async def _ask(client: Any, address: str, target: Mapping[str, Any]) -> RedisFac
         save=await _save(client, address, target),
         is_saving_failed="err" in {info.get("rdb_last_bgsave_status"), info.get("aof_last_write_status")},
         replicas=_online_replicas(info),
+        is_fenced="min_slaves_good_slaves" in info or bool(info.get("cluster_enabled")),
         clock_offset_ms=(server_ns - (before_ns + after_ns) // 2) // 1_000_000,
         clock_error_ms=(after_ns - before_ns) // 2_000_000 + 1,
         user=_text(user or ""),

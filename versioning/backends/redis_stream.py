@@ -89,8 +89,9 @@ class RedisStream:
         with translated(str(self.address)):
             try:
                 reply, replicas = await self._ask(partial(self._evaluate, keys, self._arguments(batch)))
-            except redis.exceptions.ReadOnlyError:
-                await self._leave()
+            except redis.exceptions.ResponseError as error:
+                if _is_demoted(error):
+                    await self._leave()
                 raise
         if reply[0] == b"ok" and replicas < self._wait_replicas:
             raise NotReplicatedError(
@@ -108,7 +109,7 @@ class RedisStream:
         )
 
     async def _leave(self) -> None:
-        """Close the connections to a Redis that has become a replica: its address may lead to another one by now."""
+        """Close the connections to a Redis that leads no more: its address may lead to another one by now."""
         if self._cluster is None:  # whose client learns by itself where its slots have gone
             await self._client.connection_pool.disconnect(inuse_connections=False)
 
@@ -216,6 +217,11 @@ class RedisStream:
         except FormatError as error:
             raise BackendError(f"stream {self._stream} on Redis {self.address}: {error}", hint="XDEL it") from error
         return found
+
+
+def _is_demoted(error: redis.exceptions.ResponseError) -> bool:
+    """It has become a replica, or will: what is cut off from its replicas, and has a fence, takes no more writes."""
+    return isinstance(error, redis.exceptions.ReadOnlyError) or str(error).startswith("NOREPLICAS")
 
 
 def _as_it_came(reply: Any, **_: Any) -> Any:
