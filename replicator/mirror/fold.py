@@ -102,8 +102,18 @@ class WindowFold:
         """
         self._is_whole &= not self._state.last
         self._whole_since = entry.stamp
-        if self._before is None or _begins_after(entry, self._before):
+        if self._before is None or self._may_lack(entry, self._before):
             self._miss(entry.stamp)
+
+    def _may_lack(self, entry: Entry, before: MirrorState) -> bool:
+        """Whether entries may have come and been deleted while the mirror that knows ``before`` stood still."""
+        if entry.stamp <= before.last:
+            return False
+        return entry.previous != before.nonce if entry.previous else not self._is_own_gap(entry)
+
+    def _is_own_gap(self, entry: Entry) -> bool:
+        is_ours = entry.origin is not None and entry.origin.dc == self._state.dc
+        return is_ours and isinstance(entry.body, Gap) and reasons.is_own(entry.body.reason)
 
     def end(self) -> None:
         """All that is there is taken: the last ones may have been deleted, too."""
@@ -225,11 +235,6 @@ class WindowFold:
         last, highest = self._words.get((kind, name), (stamps.ZERO, stamps.ZERO))
         is_pending = not cast("Named", mark.body).settled
         return last >= mark.stamp and not (is_pending and mark.origin_stamp > highest)
-
-
-def _begins_after(oldest: Entry, before: MirrorState) -> bool:
-    """Whether entries came and were deleted while the mirror that knows ``before`` stood still."""
-    return oldest.stamp > before.last and oldest.previous not in {"", before.nonce}
 
 
 def _is_copied(mark: Mark, copied: int) -> bool:

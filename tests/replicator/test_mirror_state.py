@@ -308,6 +308,12 @@ def test_a_mirror_that_stood_still_does_not_know_what_came_and_was_deleted_meanw
     before = live([first])
     assert window([last], before).carrying(COPIED).is_short
     assert not window([replace(last, previous=first.nonce)], before).carrying(COPIED).is_short
+    # Behind someone else's entry, or a lost state, nothing tells whether it is the next one; a mirror's gap begins.
+    assert window([replace(last, previous="")], before).carrying(COPIED).is_short
+    gap = replace(last, previous="", body=Gap(OWN + "first"), origin=Origin("a", "0-0", ""))
+    begun = window([gap], before).carrying(COPIED)
+    assert not begun.is_short
+    assert not begun.unclaimed_ms
 
 
 def test_no_replay_reaches_below_what_says_that_a_replica_had_gone_back() -> None:

@@ -176,7 +176,7 @@ def _truncate_lists(world: World, op: Op) -> None:
 
 def _bump(world: World, op: Op) -> None:
     stream = world.stream_a if op.pick < 1 / 3 else world.stream_b
-    if stream.is_away or stream.is_full:
+    if not stream.takes_writes:
         return
     key = KEYS[int(len(KEYS) * op.size)]
     if op.pick % (1 / 3) < 1 / 12:
@@ -249,7 +249,8 @@ def mend(world: World) -> None:
         server.come_up()
         server.resume()
     for stream in (world.stream_a, world.stream_b):
-        stream.loses_push = stream.is_full = False
+        stream.make_room()
+        stream.loses_push = False
         stream.back_ms = 0
     for replica in world.replicas:
         replica.extra_lag_s = 0.0

@@ -63,11 +63,7 @@ def _tear(server: StreamServer, op: Op) -> None:
 
 def _full(world: World, server: StreamServer, op: Op) -> None:
     server.is_full = True
-
-    def end() -> None:
-        server.is_full = False
-
-    world.later(long_s(world, op.size), end)
+    world.later(long_s(world, op.size), server.make_room)
 
 
 @_by_hand

@@ -27,7 +27,7 @@ class Server:
         self.rng = rng
         self.is_down = self.is_paused = False
         self.up_s = 0.0
-        """Since when it answers."""
+        """Since when it answers, and takes writes."""
         self.loses_answers = False
         self._held: list[Callable[[], None]] = []
         self.waiting: list[asyncio.Future[Any]] = []

@@ -930,4 +930,20 @@ KEPT: Final = (
         ),
         page_entries=12,
     ),
+    Kept(
+        "of what the other had copied a mirror that stood still found nothing but someone else's entry",
+        419870,
+        40.0,
+        (
+            Op(at_s=13.51870396136378, name="mirror_pause", size=0.9611814276146842, pick=0.4002410202282879),
+            Op(at_s=16.688512595142775, name="write", size=0.751414603781782, pick=0.3289514709840716),
+            Op(at_s=17.106363878835374, name="redis_b_trim", size=0.830222873110758, pick=0.7126825319087788),
+            Op(at_s=17.344878737574376, name="redis_b_poison", size=0.08205951217776075, pick=0.9473530284215412),
+            Op(at_s=17.366585991309396, name="mirror_pause", size=0.9732137100902855, pick=0.6653161956789684),
+            Op(at_s=19.914591658255997, name="mirror_pause", size=0.818201876609022, pick=0.05615203586000461),
+            Op(at_s=20.74180913273655, name="redis_b_trim", size=0.8568563298300307, pick=0.6825453267426338),
+            Op(at_s=21.39697136196389, name="replica_rewind", size=0.25406084117628935, pick=0.7377169759086741),
+        ),
+        page_entries=40,
+    ),
 )

@@ -90,6 +90,14 @@ class StreamServer(Server):
     def now_ms(self) -> int:
         return BASE_MS + int(self.loop.time() * 1000) + self.skew_ms - self.back_ms
 
+    @property
+    def takes_writes(self) -> bool:
+        return not (self.is_away or self.is_full)
+
+    def make_room(self) -> None:
+        if self.is_full:
+            self.is_full, self.up_s = False, self.loop.time()
+
     def append(self, batch: Append) -> list[int]:
         if self.is_full:
             raise BackendError(f"{self.name} has no room")

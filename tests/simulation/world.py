@@ -106,7 +106,7 @@ class World:
     def is_watched(self, *replicas: Replica, for_s: float = 0.0, writable_for_s: float = 0.0) -> bool:
         """Whether some mirror is there and reaches them, and has that long, and stream B too, to write what it sees."""
         now_s = self.loop.time()
-        if self.stream_b.is_away or now_s - self.stream_b.up_s < writable_for_s:
+        if not self.stream_b.takes_writes or now_s - self.stream_b.up_s < writable_for_s:
             return False
         since_s = now_s - for_s
         mirrors = (process for name, process in self.processes.items() if name.startswith("mirror"))
