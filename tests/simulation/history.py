@@ -56,6 +56,8 @@ class History:
     gaps: list[int] = field(default_factory=list)
     lost: set[int] = field(default_factory=set)
     """Stamps of entries of stream B that a failover or a flush took, not a trim."""
+    forgotten: int = 0
+    """The last stamp of stream B when a flush took what was left of it, and with that how far it had been trimmed."""
     pending_gap: PendingGap = field(default_factory=PendingGap)
     """As long as there is one, nothing that was loaded since is vouched for."""
     kept: dict[int, int] = field(default_factory=dict)

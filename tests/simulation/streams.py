@@ -65,6 +65,10 @@ class Store(MemoryStream):
         return self._entries
 
     @property
+    def last(self) -> int:
+        return self._state.last
+
+    @property
     def since(self) -> int | None:
         return self._state.since
 
@@ -153,15 +157,19 @@ class StreamServer(Server):
 
     def flush(self) -> None:
         if not self.keeps_all:
-            self._world.lost(self, self.store.entries)
+            self._lose_all()
             self.store.flush()
             self.versions = VersionKeys()
 
     def evict(self) -> None:
         """Lose the stream alone: neither its state nor the version keys."""
         if not self.keeps_all:
-            self._world.lost(self, self.store.entries)
+            self._lose_all()
             self.store.evict()
+
+    def _lose_all(self) -> None:
+        self._world.lost(self, self.store.entries)
+        self._world.emptied(self, self.store.last)
 
     def fail_over(self, after_s: float, promoted: Callable[[], None]) -> None:
         """``after_s`` later, fall back to what is written now. One at a time: a replica has no past of its own."""

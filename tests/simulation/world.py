@@ -147,6 +147,10 @@ class World:
         if server is self.stream_b:
             self.history.lost.update(entry.stamp for entry in entries)
 
+    def emptied(self, server: StreamServer, last: int) -> None:
+        if server is self.stream_b:
+            self.history.forgotten = max(self.history.forgotten, last)
+
     def regained(self, server: StreamServer, entries: list[Entry]) -> None:
         """Take note of what a failover brought back that had been flushed."""
         if server is self.stream_b:

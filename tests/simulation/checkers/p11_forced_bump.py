@@ -1,7 +1,8 @@
 """P11: what a person has forced through supersedes all that was filled before, for whoever has read so far.
 
 Where it is trimmed, too: what lies below the beginning of a stream no replay makes known. One that a failover took is
-lost, unless stream A has it still: then it is copied once more, and counts from then on.
+lost, as is one trimmed before a flush took the rest, unless stream A has it still: then it is copied once more,
+and counts from then on.
 """
 
 from typing import TYPE_CHECKING, TypeGuard
@@ -30,7 +31,10 @@ class ForcedBump(Checker):
             self._bumps += [(entry.stamp, entry.body) for entry in entries if _is_bump(entry.body)]
 
     def scan(self) -> None:
-        bumps = [(stamp, body) for stamp, body in self._bumps if stamp not in self.world.history.lost]
+        history = self.world.history
+        bumps = [
+            (stamp, body) for stamp, body in self._bumps if stamp > history.forgotten and stamp not in history.lost
+        ]
         if not bumps:
             return
         for kept in kept_values(self.world):
