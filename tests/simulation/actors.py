@@ -101,7 +101,8 @@ def gates(process: Process) -> list[Any]:
     world = process.world
     if world.is_timed:
         return []
-    return [SimulatedGate(replica, world.cable(process.name, replica.name)) for replica in world.replicas]
+    listed = (replica for replica in world.replicas if replica.is_listed)
+    return [SimulatedGate(replica, world.cable(process.name, replica.name)) for replica in listed]
 
 
 def run_mirror(process: Process) -> None:
@@ -246,6 +247,8 @@ class Reader:
         first = world.rng.randrange(len(self.lines))
         for place in (first, 1 - first):
             replica, line = world.replicas[place], self.lines[place]
+            if not replica.is_read:
+                continue
             try:
                 value: int = await line.ask(partial(replica.row, begun.key))
             except UnavailableError:

@@ -6,7 +6,8 @@ from typing import Final
 
 from tests.simulation import limits
 from tests.simulation.actors import LINKS, MIRRORS, NAMES, READERS, SOURCES
-from tests.simulation.harm_redis import REDIS, outage
+from tests.simulation.harm_redis import REDIS
+from tests.simulation.harm_replicas import REPLICAS
 from tests.simulation.ops import Op, long_s, one_of
 from tests.simulation.process import BASE_MS, Process
 from tests.simulation.world import ITEMS, KEYS, LISTS, World
@@ -69,29 +70,6 @@ def _source_left(world: World, op: Op) -> None:
     world.later(long_s(world, op.size), end)
 
 
-def _replica_lag(world: World, op: Op) -> None:
-    replica = one_of(world.replicas, op.pick)
-    replica.extra_lag_s = 4 * op.size
-
-    def end() -> None:
-        replica.extra_lag_s = 0.0
-
-    world.later(long_s(world, op.size), end)
-
-
-def _replica_stop(world: World, op: Op) -> None:
-    replica = one_of(world.replicas, op.pick)
-    replica.is_stopped = True
-    world.later(long_s(world, op.size), replica.start)
-
-
-def _gate_cut(world: World, op: Op) -> None:
-    mirror, replica = one_of(MIRRORS, op.pick), one_of(world.replicas, op.pick * len(MIRRORS) % 1)
-    cable = world.cable(mirror, replica.name)
-    cable.cut(world.loop.time())
-    world.later(long_s(world, op.size), lambda: cable.mend(world.loop.time()))
-
-
 def _link_cut(world: World, op: Op) -> None:
     name, server = one_of(LINKS, op.pick)
     cable = world.cable(name, server)
@@ -107,11 +85,6 @@ def _link_slow(world: World, op: Op) -> None:
     cable = world.cable(*one_of(LINKS, op.pick))
     cable.slow(0.1 + 2.9 * (op.pick * len(LINKS) % 1))
     world.later(long_s(world, op.size), lambda: cable.hasten(world.loop.time()))
-
-
-def _replica_rewind(world: World, op: Op) -> None:
-    replica = one_of(world.replicas, op.pick)
-    replica.rewind(1 + int(10 * op.size), 5.0 + 4 * op.size)
 
 
 def _load_slow(world: World, op: Op) -> None:
@@ -202,6 +175,7 @@ def _write_wide(world: World, op: Op) -> None:
 
 CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     **REDIS,
+    **REPLICAS,
     "write": _write,
     "truncate": _truncate,
     "truncate_lists": _truncate_lists,
@@ -212,13 +186,8 @@ CATALOGUE: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "primary_failover": _primary_failover,
     "source_left": _source_left,
     "binlog_purge": lambda world, op: world.primary.purge(),
-    "replica_lag": _replica_lag,
-    "replica_stop": _replica_stop,
-    "replica_down": lambda world, op: outage(world, one_of(world.replicas, op.pick), op),
-    "gate_cut": _gate_cut,
     "link_cut": _link_cut,
     "link_slow": _link_slow,
-    "replica_rewind": _replica_rewind,
     "load_slow": _load_slow,
     "source_crash": partial(_crash, SOURCES),
     "source_pause": partial(_pause, SOURCES),

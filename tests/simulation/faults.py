@@ -42,6 +42,9 @@ class Faults:
     """One mirror does not reach one replica; loads and the other mirror do."""
     replica_rewind: float = 0.0
     """Restored from an older copy."""
+    replica_pause: float = 0.0
+    replica_swap: float = 0.0
+    """No fault: one is taken out of loads and gates, and put back later, whatever has become of it meanwhile."""
     load_slow: float = 0.0
     """For a second, loads take up to two, before or after they read the row."""
     source_crash: float = 0.0
@@ -116,12 +119,12 @@ CROWDED: Final = frozenset(
         "redis_b_outage", "redis_b_failover", "redis_b_flush", "redis_b_trim", "redis_b_clock_back",
         "replica_lag", "replica_stop", "replica_down", "gate_cut", "replica_rewind",
         "mirror_crash", "mirror_pause", "mirror_end", "bump", "link_cut", "link_slow",
-        "redis_a_pause", "redis_b_pause", "redis_b_tear",
+        "redis_a_pause", "redis_b_pause", "redis_b_tear", "replica_pause", "replica_swap",
     }
 )  # fmt: skip
 
 
-LAGGING: Final = frozenset({"replica_lag", "replica_stop", "replica_rewind"})
+LAGGING: Final = frozenset({"replica_lag", "replica_stop", "replica_pause", "replica_rewind"})
 """Where mirrors know of no databases these break what is promised: a replica lags by seconds at most."""
 
 

@@ -63,7 +63,7 @@ class PossibleFills:
 
     def before(self, replica: Replica, number: int) -> None:
         """Take what may be loaded from a replica that is about to apply all up to a commit."""
-        if replica.is_down or number <= replica.applied:
+        if replica.is_away or not replica.is_read or number <= replica.applied:
             return
         commits = self._world.primary.commits[replica.applied : number]
         keys = dict.fromkeys(key for commit in commits for key in commit.keys)

@@ -15,7 +15,7 @@ def outage(world: World, server: Server, op: Op) -> None:
     world.later(long_s(world, op.size), server.come_up)
 
 
-def _server_pause(world: World, server: Server, op: Op) -> None:
+def server_pause(world: World, server: Server, op: Op) -> None:
     server.pause()
     world.later(long_s(world, op.size), server.resume)
 
@@ -117,7 +117,7 @@ REDIS: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "redis_a_trim": lambda world, op: _trim(world.stream_a, op),
     "redis_a_tear": lambda world, op: _tear(world.stream_a, op),
     "redis_a_clock_back": lambda world, op: _clock_back(world, world.stream_a, op),
-    "redis_a_pause": lambda world, op: _server_pause(world, world.stream_a, op),
+    "redis_a_pause": lambda world, op: server_pause(world, world.stream_a, op),
     "redis_a_full": lambda world, op: _full(world, world.stream_a, op),
     "redis_a_poison": lambda world, op: _poison(world.stream_a, op),
     "redis_a_forget": lambda world, op: _forget(world.stream_a, op),
@@ -129,10 +129,10 @@ REDIS: Final[Mapping[str, Callable[[World, Op], None]]] = {
     "redis_b_full": lambda world, op: _full(world, world.stream_b, op),
     "redis_b_poison": lambda world, op: _poison(world.stream_b, op),
     "redis_b_forget": lambda world, op: _forget(world.stream_b, op),
-    "redis_b_pause": lambda world, op: _server_pause(world, world.stream_b, op),
+    "redis_b_pause": lambda world, op: server_pause(world, world.stream_b, op),
     "redis_b_clock_back": lambda world, op: _clock_back(world, world.stream_b, op),
     "values_outage": _values_outage,
-    "values_pause": lambda world, op: _server_pause(world, world.values, op),
+    "values_pause": lambda world, op: server_pause(world, world.values, op),
     "values_flush": lambda world, op: world.values.store.flush(),
     "values_failover": _values_failover,
     "push_lost": _push_lost,

@@ -40,6 +40,9 @@ class Replica(Server):
         self.applied = 0
         self.is_stopped = False
         self.has_gone_back = False
+        """It may have less than what stream B said of all replicas."""
+        self.is_listed = self.is_read = True
+        """In the settings of the mirrors; and loads read from it."""
         self.extra_lag_s = 0.0
         self._received = 0
         self._restored_until_s = 0.0
@@ -52,21 +55,24 @@ class Replica(Server):
 
     def _receive(self, number: int) -> None:
         self._received = max(self._received, number)
-        if not self.is_stopped:
+        self._apply_received()
+
+    def _apply_received(self) -> None:
+        if not (self.is_stopped or self.is_paused):
             self._apply(self._received)
 
     def start(self) -> None:
         if self.loop.time() < self._restored_until_s:
             return
         if self._restored_until_s and (
-            self.is_down
+            self.is_away
             or not self._world.is_watched(self, for_s=SEEN_S, writable_for_s=SAID_S)
             or self._world.is_cut_lately(self, AGED_S)
         ):
             self._restore(SEEN_S)
             return
         self.is_stopped, self._restored_until_s = False, 0.0
-        self._apply(self._received)
+        self._apply_received()
 
     def rewind(self, count: int, catching_up_s: float) -> None:
         """Restart with an older copy; nothing is applied again before that time, whoever says start."""
@@ -77,6 +83,23 @@ class Replica(Server):
 
     def come_up(self) -> None:
         super().come_up()
+        self._go_on()
+
+    def resume(self) -> None:
+        super().resume()
+        self._go_on()
+        self._apply_received()
+
+    def hang_up(self) -> None:
+        super().hang_up()
+        self._apply_received()
+
+    @property
+    def is_behind_its_past(self) -> bool:
+        """It has gone back, and not caught up yet."""
+        return bool(self._restored_until_s)
+
+    def _go_on(self) -> None:
         if self.loop.time() < self._restored_until_s:
             self._restore(SEEN_S)
 

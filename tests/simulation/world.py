@@ -79,6 +79,11 @@ class World:
         self._start = start
         self._skews: dict[str, int] = {}
 
+    @property
+    def read_replicas(self) -> list[Replica]:
+        """Those that loads read from."""
+        return [replica for replica in self.replicas if replica.is_read]
+
     def cable(self, process: str, server: str) -> Cable:
         """Return the one that connects these two, by their names; what crosses the WAN shares another."""
         is_far = process.startswith("mirror") and server == "stream-a"
@@ -141,7 +146,7 @@ class World:
         self.fills.before(replica, number)
 
     def applied(self) -> None:
-        self.history.note_floor(self.loop.time(), min(replica.applied for replica in self.replicas))
+        self.history.note_floor(self.loop.time(), min(replica.applied for replica in self.read_replicas))
 
     def lost(self, server: StreamServer, entries: list[Entry]) -> None:
         if server is self.stream_b:

@@ -57,10 +57,11 @@ class NoPoisonedFill(Checker):
         world = self.world
         if not world.is_watched() and self._is_pending_hidden():
             return True
-        if not any(replica.has_gone_back for replica in world.replicas):
+        replicas = world.read_replicas
+        if not any(replica.has_gone_back for replica in replicas):
             return False
-        is_away = any(replica.is_down for replica in world.replicas)
-        return world.stream_b.loses_answers or is_away or not world.is_watched(*world.replicas)
+        is_away = any(replica.is_away for replica in replicas)
+        return world.stream_b.loses_answers or is_away or not world.is_watched(*replicas)
 
     def _is_pending_hidden(self) -> bool:
         """Whether it is not in the stream, or in front of a link that is missing."""
