@@ -16,6 +16,9 @@ VERSION_MIN: Final = (7, 0)
 MEMORY_FULL: Final = 0.9
 FENCE_S: Final = 5
 """Sooner than a Sentinel promotes: below its ``down-after-milliseconds``."""
+HANDS_OFF: Final = (
+    "let nothing but stampline write there (no XADD, XTRIM, XDEL, FLUSHALL); it heals by itself within one window"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class StreamFacts:
     oldest: Entry | None = None
     newest: Entry | None = None
     """Read after ``state``: never below it in a healthy stream."""
+    torn: int = stamps.ZERO
+    """``History.torn``."""
     now_ms: int = 0
     window_ms: int = 0
     wait_replicas: int | None = 0
@@ -112,13 +117,19 @@ def ends(stream: StreamFacts) -> Findings:
     state, newest = stream.state, stream.newest
     if state is None or (state.last == stamps.ZERO and newest is None):
         return
-    fix = "let nothing but stampline write there (no XTRIM, XDEL, FLUSHALL); it heals by itself within one window"
     if newest is None or newest.stamp < state.last:
         found = "nothing" if newest is None else stamps.text(newest.stamp)
         what = f"the stream ends at {found}, and {stamps.text(state.last)} was handed out: entries were removed"
-        yield stream.subject.error("stream_end", what, fix)
+        yield stream.subject.error("stream_end", what, HANDS_OFF)
     elif state.last == stamps.ZERO:
-        yield stream.subject.error("stream_state", "its state is gone, and the entries are not", fix)
+        yield stream.subject.error("stream_state", "its state is gone, and the entries are not", HANDS_OFF)
+
+
+def torn(stream: StreamFacts) -> Findings:
+    ago_ms = stream.now_ms - stamps.ms_of(stream.torn)
+    if ago_ms <= stream.window_ms:
+        what = f"somebody deleted entries from it, or added some, until {max(ago_ms, 0) // 1000} s ago"
+        yield stream.subject.warning("stream_torn", what, HANDS_OFF)
 
 
 def trimmed(stream: StreamFacts) -> Findings:
@@ -175,7 +186,7 @@ SERVER_CHECKS: Final[tuple[Callable[[Subject, StreamFacts, RedisFacts], Findings
     eviction, memory, persistence, replicas, split_brain,
 )  # fmt: skip
 STREAM_CHECKS: Final[tuple[Callable[[StreamFacts], Findings], ...]] = (
-    ends, trimmed, checkpoints, writers, templates,
+    ends, torn, trimmed, checkpoints, writers, templates,
 )  # fmt: skip
 
 

@@ -341,6 +341,15 @@ def test_entries_that_were_removed_are_named(world: DoctorWorld) -> None:
     assert world.examine("--json").of("stream_end")["subject"] == f"origin {world.redis_a.address}"
 
 
+def test_that_somebody_wrote_to_a_stream_by_hand_is_named(world: DoctorWorld) -> None:
+    world.write_checkpoints()
+    with world.redis_a.client() as client:
+        client.xadd("{stampline}:stream", {"by": "hand"})
+    world.write_checkpoints()
+    found = world.examine("--json").of("stream_torn")
+    assert (found["severity"], found["subject"]) == ("warning", f"origin {world.redis_a.address}")
+
+
 def test_roles_that_are_not_running_are_named(world: DoctorWorld) -> None:
     world.write_checkpoints(age_ms=60_000)
     fixes = {finding["fix"] for finding in world.examine("--json").findings}
