@@ -87,7 +87,12 @@ class GateBoard:
         return all(view.kept(gtid) for view in self._views)
 
     def says_unapplied(self, gtid: str, since_ms: int) -> bool:
-        """Whether each database without ``gtid`` never had it, and says so: asked lately, and after that time."""
+        """Whether some database is without ``gtid``, and each such one never had it, and says so.
+
+        Asked lately, and after that time.
+        """
+        if self.has_applied(gtid):
+            return False
         asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
         return all(
             self._has_applied(view, gtid) or (view.asked_ms >= asked_ms and view.never_had(gtid))

@@ -43,6 +43,25 @@ def includes(position: Position, gtid: str) -> bool:
     return wanted is not None and position.covers(wanted)
 
 
+def domain_of(gtid: str) -> str:
+    """Return what its transactions are in one order of: a MariaDB's domain, a MySQL that writes, or a binlog ("")."""
+    match flavor_of(gtid):
+        case Flavor.MARIADB:
+            return gtid.partition("-")[0]
+        case Flavor.MYSQL:
+            return gtid.rpartition(":")[0]
+    return ""
+
+
+def reaches(position: Position, gtid: str) -> bool:
+    """Whether it includes a GTID or one behind it: a MySQL without ``replica_preserve_commit_order`` may have holes."""
+    wanted = position_at(gtid)
+    if isinstance(position, MySqlPosition) and isinstance(wanted, MySqlPosition):
+        ours = dict(position.sets)
+        return any(server in ours and ours[server][-1][1] >= intervals[0][0] for server, intervals in wanted.sets)
+    return includes(position, gtid)
+
+
 def joined(one: str, other: str) -> str:
     """Return the least position that includes both: each may be further in a domain, or of a server, of its own."""
     first, second = position_at(one), position_at(other)

@@ -5,13 +5,15 @@ the entry in front of it. So an entry of an origin in the target stream proves t
 Heartbeats wait here only to keep their place: nothing stands behind one that is not true without it.
 """
 
-from collections import deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from replicator.mirror import reasons
 from replicator.mirror.beats import Beats, Place
 from replicator.mirror.gate import IsApplied
+from replicator.mirror.gtids import domain_of
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
 from replicator.mirror.position import MirrorPosition, hides_more
 from replicator.mirror.words import as_pending, spreading_from
@@ -42,6 +44,11 @@ class Queued:
     """What the gate waits for. None: not known before the next heartbeat names a position."""
     is_urgent: bool = False
     """It does not wait for its time limit."""
+
+    @property
+    def domain(self) -> str | None:
+        """Those of one are applied in order. None of what names no data of one transaction."""
+        return domain_of(self.gtid) if self.gtid and isinstance(self.body, Change | Generation) else None
 
     @property
     def keys_count(self) -> int:
@@ -97,6 +104,7 @@ class MirrorQueue:
         self._poisoned = 0
         self._dc = dc
         self._items: deque[Queued] = deque()
+        self._of_domain: defaultdict[str, deque[Queued]] = defaultdict(deque)
         self._unplaced: list[Queued] = []
         self.place: Place | None = None
         """The last one; None before there is one."""
@@ -181,6 +189,8 @@ class MirrorQueue:
 
     def _put(self, item: Queued) -> None:
         self._items.append(item)
+        if (domain := item.domain) is not None:
+            self._of_domain[domain].append(item)
         self.keys_count += item.keys_count
         self.gaps_count += isinstance(item.body, Gap)
         self._waiting += not isinstance(item.body, Heartbeat)
@@ -224,6 +234,11 @@ class MirrorQueue:
         ends_with_heartbeat = beat is not None and last is beat
         return Released(tuple(bodies), position, taken, beat, ends_with_heartbeat=ends_with_heartbeat, held=held)
 
+    def fronts(self, taken: int) -> list[Queued]:
+        """Return of what stays, if so many leave, the first entry of each domain."""
+        gone = Counter(item.domain for item in islice(self._items, taken))
+        return [items[gone[domain]] for domain, items in self._of_domain.items() if len(items) > gone[domain]]
+
     @property
     def floor(self) -> MirrorPosition:
         """The last origin entry that is known to be in the target stream."""
@@ -249,6 +264,8 @@ class MirrorQueue:
 
     def _drop_first(self) -> Queued:
         item = self._items.popleft()
+        if (domain := item.domain) is not None:
+            self._of_domain[domain].popleft()
         self._floor = item.position
         self.keys_count -= item.keys_count
         self.gaps_count -= isinstance(item.body, Gap)

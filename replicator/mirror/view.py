@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from replicator.mirror.answers import Answers
 from replicator.mirror.gate import LATELY_MS, Gate
-from replicator.mirror.gtids import includes, is_beyond, lacks, position_at
+from replicator.mirror.gtids import includes, is_beyond, lacks, position_at, reaches
 from replicator.mirror.options import PROMISED_MAX, GateStats
 from replicator.position import Position
 from versioning.entries import Heartbeat
@@ -121,8 +121,12 @@ class View:
             self.had = None
 
     def never_had(self, gtid: str) -> bool:
-        """Whether it is without this by its last answer, and was before: of what it lost values have been served."""
-        return self.doubted_ms is None and not _has(self.position, gtid) and not _has(self.had, gtid)
+        """Whether it is without this, and what is behind it, by its last answer, and was before.
+
+        Of what it lost values have been served.
+        """
+        known = (position for position in (self.position, self.had) if position is not None)
+        return self.doubted_ms is None and not any(reaches(position, gtid) for position in known)
 
 
 def _has(position: Position | None, gtid: str) -> bool:

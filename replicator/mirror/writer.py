@@ -202,10 +202,15 @@ class MirrorWriter:
         if self._board.contradicts(self.queue.beats.newest, now.ms, self._options.source_late_ms):
             return NO_BEAT
         is_gap_held = self.queue.gaps_count > sum(isinstance(body, Gap) for body, _ in released.bodies)
-        is_passed = held is None or (held.gtid and self._board.says_unapplied(held.gtid, held.came_ms))
-        if is_passed and not is_gap_held:
+        if (held is None or self._is_unapplied(held, released.taken)) and not is_gap_held:
             return self.queue.beats.newest
         return released.beat or NO_BEAT
+
+    def _is_unapplied(self, held: Queued, taken: int) -> bool:
+        """Whether the replicas have nothing of what is held. Each GTID domain has an order of its own: of one that a
+        replica is behind in, entries may hold up those of another, whose data is there."""
+        waiting = [held, *self.queue.fronts(taken)]
+        return all(item.gtid and self._board.says_unapplied(item.gtid, item.came_ms) for item in waiting)
 
     async def _look_at_target(self, now: Now) -> None:
         """Where there may be nothing to append, no refusal tells what the target stream has lost, or others say there.

@@ -9,7 +9,7 @@ import pytest
 
 from replicator.mirror.board import GateBoard
 from replicator.mirror.gate import GateError, Target
-from replicator.mirror.gtids import answer_includes, is_beyond, position_of
+from replicator.mirror.gtids import answer_includes, domain_of, is_beyond, position_of, reaches
 from replicator.mirror.options import MirrorStats
 
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -138,6 +138,30 @@ def test_a_replica_is_beyond_its_source_where_it_has_more_of_a_domain_that_is_re
     assert is_beyond(position_of(position), read) is is_so
 
 
+@pytest.mark.parametrize(
+    ("position", "gtid", "is_so"),
+    [
+        ("0-1-5,1-1-9", "0-1-6", False),
+        ("0-1-5,1-1-9", "0-1-5", True),
+        (f"{UUID}:1-5", f"{UUID}:6", False),
+        (f"{UUID}:1-5:7", f"{UUID}:6", True),
+        (f"{UUID}:1-5:7", f"{UUID}:8", False),
+        (f"{UUID}:1-5", f"{UUID[::-1]}:1", False),
+        ("b.000001/500", "b.000001/900", False),
+    ],
+)
+def test_a_database_reaches_what_it_has_and_what_it_has_something_behind(
+    position: str,
+    gtid: str,
+    is_so: bool,  # noqa: FBT001
+) -> None:
+    assert reaches(position_of(position), gtid) is is_so
+
+
+def test_each_domain_and_each_server_has_an_order_of_its_own() -> None:
+    assert [domain_of(gtid) for gtid in ("3-1-5", f"{UUID}:6", "b.000001/500")] == ["3", UUID, ""]
+
+
 async def test_a_database_that_comes_back_is_asked_what_it_has_before_any_wait(pauses: list[float]) -> None:
     gate = Recording()
     async with watched(gate):
@@ -157,7 +181,8 @@ async def test_an_answer_says_nothing_once_it_is_old(pauses: list[float]) -> Non
         gate.is_down = True
         await asked_again(gate, 2)
         for now_ms, is_believed in ((10_000, True), (10_001, False)):  # noqa: B007
-            assert board.has_applied("0-1-4") is board.says_unapplied("0-1-4", 0) is is_believed
+            assert board.has_applied("0-1-4") is is_believed
+            assert not board.says_unapplied("0-1-4", 0)
         assert board.has_applied("")
 
 

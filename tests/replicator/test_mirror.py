@@ -833,6 +833,28 @@ async def test_a_mirror_ends_when_it_is_told_to(world: MirrorWorld) -> None:
     assert mirror.task.done()
 
 
+async def test_a_heartbeat_does_not_pass_what_is_applied_and_only_waits_behind_another_domain(
+    world: MirrorWorld,
+) -> None:
+    """A replica may be long behind in one (an ALTER, say), and its data of the other one is there."""
+    gate = ScriptedGate(applied="0-1-1,1-1-1")
+    mirror = world.start(gate, options=PATIENT)
+    await world.beat("0-1-1,1-1-1", read_ms=1_000)
+    await world.until(lambda v: bool(v.heartbeats) and v.heartbeats[-1].read_ms == 1_000)
+    await world.write(Change(("t:1",), "1-1-2"))
+    await world.beat("0-1-1,1-1-2", read_ms=2_000)
+    await world.until(lambda v: v.heartbeats[-1].read_ms == 2_000)
+    gate.apply("0-1-3,1-1-1")
+    await world.write(Change(("t:2",), "0-1-3"))
+    await world.beat("0-1-3,1-1-2", read_ms=3_000)
+    asked = mirror.stats.gates["replica"].waits
+    view = await world.until(lambda v: mirror.stats.held == 2 and mirror.stats.gates["replica"].waits > asked + 1)
+    assert view.heartbeats[-1].read_ms == 2_000
+    gate.apply("0-1-3,1-1-2")
+    view = await world.until(lambda v: v.heartbeats[-1].read_ms == 3_000)
+    assert view.keys == ["t:1", "t:2"]
+
+
 async def test_a_heartbeat_does_not_pass_what_a_gate_could_not_be_asked_about(world: MirrorWorld) -> None:
     """After a cut the entries may have been applied long ago: "read up to now" would vouch for what they supersede."""
     gate = ScriptedGate(applied="0-1-1")

@@ -49,6 +49,19 @@ def test_generations_of_many_namespaces_do_not_all_fit_into_one_append() -> None
     assert released(queue).bodies
 
 
+def test_each_domain_has_a_first_entry_of_those_that_stay() -> None:
+    queue = MirrorQueue("a", MirrorPosition())
+    for number, gtid in enumerate(("0-1-1", "0-1-2", "1-1-7", "0-1-3"), 1):
+        queue.put(entry(number, Change((f"t:{number}",), gtid)), 0)
+    queue.put(entry(5, Heartbeat(1, gtid="0-1-3,1-1-7")), 0)
+    queue.put(entry(6, Change(("by hand",))), 0)
+    assert [[item.gtid for item in queue.fronts(taken)] for taken in range(5)] == [
+        ["0-1-1", "1-1-7"], ["0-1-2", "1-1-7"], ["0-1-3", "1-1-7"], ["0-1-3"], []
+    ]  # fmt: skip
+    queue.drop(2)
+    assert [item.gtid for item in queue.fronts(0)] == ["0-1-3", "1-1-7"]
+
+
 def test_what_another_mirror_has_gone_on_from_must_be_there() -> None:
     queue = queue_of(1)
     assert queue.drop_through(position(3)) == 1

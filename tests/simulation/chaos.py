@@ -140,7 +140,11 @@ def _clock_step(world: World, op: Op) -> None:
 
 
 def _truncate(world: World, op: Op) -> None:
-    world.primary.commit(KEYS, ("item", "list"))
+    if len(world.domains) == 1:
+        world.primary.commit(KEYS, ("item", "list"))
+    else:
+        world.primary.commit(ITEMS, ("item",))
+        world.primary.commit(LISTS, ("list",))
 
 
 def _truncate_lists(world: World, op: Op) -> None:
@@ -164,12 +168,15 @@ def _bump(world: World, op: Op) -> None:
 def _write(world: World, op: Op) -> None:
     """Hot keys and cold ones, and rows that nobody reads."""
     key = KEYS[int(len(KEYS) * op.pick**2)]
-    noise = (f"noise:{world.primary.last}",) if op.size < 1 / 2 else ()
+    namespace = "listed" if world.domain_of(key) else "noise"
+    noise = (f"{namespace}:n{world.primary.last}",) if op.size < 1 / 2 else ()
     world.primary.commit((key, *noise))
 
 
 def _write_wide(world: World, op: Op) -> None:
-    rows = one_of(ITEMS, op.pick**2), one_of(ITEMS, op.size), one_of(LISTS, op.pick)
+    rows = [one_of(ITEMS, op.pick**2), one_of(ITEMS, op.size)]
+    if len(world.domains) == 1:  # Else no transaction changes rows that belong to the other domain.
+        rows.append(one_of(LISTS, op.pick))
     world.primary.commit(tuple(dict.fromkeys(rows)))
 
 
@@ -222,7 +229,7 @@ def mend(world: World) -> None:
         stream.loses_push = False
         stream.back_ms = 0
     for replica in world.replicas:
-        replica.extra_lag_s = 0.0
+        replica.extra_lag_s = [0.0 for _ in world.domains]
         replica.start()
     for name in NAMES:
         process = world.processes[name]

@@ -61,12 +61,12 @@ class PossibleFills:
             self._read = read
         return self._index, now
 
-    def before(self, replica: Replica, number: int) -> None:
-        """Take what may be loaded from a replica that is about to apply all up to a commit."""
-        if replica.is_away or not replica.is_read or number <= replica.applied:
+    def before(self, replica: Replica, domain: int, number: int) -> None:
+        """Take what may be loaded from a replica that is about to apply all of a domain up to a commit."""
+        if replica.is_away or not replica.is_read or number <= replica.applied[domain]:
             return
-        commits = self._world.primary.commits[replica.applied : number]
-        keys = dict.fromkeys(key for commit in commits for key in commit.keys)
+        commits = self._world.primary.commits[replica.applied[domain] : number]
+        keys = dict.fromkeys(key for commit in commits if commit.domain == domain for key in commit.keys)
         now_s = self._world.loop.time()
         for _, index, _ in judges(self._world):
             for key in keys:
@@ -83,7 +83,8 @@ class PossibleFills:
         oldest_s = self._world.loop.time() - limits.CACHE.redis_ttl_ms / 1000
         self._filled_s = {fill: at_s for fill, at_s in self._filled_s.items() if at_s >= oldest_s}
         for replica in self._world.replicas:
-            self.before(replica, self._world.primary.last)
+            for domain in self._world.domains:
+                self.before(replica, domain, self._world.primary.last)
 
     def held(self) -> Iterator[tuple[Fill, int]]:
         """Yield each and its age in ms."""

@@ -18,10 +18,11 @@ LOOK_S: Final = 0.25
 
 def _replica_lag(world: World, op: Op) -> None:
     replica = one_of(world.replicas, op.pick)
-    replica.extra_lag_s = 4 * op.size
+    domain = one_of(world.domains, op.pick * len(world.replicas) % 1)
+    replica.extra_lag_s[domain] = 4 * op.size
 
     def end() -> None:
-        replica.extra_lag_s = 0.0
+        replica.extra_lag_s[domain] = 0.0
 
     world.later(long_s(world, op.size), end)
 
@@ -81,7 +82,7 @@ def _read_again(world: World, replica: Replica) -> None:
     if all(_is_up(world, name, replica) for name in MIRRORS):
         replica.is_read = replica.has_gone_back = True
         world.applied()
-        world.note("read again", replica.name, replica.applied)
+        world.note("read again", replica.name, *replica.applied)
     else:
         world.later(LOOK_S, partial(_read_again, world, replica))
 

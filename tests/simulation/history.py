@@ -46,8 +46,8 @@ class Naming(NamedTuple):
 
 @dataclass
 class History:
-    floors: list[tuple[float, int]] = field(default_factory=lambda: [(0.0, 0)])
-    """When the number of the last commit that ALL replicas have applied became what: it falls when one goes back."""
+    floors: list[tuple[float, tuple[int, ...]]] = field(default_factory=lambda: [(0.0, (0, 0))])
+    """When the number up to which ALL replicas have applied each domain became what: it falls when one goes back."""
     namings: dict[str, list[Naming]] = field(default_factory=dict)
     """Key to all that stream B ever said of it, lost entries included."""
     origins: dict[int, int] = field(default_factory=dict)
@@ -78,17 +78,18 @@ class History:
         return number if number <= self.kept.get(server, number) else 0
 
     def number_of(self, gtid: str) -> int:
-        """Return the number of the commit that a GTID stands for; 0 for none, or one that was lost."""
-        return self._left(commit_number(gtid), int(gtid.split("-")[1])) if gtid else 0
+        """Return the number of the commit that a GTID stands for, or the last of several; 0 for none that is left."""
+        parts = (part.split("-") for part in gtid.split(",") if part)
+        return max((self._left(int(number), int(server)) for _, server, number in parts), default=0)
 
-    def note_floor(self, at_s: float, number: int) -> None:
-        if self.floors[-1][1] != number:
-            self.floors.append((at_s, number))
+    def note_floor(self, at_s: float, numbers: tuple[int, ...]) -> None:
+        if self.floors[-1][1] != numbers:
+            self.floors.append((at_s, numbers))
 
-    def floor_since(self, at_s: float) -> int:
-        """Return the lowest number that was applied everywhere at ``at_s`` or later."""
+    def floor_since(self, at_s: float) -> tuple[int, ...]:
+        """Return of each domain the lowest number that was applied everywhere at ``at_s`` or later."""
         first = max(bisect_right(self.floors, at_s, key=lambda floor: floor[0]) - 1, 0)
-        return min(number for _, number in self.floors[first:])
+        return tuple(map(min, zip(*(numbers for _, numbers in self.floors[first:]), strict=False)))
 
     def take_entry(self, entry: Entry) -> None:
         match entry.body:
@@ -149,8 +150,3 @@ class History:
         namespace = key.partition(":")[0]
         aged = max((stamp for stamp, body in self.agings if namespace in body.namespaces), default=0)
         return max(named[-1].stamp if named else 0, aged, self.gaps[-1] if self.gaps else 0)
-
-
-def commit_number(gtid: str) -> int:
-    """Return the sequence number of a GTID, by which replicas wait; 0 for none."""
-    return int(gtid.rpartition("-")[2]) if gtid else 0

@@ -10,7 +10,7 @@ from typing import Final
 
 from tests.simulation.faults import CALM, CROWDED, DRAWN
 from tests.simulation.ops import Op
-from tests.simulation.scenario import PAGES_ENTRIES, VARIED, WARM_S, Scenario
+from tests.simulation.scenario import PAGES_ENTRIES, SPLIT, VARIED, WARM_S, Scenario
 from tests.simulation.seeds import KEPT
 
 LENGTH_MAX_S: Final = 65.0
@@ -33,8 +33,9 @@ def make_near(seed: int) -> Scenario:
     world_seed = kept.seed if rng.random() < 0.5 else rng.randrange(10**6)
     page_entries = rng.choice(PAGES_ENTRIES)
     is_varied = rng.random() < VARIED
+    is_split = rng.random() < SPLIT
     again = f"--seed {seed} --near"
-    return Scenario(world_seed, length_s, CALM, left, page_entries, again, is_varied=is_varied)
+    return Scenario(world_seed, length_s, CALM, left, page_entries, again, is_varied=is_varied, is_split=is_split)
 
 
 def _a_fault_at_s(rng: random.Random, ops: Sequence[Op]) -> float:

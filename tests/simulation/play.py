@@ -33,6 +33,7 @@ def play(scenario: Scenario) -> Played:
             begin,
             is_timed=scenario.is_timed,
             is_varied=scenario.is_varied,
+            is_split=scenario.is_split,
             stretch=scenario.stretch,
         )
         try:

@@ -5,6 +5,7 @@ what sources have read: no replica had them.
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ FILE_S = 12.0
 @dataclass(frozen=True, slots=True)
 class Commit:
     number: int
+    """Of all commits, whatever their domain: so the sequence numbers of a domain have holes, as MariaDB allows."""
+    domain: int
     server: int
     """Id of the primary that wrote it."""
     at_s: float
@@ -36,11 +39,7 @@ class Commit:
 
     @property
     def gtid(self) -> str:
-        return f"0-{self.server}-{self.number}"
-
-    @property
-    def position(self) -> MariaDbPosition:
-        return MariaDbPosition(((0, self.server, self.number),))
+        return f"{self.domain}-{self.server}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class BinlogFile:
 
 def number_of(position: Position) -> int:
     assert isinstance(position, MariaDbPosition)
-    return position.domains[0][2] if position.domains else 0
+    return max((number for _, _, number in position.domains), default=0)
 
 
 class Primary:
@@ -63,6 +62,8 @@ class Primary:
         self.commits: list[Commit] = []
         self.changes: dict[str, list[int]] = {}
         """Key to the numbers of the commits that changed its row."""
+        self._numbers: list[list[int]] = [[] for _ in world.domains]
+        """Of the commits of each domain."""
         self.files = [BinlogFile(self._second_ms(), 0)]
         self.is_cut = False
         self.replicated: int | None = None
@@ -92,8 +93,10 @@ class Primary:
         now_ms = self._second_ms()
         if now_ms - self.files[-1].began_ms >= FILE_S * 1000:
             self.files.append(BinlogFile(now_ms, self.last))
-        commit = Commit(self.last + 1, self.server, self._world.loop.time(), now_ms, keys, namespaces)
+        domain = self._world.domain_of(keys[0])
+        commit = Commit(self.last + 1, domain, self.server, self._world.loop.time(), now_ms, keys, namespaces)
         self.commits.append(commit)
+        self._numbers[domain].append(commit.number)
         for key in keys:
             self.changes.setdefault(key, []).append(commit.number)
         self._world.committed(commit)
@@ -111,6 +114,7 @@ class Primary:
         self._world.history.lose(self.server, kept)
         del self.commits[kept:]
         self.changes = {key: [number for number in numbers if number <= kept] for key, numbers in self.changes.items()}
+        self._numbers = [[number for number in numbers if number <= kept] for numbers in self._numbers]
         self.server, self.replicated, self._skew_ms = self.server + 1, None, skew_ms
         # What it has not purged, or what it begins with.
         self.files = [file for file in self.files if file.after <= kept] or [BinlogFile(self._second_ms(), kept)]
@@ -122,15 +126,25 @@ class Primary:
         return number <= self.last and position == self.position_at(number)
 
     def position_at(self, number: int) -> MariaDbPosition:
-        return self.commits[number - 1].position if number else MariaDbPosition()
+        return self.position_of([number] * len(self._numbers))
+
+    def position_of(self, applied: Sequence[int]) -> MariaDbPosition:
+        """``applied``: of each domain, all of its commits up to that number."""
+        found = []
+        for domain, numbers in enumerate(self._numbers):
+            place = bisect_right(numbers, applied[domain])
+            if place:
+                last = self.commits[numbers[place - 1] - 1]
+                found.append((domain, last.server, last.number))
+        return MariaDbPosition(tuple(found))
 
     def transaction(self, number: int) -> Transaction:
         """Return the commit as its binlog tells it."""
         commit = self.commits[number - 1]
         generations = (("statement: TRUNCATE", commit.namespaces),) if commit.namespaces else ()
         named = () if commit.namespaces else commit.keys
-        anchor = Anchor(commit.gtid, str(self.position_at(number - 1)), commit.committed_ms)
-        return Transaction(commit.gtid, commit.position, commit.committed_ms, named, generations, anchor)
+        anchor = Anchor(commit.gtid, self.position_at(number - 1).before(commit.gtid), commit.committed_ms)
+        return Transaction(commit.gtid, self.position_at(number), commit.committed_ms, named, generations, anchor)
 
     def value_at(self, key: str, number: int) -> int:
         """Return the row's counter as of a commit."""

@@ -1,18 +1,18 @@
 """A replica in B that loads read from and the gate asks: it lags, stops, and goes back to an older copy."""
 
 import asyncio
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from replicator.mirror.gate import LATELY_MS, WAIT_MS, GateError
+from replicator.position import MariaDbPosition, Position
 from tests.simulation import limits
-from tests.simulation.history import commit_number
 from tests.simulation.limits import BACKOFF_MAX_S
 from tests.simulation.network import NOBODY, Cable, Line, Server
 from versioning.backends.base import UnavailableError
 from versioning.limits import CLOCK_ERROR_MS
 
 if TYPE_CHECKING:
+    from tests.simulation.primary import Commit
     from tests.simulation.world import World
 
 LAG_S = (0.02, 0.25)
@@ -37,29 +37,35 @@ class Replica(Server):
     def __init__(self, world: "World", name: str) -> None:
         super().__init__(name, world.loop, world.rng)
         self._world = world
-        self.applied = 0
+        self.applied = [0 for _ in world.domains]
+        """Of each GTID domain, all of its commits up to that number."""
         self.is_stopped = False
         self.has_gone_back = False
         """It may have less than what stream B said of all replicas."""
         self.is_listed = self.is_read = True
         """In the settings of the mirrors; and loads read from it."""
-        self.extra_lag_s = 0.0
-        self._received = 0
+        self.extra_lag_s = [0.0 for _ in world.domains]
+        self._received = [0 for _ in world.domains]
         self._restored_until_s = 0.0
-        self._waiters: list[tuple[int, asyncio.Future[Any]]] = []
+        self._waiters: list[tuple[Position, asyncio.Future[Any]]] = []
 
-    def replicate(self, number: int) -> None:
+    def replicate(self, commit: "Commit") -> None:
         """Called at each commit of the primary."""
-        lag_s = self.rng.uniform(*LAG_S) + self.extra_lag_s
-        self.loop.call_later(lag_s, self._receive, number, context=NOBODY)
+        lag_s = self.rng.uniform(*LAG_S) + self.extra_lag_s[commit.domain]
+        self.loop.call_later(lag_s, self._receive, commit, context=NOBODY)
 
-    def _receive(self, number: int) -> None:
-        self._received = max(self._received, number)
+    def _receive(self, commit: "Commit") -> None:
+        self._received[commit.domain] = max(self._received[commit.domain], commit.number)
         self._apply_received()
 
     def _apply_received(self) -> None:
-        if not (self.is_stopped or self.is_paused):
-            self._apply(self._received)
+        """In each domain in order, whatever the others do (slave_domain_parallel_threads)."""
+        if self.is_stopped or self.is_paused:
+            return
+        for domain, number in enumerate(self._received):
+            if number > self.applied[domain]:
+                self._world.applies(self, domain, number)
+                self._set(domain, number)
 
     def start(self) -> None:
         if self.loop.time() < self._restored_until_s:
@@ -78,7 +84,8 @@ class Replica(Server):
         """Restart with an older copy; nothing is applied again before that time, whoever says start."""
         self.is_stopped = self.has_gone_back = True
         self.hang_up()
-        self._set(max(self.applied - count, 0))
+        for domain, number in enumerate(self.applied):
+            self._set(domain, max(number - count, 0))
         self._restore(catching_up_s)
 
     def come_up(self) -> None:
@@ -107,31 +114,26 @@ class Replica(Server):
         self._restored_until_s = max(self._restored_until_s, self.loop.time() + catching_up_s)
         self.loop.call_at(self._restored_until_s, self.start, context=NOBODY)
 
-    def _apply(self, number: int) -> None:
-        if number > self.applied:
-            self._world.applies(self, number)
-            self._set(number)
-
-    def _set(self, number: int) -> None:
-        self.applied = number
+    def _set(self, domain: int, number: int) -> None:
+        self.applied[domain] = number
         self._world.applied()
-        due = [(wanted, future) for wanted, future in self._waiters if wanted <= number]
+        position = self._position()
+        due = [(wanted, future) for wanted, future in self._waiters if position.covers(wanted)]
         if due:
-            self._waiters = [waiter for waiter in self._waiters if waiter[0] > number]
+            self._waiters = [waiter for waiter in self._waiters if not position.covers(waiter[0])]
             for _, future in due:
                 self._answer(future)
 
     def row(self, key: str) -> int:
         """Read the row at this very moment, as of what is applied."""
-        return self._world.primary.value_at(key, self.applied)
+        return self._world.primary.value_at(key, self.applied[self._world.domain_of(key)])
 
-    def wait_for(self, number: int, limit_s: float) -> Any:
-        """Answer the position applied, when it includes ``number`` or after the limit."""
-        if number <= self.applied:
+    def wait_for(self, wanted: Position, limit_s: float) -> Any:
+        """Answer the position applied, when it covers the one wanted or after the limit."""
+        if self._position().covers(wanted):
             return self.position
         future = self.wait_here()
-        place = bisect_left(self._waiters, number, key=lambda waiter: waiter[0])
-        self._waiters.insert(place, (number, future))
+        self._waiters.append((wanted, future))
         self.loop.call_later(limit_s, self._answer, future, context=NOBODY)
         return future
 
@@ -141,7 +143,10 @@ class Replica(Server):
 
     @property
     def position(self) -> str:
-        return str(self._world.primary.position_at(self.applied))
+        return str(self._position())
+
+    def _position(self) -> MariaDbPosition:
+        return self._world.primary.position_of(self.applied)
 
 
 class SimulatedGate:
@@ -153,9 +158,9 @@ class SimulatedGate:
         self._line = Line(replica, delay_s=(0.0005, 0.003), timeout_s=GATE_TIMEOUT_S, cable=cable)
 
     async def wait(self, gtid: str, limit_ms: int) -> str:
-        number = commit_number(gtid)
+        wanted = MariaDbPosition.parse(gtid)
         try:
-            answer: str = await self._line.ask(lambda: self._replica.wait_for(number, limit_ms / 1000))
+            answer: str = await self._line.ask(lambda: self._replica.wait_for(wanted, limit_ms / 1000))
         except UnavailableError as error:
             raise GateError(str(error)) from error
         return answer

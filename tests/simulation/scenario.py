@@ -22,6 +22,9 @@ WRITES_PER_S = 1.2
 VARIED = 0.3
 """So many of the runs have readers that use all calls of a cache."""
 
+SPLIT = 0.15
+"""So many of the runs have two GTID domains, which replicas apply side by side."""
+
 TIMED = 0.1
 """So many of the runs have mirrors that know of no databases."""
 
@@ -59,6 +62,8 @@ class Scenario:
     """The mirrors know of no databases: time stands in for them, and no replica lags by more."""
     is_varied: bool = False
     """Readers use all calls of a cache, not ``read`` alone."""
+    is_split: bool = False
+    """The primary writes in two GTID domains, and replicas apply them side by side."""
     stretch: float = 1.0
     """How many times as long as usual outages last."""
 
@@ -93,8 +98,9 @@ def make(
         ops = [op for op in ops if op.name not in LAGGING]
     again = f"--seed {seed}{'' if kind is PLAIN else f' --{kind.name}'}"
     is_varied = faults is None and rng.random() < VARIED
+    is_split = faults is None and rng.random() < SPLIT
     in_order = tuple(sorted(ops, key=lambda op: op.at_s))
-    return Scenario(seed, length_s, chosen, in_order, page_entries, again, is_timed, is_varied, stretch)
+    return Scenario(seed, length_s, chosen, in_order, page_entries, again, is_timed, is_varied, is_split, stretch)
 
 
 def _writes(rng: random.Random, length_s: float) -> list[Op]:

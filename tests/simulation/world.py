@@ -45,11 +45,14 @@ class World:
         *,
         is_timed: bool = False,
         is_varied: bool = False,
+        is_split: bool = False,
         stretch: float = 1.0,
     ) -> None:
         self.is_timed = is_timed
         self.is_varied = is_varied
         """Readers use all calls of a cache, not ``read`` alone."""
+        self.domains = range(1 + is_split)
+        """GTID domains: lists have one of their own where there are two."""
         self.stretch = stretch
         """How many times as long as usual outages last."""
         self.rng = random.Random(seed)
@@ -78,6 +81,9 @@ class World:
         """Name of a source or a mirror to what runs there."""
         self._start = start
         self._skews: dict[str, int] = {}
+
+    def domain_of(self, key: str) -> int:
+        return len(self.domains) - 1 if key.startswith("list") else 0
 
     @property
     def read_replicas(self) -> list[Replica]:
@@ -140,13 +146,14 @@ class World:
         self.note("committed", commit.gtid, commit.keys, commit.namespaces)
         if self.primary.replicated is None:
             for replica in self.replicas:
-                replica.replicate(commit.number)
+                replica.replicate(commit)
 
-    def applies(self, replica: Replica, number: int) -> None:
-        self.fills.before(replica, number)
+    def applies(self, replica: Replica, domain: int, number: int) -> None:
+        self.fills.before(replica, domain, number)
 
     def applied(self) -> None:
-        self.history.note_floor(self.loop.time(), min(replica.applied for replica in self.read_replicas))
+        everywhere = tuple(map(min, zip(*(replica.applied for replica in self.read_replicas), strict=True)))
+        self.history.note_floor(self.loop.time(), everywhere)
 
     def lost(self, server: StreamServer, entries: list[Entry]) -> None:
         if server is self.stream_b:

@@ -35,8 +35,8 @@ class Bounded(Checker):
     def scan(self) -> None:
         """Ask everybody for what might have been loaded; most of it is right, and not asked for."""
         world = self.world
-        floor = world.history.floor_since(world.loop.time() - CALM_BOUND_S)
-        outdated = [held for held in world.fills.held() if held[0].value < world.primary.value_at(held[0].key, floor)]
+        floors = world.history.floor_since(world.loop.time() - CALM_BOUND_S)
+        outdated = [held for held in world.fills.held() if held[0].value < self._value(held[0].key, floors)]
         if outdated:
             for name, index, now in judges(world):
                 for fill, age_ms in outdated:
@@ -54,13 +54,15 @@ class Bounded(Checker):
     def on_read(self, done: ReadDone) -> None:
         world = self.world
         bound_s = self._bound_s(done)
-        floor = world.history.floor_since(done.asked_s - bound_s)
-        wanted = world.primary.value_at(done.key, floor)
+        wanted = self._value(done.key, world.history.floor_since(done.asked_s - bound_s))
         if done.value < wanted:
             self.violate(
                 f"{done.reader} read {done.key} = {done.value} ({done.tier}, {done.verdict}), "
                 f"but {wanted} was everywhere {bound_s} s before"
             )
+
+    def _value(self, key: str, floors: tuple[int, ...]) -> int:
+        return self.world.primary.value_at(key, floors[self.world.domain_of(key)])
 
     def _bound_s(self, done: ReadDone) -> float:
         if self.world.is_calm and done.asked_s > START_S:

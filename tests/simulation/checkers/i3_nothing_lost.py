@@ -1,8 +1,10 @@
 """I3: after the faults every commit of the window has a stamp in stream B, or lies below the horizon there."""
 
+from functools import reduce
+
 from replicator.mirror.words import is_unapplied
+from replicator.position import MariaDbPosition
 from tests.simulation.checkers.base import Checker
-from tests.simulation.history import commit_number
 from tests.simulation.primary import Commit
 from tests.simulation.process import BASE_MS
 from versioning import stamp as stamps
@@ -28,9 +30,9 @@ class NothingLost(Checker):
                 case Generation(namespaces=names, gtid=gtid) if number := world.history.number_of(gtid):
                     last.update(dict.fromkeys((f"{name}:" for name in names), number))
         horizon = self._horizon()
-        unvouched = self._last_before(horizon)
+        unvouched = self._before(horizon)
         for commit in world.primary.commits:
-            if commit.at_s < world.loop.time() - LOOKED_BACK_S or commit.number <= unvouched:
+            if commit.at_s < world.loop.time() - LOOKED_BACK_S or unvouched.includes(commit.gtid):
                 continue
             names = tuple(f"{name}:" for name in commit.namespaces) or commit.keys
             for name in names:
@@ -44,14 +46,15 @@ class NothingLost(Checker):
         # The stamp it once had, trimmed since; a horizon above that is enough, whatever the clocks said.
         return any(stamp < horizon for stamp in self.world.history.stamps_of(commit.number))
 
-    def _last_before(self, horizon: int) -> int:
-        """Return the last commit that all replicas had applied when a gap at or below the horizon entered.
+    def _before(self, horizon: int) -> MariaDbPosition:
+        """Return what all replicas had applied when a gap at or below the horizon entered.
 
         Values loaded later have it, and those loaded before are vouched for by nobody.
         """
-        gaps = (entry.body for entry in self.world.stream_b.store.entries if entry.stamp <= horizon)
-        numbers = (commit_number(body.gtid) for body in gaps if isinstance(body, Gap) and not is_unapplied(body))
-        return max(numbers, default=0)
+        entries = self.world.stream_b.store.entries
+        gaps = (entry.body for entry in entries if entry.stamp <= horizon and isinstance(entry.body, Gap))
+        parts = (part for body in gaps if not is_unapplied(body) for part in body.gtid.split(",") if part)
+        return reduce(MariaDbPosition.after, parts, MariaDbPosition())
 
     def _horizon(self) -> int:
         world = self.world

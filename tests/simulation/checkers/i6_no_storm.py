@@ -49,6 +49,9 @@ class NoStorm(Checker):
                     self.violate(f"nothing has failed, and commit {last.number} is stamped twice for {key}")
 
     def on_load(self, begun: LoadBegun) -> None:
+        if begun.is_forced and begun.has_forgotten:
+            # What comes of it is vouched for by nobody, and takes the place of what was.
+            self._last.pop((begun.reader, begun.incarnation, begun.key), None)
         if begun.is_forced or self._is_pending(begun.key, begun.watermark) or self._is_pending(begun.key, STAMP_MAX):
             return
         is_shared = self.world.is_calm and not begun.is_cold
