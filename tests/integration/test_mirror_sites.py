@@ -1,15 +1,16 @@
 """Mirrors between two real Redis, gated by a real replica."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.relay import Relay
-from tests.eventually import until_async
+from tests.eventually import now_ms, until_async
 from tests.integration.mirror_site import IMPATIENT, OPTIONS, Site, gate_on
 from versioning import stamp as stamps
 from versioning.entries import Change, Replayed
@@ -165,3 +166,52 @@ async def test_an_entry_crosses_the_wan_once(site: Site, replica_b: MariaDb, rel
             delays_ms.append(time.monotonic() * 1000 - site.appended_ms[key])
     # A second crossing would cost as much again.
     assert min(delays_ms) < 2 * one_way_ms
+
+
+async def test_no_heartbeat_vouches_for_what_waits_behind_a_domain_that_the_replica_is_behind_in(
+    new_mariadb: Callable[..., MariaDb], redis_a: RedisServer, redis_b: RedisServer
+) -> None:
+    """As with an ALTER in a GTID domain of its own, which the replica is busy with while it applies the others."""
+    primary, replica = new_mariadb(), new_mariadb(slave_parallel_threads=4)
+    primary.create_database("shop_domains")
+    primary.execute("CREATE TABLE slow (id INT PRIMARY KEY)", database="shop_domains")
+    replica.replicate_from(primary.port)
+    replica.catch_up_with(primary)
+
+    async with Site.open(primary, "shop_domains", redis_a, redis_b) as site:
+
+        async def commit(domain: int, sql: str, key: str) -> int:
+            """Return when its entry is in stream A, Unix ms."""
+            gtid = await asyncio.to_thread(committed_in, primary, domain, sql)
+            await site.append(Change((key,), gtid, now_ms()))
+            return now_ms()
+
+        site.start(gate_on(replica))
+        await commit(7, "INSERT INTO slow (id) VALUES (1)", "slow:1")
+        await site.until(lambda seen: seen.keys == ["slow:1"])
+        with contextlib.closing(replica.connect(database="shop_domains")) as connection:
+            connection.cursor().execute("LOCK TABLES slow WRITE")
+            await commit(7, "INSERT INTO slow (id) VALUES (2)", "slow:2")
+            sql = "INSERT INTO tracker_web (id, tracker_id, tenant_id) VALUES (1, 't-1', 1)"
+            stamped_ms = await commit(0, sql, "tracker_web:1")
+            count = "SELECT COUNT(*) FROM tracker_web"
+            await until_async(lambda: replica.scalar(count, database="shop_domains") == 1, "domain 0 is applied")
+            applied_ms = now_ms()
+            await until_async(lambda: now_ms() > applied_ms + 1_500, "heartbeats would pass")
+            seen = await site.until(lambda seen: bool(seen.heartbeats))
+            assert seen.keys == ["slow:1"]
+            assert seen.heartbeats[-1].read_ms <= stamped_ms
+        seen = await site.until(lambda seen: seen.heartbeats[-1].read_ms > stamped_ms)
+        assert seen.keys == ["slow:1", "slow:2", "tracker_web:1"]
+
+
+def committed_in(primary: MariaDb, domain: int, sql: str) -> str:
+    """Return its GTID."""
+    with contextlib.closing(primary.connect(database="shop_domains")) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SET SESSION gtid_domain_id = {domain}")
+        cursor.execute(sql)
+        connection.commit()
+        cursor.execute("SELECT @@last_gtid AS gtid")
+        row = cursor.fetchone()
+        assert row is not None
+        return str(row["gtid"])
