@@ -102,7 +102,13 @@ def _crash(names: Sequence[str], world: World, op: Op) -> None:
     if process.is_dead:
         return
     process.kill()
-    world.later(long_s(world, op.size), lambda: world.start(name))
+    world.later(long_s(world, op.size), partial(_start_instead, world, name, process))
+
+
+def _start_instead(world: World, name: str, killed: Process) -> None:
+    """Unless somebody has done so already."""
+    if world.processes[name] is killed:
+        world.start(name)
 
 
 def _end(names: Sequence[str], world: World, op: Op) -> None:
@@ -126,7 +132,7 @@ def _readers_away(world: World, op: Op) -> None:
         process = world.processes[name]
         if not process.is_dead:
             process.kill()
-            world.later(AWAY_S + 6 * op.size, partial(world.start, name))
+            world.later(AWAY_S + 6 * op.size, partial(_start_instead, world, name, process))
 
 
 def _pause(names: Sequence[str], world: World, op: Op) -> None:

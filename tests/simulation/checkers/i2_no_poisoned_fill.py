@@ -61,7 +61,8 @@ class NoPoisonedFill(Checker):
         if not any(replica.has_gone_back for replica in replicas):
             return False
         is_away = any(replica.is_away for replica in replicas)
-        return world.stream_b.loses_answers or is_away or not world.is_watched(*replicas)
+        is_deaf = world.stream_b.loses_answers or not world.is_watched(*replicas)
+        return is_away or is_deaf or self._is_gap_owed()  # Before that nothing is said.
 
     def _is_pending_hidden(self) -> bool:
         """Whether it is not in the stream, or in front of a link that is missing."""
