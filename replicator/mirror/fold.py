@@ -198,7 +198,7 @@ class WindowFold:
 
     def _carry(self, before: MirrorState, copied: MirrorPosition) -> None:
         state = self._state
-        state.lags.merge(before.lags, stamps.ms_of(before.last) if before.last > state.last else 0)
+        state.lags.merge(before.lags)
         if before.lags.is_rewound and not self._is_told_since:
             state.rewind(before.lags.until_ms)  # What told of it is gone, the heartbeats before it are still there.
         state.unclaimed_ms = max(state.unclaimed_ms, before.unclaimed_ms)

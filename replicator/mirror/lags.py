@@ -24,8 +24,6 @@ class Lags:
     since_ms: int = 0
     until_ms: int = 0
     """The heartbeat of this time was the first to say that they had what was committed from ``since_ms`` on."""
-    lost_ms: int = 0
-    """Time of the last entry that was lost: values were filled up to there, and what is left may end before."""
 
     def take(self, applied_ms: int, written_ms: int) -> None:
         """Take in the next heartbeat."""
@@ -54,16 +52,15 @@ class Lags:
         self.since_ms = applied_ms if is_old else min(self.since_ms, applied_ms)
         self.until_ms = max(self.until_ms, written_ms)
 
-    def merge(self, before: "Lags", lost_ms: int) -> None:
+    def merge(self, before: "Lags") -> None:
         """Take in when they lagged before, as the stream does not tell any more."""
-        self.lost_ms = max(before.lost_ms, lost_ms)
         if before.until_ms and before.until_ms >= self.until_ms - self.window_ms:
             self._join(before.since_ms, before.until_ms)
 
-    def claimable_ms(self, since_ms: int, last_ms: int) -> int:
-        """Return since when a replay may be claimed; ``last_ms`` is the time of the stream's last entry."""
+    def claimable_ms(self, since_ms: int, filled_ms: int) -> int:
+        """Return since when a replay may be claimed; ``filled_ms``: no fill so far has a stamp above that time."""
         if since_ms > self.applied_ms:
-            return max(since_ms, max(last_ms, self.lost_ms) + 1 - REPLAY_SLACK_MS)
+            return max(since_ms, filled_ms + 1 - REPLAY_SLACK_MS)
         if since_ms > self.since_ms:
             return max(since_ms, self.until_ms + 1 - REPLAY_SLACK_MS)
         return since_ms

@@ -83,7 +83,7 @@ def _entering(
             case Replayed() if is_poisoned or state.is_gap_lost:
                 pass
             case Replayed():
-                replayed = state.claimed(body, gap_ms, stamps.parse(origin.id))
+                replayed = state.claimed(body, gap_ms, stamps.parse(origin.id), now_ms)
                 awaited, gap_ms = ("", 0) if replayed.settled else (awaited, gap_ms)
                 left.append((replayed, origin))
             case _:

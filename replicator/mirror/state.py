@@ -29,7 +29,7 @@ from replicator.mirror.words import (
 )
 from versioning import stamp as stamps
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, ReadBody, Replayed
-from versioning.limits import WINDOW_MS
+from versioning.limits import CLOCK_ERROR_MS, LOSS_LEAD_MS, WINDOW_MS
 
 
 @dataclass(slots=True)
@@ -124,22 +124,24 @@ class MirrorState:
         if body.applied_ms:
             self.lags.take(body.applied_ms, written_ms)
 
-    def claimable_ms(self, since_ms: int, replay: int) -> int:
+    def claimable_ms(self, since_ms: int, replay: int, now_ms: int) -> int:
         """Return since when a replay that says ``since_ms`` may be claimed in the target stream.
 
         ``replay``: its stamp in the origin's stream.
         """
         if not self.is_timed:
-            since_ms = self.lags.claimable_ms(since_ms, stamps.ms_of(self.last))
+            # Not up to the last entry: behind it may have been others, that were lost before this mirror read them.
+            filled_ms = max(stamps.ms_of(self.last), now_ms + CLOCK_ERROR_MS + LOSS_LEAD_MS)
+            since_ms = self.lags.claimable_ms(since_ms, filled_ms)
         return max(since_ms, self.unclaimed_ms, self.hidden.claimable_ms(replay))
 
-    def claimed(self, body: Replayed, gap_ms: int, replay: int) -> Replayed:
-        """Return the origin's replay as it may enter the target stream now.
+    def claimed(self, body: Replayed, gap_ms: int, replay: int, now_ms: int) -> Replayed:
+        """Return the origin's replay as it may enter the target stream now (Unix ms).
 
         ``replay``: its stamp in the origin's stream; ``gap_ms``: when the gap entered that is pending (Unix ms), 0 for
         none.
         """
-        since_ms = self.claimable_ms(body.since_ms, replay)
+        since_ms = self.claimable_ms(body.since_ms, replay, now_ms)
         # What a gap hid is either applied (it is older) or named again, and pending where it is not. But what was
         # loaded since the gap may lack it, unless that was long ago by then.
         is_old = since_ms <= self.applied_ms and (not gap_ms or filled_safely_ms(since_ms) <= gap_ms)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.mirror.fold import WindowFold
+from replicator.mirror.lags import filled_safely_ms
 from replicator.mirror.plan import make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import Released
@@ -17,7 +18,7 @@ from replicator.mirror.words import LOST_KEY, Mark
 from versioning import stamp as stamps
 from versioning.backends.base import History
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
-from versioning.limits import CLOCK_ERROR_MS, MAX_LAG_MS, REPLAY_SLACK_MS, SPREAD_MAX_MS
+from versioning.limits import CLOCK_ERROR_MS, LOSS_LEAD_MS, MAX_LAG_MS, REPLAY_SLACK_MS, SPREAD_MAX_MS
 
 FAR_MS = 10**12
 
@@ -137,16 +138,25 @@ def test_a_gap_is_open_until_a_later_gap_of_a_known_position() -> None:
 def test_a_replay_closes_a_gap_only_when_the_replicas_are_beyond_its_start() -> None:
     opened: list[Body] = [Heartbeat(9, 5), Gap("gone", "0-1-5", pending=True), Heartbeat(9, 5)]
     state = live(entries_of(opened))
-    assert [state.claimed(Replayed(since_ms), 0, THIRD.stamp).settled for since_ms in (3, 7)] == [True, False]
+    assert [state.claimed(Replayed(since_ms), 0, THIRD.stamp, 0).settled for since_ms in (3, 7)] == [True, False]
     beyond, before = (entries_of([*opened, Replayed(3, settled=settled)]) for settled in (True, False))
     assert live(beyond).gap is None
     assert live(before).gap is not None
 
 
+def test_values_may_be_filled_up_to_now_whatever_is_left_of_the_stream() -> None:
+    """It may have been flushed, and entries with it that this mirror has not read; here no heartbeat has told yet."""
+    state, since_ms = MirrorState("a"), FAR_MS - 1_000
+    claimed = state.claimed(Replayed(since_ms), 0, THIRD.stamp, FAR_MS)
+    assert filled_safely_ms(claimed.since_ms) > FAR_MS + LOSS_LEAD_MS + CLOCK_ERROR_MS
+    state.lags.take(FAR_MS - 500, FAR_MS)
+    assert state.claimed(Replayed(since_ms), 0, THIRD.stamp, FAR_MS).since_ms == since_ms
+
+
 def test_a_replay_closes_no_gap_while_what_was_loaded_since_may_lack_what_that_hid() -> None:
     state = live(entries_of([Heartbeat(9, 5)]))
     gaps_ms = (3 + REPLAY_SLACK_MS - 1, 3 + REPLAY_SLACK_MS)
-    assert [state.claimed(Replayed(3), gap_ms, THIRD.stamp).settled for gap_ms in gaps_ms] == [False, True]
+    assert [state.claimed(Replayed(3), gap_ms, THIRD.stamp, 0).settled for gap_ms in gaps_ms] == [False, True]
 
 
 @pytest.mark.parametrize(("is_old", "is_settled"), [(True, True), (False, False)])
@@ -192,9 +202,9 @@ def test_no_replay_reaches_below_the_gap_that_follows_on_a_pending_one_which_the
     assert plan is not None
     assert ([type(body) for body, _ in plan.bodies], plan.not_claimed) == ([Gap], 1)
     state.take(anew, FAR_MS)
-    assert state.claimed(Replayed(3), 0, THIRD.stamp).since_ms == stamps.ms_of(anew.stamp) + 1
+    assert state.claimed(Replayed(3), 0, THIRD.stamp, 0).since_ms == stamps.ms_of(anew.stamp) + 1
     untouched = live([first])
-    assert before.claimed(Replayed(3), 0, THIRD.stamp) == untouched.claimed(Replayed(3), 0, THIRD.stamp)
+    assert before.claimed(Replayed(3), 0, THIRD.stamp, 0) == untouched.claimed(Replayed(3), 0, THIRD.stamp, 0)
 
 
 def test_no_heartbeat_says_less_of_the_replicas_than_the_stream_does() -> None:

@@ -56,6 +56,9 @@ class History:
     gaps: list[int] = field(default_factory=list)
     lost: set[int] = field(default_factory=set)
     """Stamps of entries of stream B that a failover or a flush took, not a trim."""
+    returned: int = 0
+    """Highest stamp of an entry that somebody had deleted, and a failover brought back. Who began to read meanwhile
+    knows of nothing up to there, and mirrors that start later do not learn of it."""
     forgotten: int = 0
     """The last stamp of stream B when a flush took what was left of it, and with that how far it had been trimmed."""
     pending_gap: PendingGap = field(default_factory=PendingGap)

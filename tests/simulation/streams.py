@@ -183,6 +183,7 @@ class StreamServer(Server):
         self._is_losing = False
         if not self.keeps_all:
             self._world.lost(self, [entry for entry in self.store.entries if entry.stamp > snapshot.state.last])
+            self._world.returned(self, [entry for entry in snapshot.entries if self.store.one(entry.stamp) is None])
             self.store.restore(snapshot)
             self._world.regained(self, self.store.entries)
             self.versions = versions

@@ -163,6 +163,10 @@ class World:
         if server is self.stream_b:
             self.history.forgotten = max(self.history.forgotten, last)
 
+    def returned(self, server: StreamServer, entries: list[Entry]) -> None:
+        if server is self.stream_b:
+            self.history.returned = max([self.history.returned, *(entry.stamp for entry in entries)])
+
     def regained(self, server: StreamServer, entries: list[Entry]) -> None:
         """Take note of what a failover brought back that had been flushed."""
         if server is self.stream_b:

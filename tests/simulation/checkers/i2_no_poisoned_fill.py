@@ -85,10 +85,11 @@ class NoPoisonedFill(Checker):
         if any(self._is_owed(missed.number) for missed in lacking):
             return
         for missed in lacking:
-            self.violate(
-                f"{kept.where} keeps {kept.key} = {kept.value} under fill stamp {kept.fill_stamp}, "
-                f"without commit {missed.number} of stamp {missed.stamp}"
-            )
+            if missed.stamp > history.returned:
+                self.violate(
+                    f"{kept.where} keeps {kept.key} = {kept.value} under fill stamp {kept.fill_stamp}, "
+                    f"without commit {missed.number} of stamp {missed.stamp}"
+                )
 
     def _check_doubted(self, kept: Kept, doubt: int) -> None:
         """It may be kept, but whoever knows that the namespace was pending must not vouch for it."""
