@@ -136,7 +136,7 @@ class _Asker:
             return None
         backend = RedisStream.from_url(at.url, name=at.name)
         try:
-            state, history = await backend.state(), await backend.history()
+            state = await backend.state()
             oldest = await backend.read_after(stamps.ZERO, count=1)
             newest = await backend.read_before(None, count=1)
         except StamplineError as error:
@@ -151,7 +151,6 @@ class _Asker:
             state=state,
             oldest=oldest[0] if oldest else None,
             newest=newest[0] if newest else None,
-            torn=history.torn,
             now_ms=time.time_ns() // 1_000_000,
             window_ms=at.window_ms,
             **known,

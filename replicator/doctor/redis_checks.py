@@ -32,8 +32,6 @@ class StreamFacts:
     oldest: Entry | None = None
     newest: Entry | None = None
     """Read after ``state``: never below it in a healthy stream."""
-    torn: int = stamps.ZERO
-    """``History.torn``."""
     now_ms: int = 0
     window_ms: int = 0
     wait_replicas: int | None = 0
@@ -126,7 +124,9 @@ def ends(stream: StreamFacts) -> Findings:
 
 
 def torn(stream: StreamFacts) -> Findings:
-    ago_ms = stream.now_ms - stamps.ms_of(stream.torn)
+    if stream.state is None:
+        return
+    ago_ms = stream.now_ms - stamps.ms_of(stream.state.torn)
     if ago_ms <= stream.window_ms:
         what = f"somebody deleted entries from it, or added some, until {max(ago_ms, 0) // 1000} s ago"
         yield stream.subject.warning("stream_torn", what, HANDS_OFF)

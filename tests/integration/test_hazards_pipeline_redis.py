@@ -194,10 +194,12 @@ async def test_cut_off_from_its_replicas_a_fenced_redis_takes_nothing_beside_the
     source, replica = pair
     with source.client() as client:
         client.config_set("min-replicas-to-write", 1)
+        until(lambda: client.info("replication")["min_slaves_good_slaves"] == 1, "the replica counts")
     stream, promoted = RedisStream.from_url(source.url), RedisStream.from_url(replica.url)
     [before] = await stream.append(bump())
-    with replica.client() as client:
+    with replica.client() as client, source.client() as left:
         client.replicaof("NO", "ONE")
+        until(lambda: left.info("replication")["connected_slaves"] == 0, "it is cut off")
     with pytest.raises(BackendError, match="NOREPLICAS"):
         await stream.append(bump())
     assert (await stream.state()).last == before

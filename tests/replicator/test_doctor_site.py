@@ -50,6 +50,10 @@ def last_heard(age_ms: int, *others: str) -> StreamState:
     return StreamState(stamps.make(NOW_MS), "n9", 0, "d1", checkpoints)
 
 
+def torn(ago_ms: int) -> StreamFacts:
+    return stream(state=replace(last_heard(1_000), torn=stamps.make(NOW_MS - ago_ms)))
+
+
 def unfenced(replicas: int) -> StreamFacts:
     return stream(servers=(replace(REDIS, replicas=replicas, is_fenced=False),), wait_replicas=1)
 
@@ -84,7 +88,7 @@ def test_a_stream_that_never_was_only_lacks_its_writer() -> None:
         (stream(newest=entry(NOW_MS - 1, "n8", "n7")), "stream_end", ERROR, "heals by itself"),
         (stream(newest=None, oldest=None), "stream_end", ERROR, "let nothing but stampline write there"),
         (stream(state=EMPTY, writers=(), digest=""), "stream_state", ERROR, "heals by itself"),
-        (stream(torn=stamps.make(NOW_MS - 60_000)), "stream_torn", WARNING, "no XADD"),
+        (torn(60_000), "stream_torn", WARNING, "no XADD"),
         (stream(oldest=entry(NOW_MS - 60_000, "n1", "n0")), "stream_trimmed", ERROR, "window_s = 2100"),
         (stream(state=last_heard(20_000)), "checkpoint", WARNING, "stampline source"),
         (stream(state=last_heard(3_600_000)), "checkpoint", ERROR, "stampline source"),

@@ -86,6 +86,8 @@ class StreamState:
     """Stamp since which the stream is complete."""
     digest: str
     checkpoints: Mapping[str, Checkpoint]
+    torn: int = stamps.ZERO
+    """As in ``History``."""
 
 
 @dataclass(frozen=True, slots=True)

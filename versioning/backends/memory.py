@@ -172,7 +172,8 @@ class MemoryStream:
 
     async def state(self) -> StreamState:
         state = self._state
-        return StreamState(state.last, state.nonce, state.since or stamps.ZERO, state.digest, dict(state.checkpoints))
+        since, checkpoints = state.since or stamps.ZERO, dict(state.checkpoints)
+        return StreamState(state.last, state.nonce, since, state.digest, checkpoints, state.torn)
 
     async def history(self) -> History:
         state = self._state

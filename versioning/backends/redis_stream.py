@@ -180,8 +180,8 @@ class RedisStream:
             stored = await self._ask(partial(self._client.hgetall, self._state))
         fields = {_text(k): _text(v) for k, v in stored.items()}
         checkpoints = {k[3:]: Checkpoint.decode(v) for k, v in fields.items() if k.startswith("cp:")}
-        last, since = (stamps.parse(fields.get(name, "0-0")) for name in ("last", "since"))
-        return StreamState(last, fields.get("nonce", ""), since, fields.get("digest", ""), checkpoints)
+        last, since, torn = (stamps.parse(fields.get(name, "0-0")) for name in ("last", "since", "torn"))
+        return StreamState(last, fields.get("nonce", ""), since, fields.get("digest", ""), checkpoints, torn)
 
     @asynccontextmanager
     async def subscribe(self, *, silence_ms: int = 0) -> AsyncIterator[AsyncIterator[Entry | None]]:
