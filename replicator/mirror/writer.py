@@ -207,8 +207,11 @@ class MirrorWriter:
         return released.beat or NO_BEAT
 
     def _is_unapplied(self, held: Queued, taken: int) -> bool:
-        """Whether the replicas have nothing of what is held. Each GTID domain has an order of its own: of one that a
-        replica is behind in, entries may hold up those of another, whose data is there."""
+        """Whether nothing of what is held is in all replicas.
+
+        Each GTID domain has an order of its own: entries of one that a replica is behind in may hold up those of
+        another, whose data is everywhere.
+        """
         waiting = [held, *self.queue.fronts(taken)]
         return all(item.gtid and self._board.says_unapplied(item.gtid, item.came_ms) for item in waiting)
 
