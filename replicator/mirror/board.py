@@ -91,13 +91,9 @@ class GateBoard:
 
         Asked lately, and after that time.
         """
-        if self.has_applied(gtid):
-            return False
+        without = [view for view in self._views if not self._has_applied(view, gtid)]
         asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
-        return all(
-            self._has_applied(view, gtid) or (view.asked_ms >= asked_ms and view.never_had(gtid))
-            for view in self._views
-        )
+        return bool(without) and all(view.asked_ms >= asked_ms and view.never_had(gtid) for view in without)
 
     def has_watched(self, since_ms: int) -> bool:
         """Whether no database can have gone back since then (monotonic), and caught up, without its notice."""

@@ -13,7 +13,7 @@ from replicator.mirror import reasons
 from replicator.mirror.options import PROMISED_MAX
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Mark, Named, just_after, mark_of, names_of, speaks_of_data
+from replicator.mirror.words import Mark, Named, is_own_gap, just_after, mark_of, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import History, StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
@@ -109,11 +109,10 @@ class WindowFold:
         """Whether entries may have come and been deleted while the mirror that knows ``before`` stood still."""
         if entry.stamp <= before.last:
             return False
-        return entry.previous != before.nonce if entry.previous else not self._is_own_gap(entry)
-
-    def _is_own_gap(self, entry: Entry) -> bool:
+        if entry.previous:
+            return entry.previous != before.nonce
         is_ours = entry.origin is not None and entry.origin.dc == self._state.dc
-        return is_ours and isinstance(entry.body, Gap) and reasons.is_own(entry.body.reason)
+        return not (is_ours and is_own_gap(entry.body))
 
     def end(self) -> None:
         """All that is there is taken: the last ones may have been deleted, too."""

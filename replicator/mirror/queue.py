@@ -16,7 +16,7 @@ from replicator.mirror.gate import IsApplied
 from replicator.mirror.gtids import domain_of
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
 from replicator.mirror.position import MirrorPosition, hides_more
-from replicator.mirror.words import as_pending, spreading_from
+from replicator.mirror.words import as_pending, is_own_gap, spreading_from
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, Replayed
 from versioning.errors import StamplineError
@@ -296,8 +296,7 @@ class MirrorQueue:
 
 def _is_passed(item: Queued, position: MirrorPosition) -> bool:
     """Whether whoever is at ``position`` has no need of it. A gap of a mirror's own has that of the entry before it."""
-    is_own = isinstance(item.body, Gap) and reasons.is_own(item.body.reason)
-    return position.reaches(item.position) and not (is_own and position.is_same_entry(item.position))
+    return position.reaches(item.position) and not (is_own_gap(item.body) and position.is_same_entry(item.position))
 
 
 def _leaving(item: Queued, is_late: bool, is_applied: IsApplied, *, has_gates: bool) -> Body | None:  # noqa: FBT001

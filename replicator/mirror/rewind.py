@@ -11,7 +11,7 @@ from replicator.mirror.gate import IsApplied
 from replicator.mirror.gtids import answer_includes, joined
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES
-from replicator.mirror.words import LOST_KEY, names_of, speaks_of_data
+from replicator.mirror.words import LOST_KEY, is_own_gap, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, ReadBody, Replayed
@@ -63,7 +63,7 @@ class _Scan:
         body, origin = entry.body, entry.origin
         is_own = origin is not None and origin.dc == self._here.dc
         if is_own or isinstance(body, Poisoned):
-            self.begins_with_gap = isinstance(body, Gap) and reasons.is_own(body.reason)
+            self.begins_with_gap = is_own_gap(body)
         if isinstance(body, Heartbeat):
             # Of an idle database nothing else may be left: it too says what every replica had.
             self._newest_position = self._newest_position or body.gtid

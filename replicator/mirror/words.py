@@ -5,7 +5,7 @@ from typing import Final, TypeGuard
 
 from replicator.mirror import reasons
 from versioning import stamp as stamps
-from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned
+from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned, ReadBody
 from versioning.limits import CLOCK_ERROR_MS, SPREAD_LATE_MS
 from versioning.pending import word_of
 
@@ -48,6 +48,11 @@ def speaks_of_data(body: Body) -> bool:
 
 def names_of(body: Named) -> tuple[str, ...]:
     return body.keys if isinstance(body, Change) else body.namespaces
+
+
+def is_own_gap(body: ReadBody) -> bool:
+    """Whether a mirror wrote it for itself: it begins anew there, or has found something missing."""
+    return isinstance(body, Gap) and reasons.is_own(body.reason)
 
 
 def bars_replays(entry: Entry, dc: str) -> bool:
