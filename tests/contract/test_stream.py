@@ -346,12 +346,18 @@ async def test_a_poisoned_entry_is_named_and_the_good_ones_around_it_are_read(re
     await backend.aclose()
 
 
-async def fill_up(backend: RedisStream) -> Entry:
-    """Append until Redis refuses; return the last entry."""
+async def fill_up(backend: RedisStream, server: RedisServer) -> Entry:
+    """Append until Redis refuses; return the last entry. A buffer that Redis gives back makes no room again."""
     keys = tuple(f"t:{number}:{'x' * 50}" for number in range(500))
-    with contextlib.suppress(BackendError):
+
+    async def go_on() -> None:
         while True:
             await backend.append(Append((NewEntry(secrets.token_hex(8), Change(keys)),), now_ms()))
+
+    with pytest.raises(BackendError, match="maxmemory"):
+        await go_on()
+    with server.client() as client:
+        client.config_set("maxmemory", "5mb")
     return (await backend.read_before(None, count=1))[0]
 
 
@@ -360,27 +366,27 @@ async def test_a_full_redis_refuses_all_until_entries_are_past_the_retention_and
     new_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_stream, "RETENTION_SLACK_MS", 0)
-    backend = RedisStream.from_url(new_redis(maxmemory="6mb").url, window_ms=1_000)
-    checkpoint = Checkpoint("0-1-1", 1, "a")
-    last = await fill_up(backend)
-    before = await backend.state()
-    with pytest.raises(BackendError, match="maxmemory"):
-        await backend.append(bump(1, writer="w", checkpoint=checkpoint, digest="d"))
-    assert await backend.state() == before
+    server = new_redis(maxmemory="6mb")
+    async with contextlib.aclosing(RedisStream.from_url(server.url, window_ms=1_000)) as backend:
+        checkpoint = Checkpoint("0-1-1", 1, "a")
+        last = await fill_up(backend, server)
+        before = await backend.state()
+        with pytest.raises(BackendError, match="maxmemory"):
+            await backend.append(bump(1, writer="w", checkpoint=checkpoint, digest="d"))
+        assert await backend.state() == before
 
-    await asyncio.sleep((stamps.ms_of(last.stamp) + 1_100 - now_ms()) / 1000)
-    with pytest.raises(CheckpointRefusedError):
-        await backend.append(bump(1, writer="w", expected=checkpoint, checkpoint=checkpoint))
-    assert await backend.state() == before
-    assert await backend.read_before(None, count=1) == [last]
+        await asyncio.sleep((stamps.ms_of(last.stamp) + 1_100 - now_ms()) / 1000)
+        with pytest.raises(CheckpointRefusedError):
+            await backend.append(bump(1, writer="w", expected=checkpoint, checkpoint=checkpoint))
+        assert await backend.state() == before
+        assert await backend.read_before(None, count=1) == [last]
 
-    ids = await backend.append(bump(1, 2, writer="w", checkpoint=checkpoint))
-    found = await backend.read_after(stamps.ZERO, count=10)
-    assert [entry.stamp for entry in found] == ids, "all that was past the retention is gone"
-    assert found[0].previous == last.nonce
-    state = await backend.state()
-    assert (state.last, state.checkpoints["w"]) == (ids[-1], checkpoint)
-    assert last.stamp < state.since < ids[0]
-    await backend.append(bump(3))
-    assert (await backend.history()).torn == stamps.ZERO, "an append's own trimming is no deletion by hand"
-    await backend.aclose()
+        ids = await backend.append(bump(1, 2, writer="w", checkpoint=checkpoint))
+        found = await backend.read_after(stamps.ZERO, count=10)
+        assert [entry.stamp for entry in found] == ids, "all that was past the retention is gone"
+        assert found[0].previous == last.nonce
+        state = await backend.state()
+        assert (state.last, state.checkpoints["w"]) == (ids[-1], checkpoint)
+        assert last.stamp < state.since < ids[0]
+        await backend.append(bump(3))
+        assert (await backend.history()).torn == stamps.ZERO, "an append's own trimming is no deletion by hand"
