@@ -79,7 +79,7 @@ def _restart(world: World, name: str) -> None:
 
 
 def _read_again(world: World, replica: Replica) -> None:
-    if all(_is_up(world, name, replica) for name in MIRRORS):
+    if not replica.lags and all(_is_up(world, name, replica) for name in MIRRORS):
         replica.is_read = replica.has_gone_back = True
         world.applied()
         world.note("read again", replica.name, *replica.applied)

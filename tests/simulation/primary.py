@@ -80,6 +80,11 @@ class Primary:
         return len(self.commits)
 
     @property
+    def last_replicated(self) -> int:
+        """Number of the last commit that replicas get."""
+        return self.last if self.replicated is None else self.replicated
+
+    @property
     def told(self) -> int:
         """Number of the last commit that sources can read."""
         return self.last if self.left is None else self.left
@@ -110,7 +115,7 @@ class Primary:
 
     def fail_over(self, skew_ms: int) -> None:
         """Go on at a server that has what the replicas got, and a clock of its own."""
-        kept = self.last if self.replicated is None else self.replicated
+        kept = self.last_replicated
         self._world.history.lose(self.server, kept)
         del self.commits[kept:]
         self.changes = {key: [number for number in numbers if number <= kept] for key, numbers in self.changes.items()}

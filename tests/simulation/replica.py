@@ -106,6 +106,12 @@ class Replica(Server):
         """It has gone back, and not caught up yet."""
         return bool(self._restored_until_s)
 
+    @property
+    def lags(self) -> bool:
+        """It has not applied all that the primary has, or nobody can see that it has."""
+        primary = self._world.primary
+        return self.is_away or not self._position().covers(primary.position_at(primary.last_replicated))
+
     def _go_on(self) -> None:
         if self.loop.time() < self._restored_until_s:
             self._restore(SEEN_S)
