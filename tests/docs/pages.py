@@ -11,7 +11,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def pages() -> list[Path]:
-    folders = (ROOT, ROOT / "deploy", ROOT / "versioning", ROOT / "loadtests")
+    folders = (ROOT, ROOT / "deploy", ROOT / "versioning", ROOT / "loadtests", ROOT / "tests" / "simulation")
     return sorted(page for folder in folders for page in folder.glob("*.md"))
 
 
