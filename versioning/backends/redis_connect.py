@@ -45,7 +45,6 @@ _UNAVAILABLE: Final = (
     redis.exceptions.ClusterDownError,
     redis.exceptions.ClusterError,
     redis.exceptions.RedisClusterException,  # no RedisError: what a cluster client raises that reaches no node
-    redis.exceptions.ReadOnlyError,
     redis.exceptions.MasterDownError,
     redis.exceptions.TryAgainError,
     OSError,
@@ -59,6 +58,13 @@ _UNREACHED: Final = (
 _ANSWERED: Final = (redis.exceptions.BusyLoadingError, redis.exceptions.MaxConnectionsError)
 RAISED: Final = (redis.exceptions.RedisError, redis.exceptions.RedisClusterException, OSError)
 """What the driver raises on purpose."""
+
+
+def leads_no_more(reply: object) -> bool:
+    """It has become a replica, or will: what is cut off from its replicas, and has a fence, takes no more writes."""
+    if isinstance(reply, redis.exceptions.ReadOnlyError):
+        return True
+    return isinstance(reply, redis.exceptions.ResponseError) and str(reply).startswith("NOREPLICAS")
 
 
 class ScriptMissingError(BackendError):
@@ -140,7 +146,7 @@ def _translation(address: str, raised: Exception) -> BackendError:
         return AuthenticationError(f"Redis {address} refused us: {what}", hint="check user, password and ACL")
     if isinstance(error, _REFUSED):
         return LoginRefusedError(f"Redis {address} refused us: {what}", hint="check user, password and ACL")
-    if isinstance(error, _UNAVAILABLE):
+    if isinstance(error, _UNAVAILABLE) or leads_no_more(error):
         # Others have answered, and say themselves what is wrong.
         hint = IS_IT_UP if isinstance(error, _UNREACHED) and not isinstance(error, _ANSWERED) else ""
         return UnavailableError(f"Redis {address} is not available: {what}", hint=hint)

@@ -4,7 +4,7 @@ come back.
 redis-py connects, authenticates, speaks TLS and asks the sentinels; what is left out is what its client does around
 each command (pool, poll, retries, metrics), which costs as much as the command. Law: a connection goes back to the
 lanes only when its replies have been read to the end. One that failed in any way is closed, and the pool connects it
-anew. So are all of them once a Redis says that it is a replica: its address may lead to another one by now; and once a
+anew. So are all of them once a Redis says that it leads no more: its address may lead to another one by now; and once a
 thread was interrupted while it connected (a timeout by signal), for the driver puts back what it had begun, the replies
 of the handshake unread: each reader of it would get the reply to the one before.
 """
@@ -16,6 +16,8 @@ from contextlib import suppress
 from typing import Any, Final
 
 import redis
+
+from versioning.backends.redis_connect import leads_no_more
 
 IDLE_MAX: Final = 16
 """Lanes kept for the next reads. All others go back to the pool, where the next burst finds them."""
@@ -100,7 +102,7 @@ class Lanes:
             raise
         self._keep(connection)
         for reply in replies:
-            if isinstance(reply, redis.ReadOnlyError):
+            if leads_no_more(reply):
                 self._leave()
             if isinstance(reply, redis.ResponseError):
                 raise reply

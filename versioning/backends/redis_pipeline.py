@@ -18,7 +18,7 @@ from typing import Any, Final
 import hiredis
 import redis
 
-from versioning.backends.redis_connect import Border
+from versioning.backends.redis_connect import Border, leads_no_more
 from versioning.backends.redis_lanes import STAY_S
 
 UNDER_WAY_MAX: Final = 512
@@ -183,14 +183,14 @@ class _Link(asyncio.Protocol):
         while self._batches and self._batches[0][1] <= self._answered:
             self._batches.popleft()
         if self.is_leaving and not self.waiting:
-            self.fail(redis.ConnectionError("this Redis is a replica now"))
+            self.fail(redis.ConnectionError("this Redis leads no more"))
         self._pipeline.flush()
 
     def _answer(self, reply: Any) -> None:
         waiting = self.waiting.popleft()
         self._answered += 1
         if isinstance(reply, Exception):
-            self.is_leaving |= isinstance(reply, redis.ReadOnlyError) and self._loop.time() >= self._stays_until_s
+            self.is_leaving |= leads_no_more(reply) and self._loop.time() >= self._stays_until_s
             _fail(waiting, self._pipeline.border, reply)
             return
         for future in waiting:

@@ -22,7 +22,7 @@ from versioning.backends.base import (
     UnavailableError,
 )
 from versioning.backends.redis_cluster import ClusterClient
-from versioning.backends.redis_connect import RedisAddress, aclose, translated
+from versioning.backends.redis_connect import RedisAddress, aclose, leads_no_more, translated
 from versioning.backends.redis_wait import run_and_wait
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry, encode_body, kind_of, read
@@ -90,7 +90,7 @@ class RedisStream:
             try:
                 reply, replicas = await self._ask(partial(self._evaluate, keys, self._arguments(batch)))
             except redis.exceptions.ResponseError as error:
-                if _is_demoted(error):
+                if leads_no_more(error):
                     await self._leave()
                 raise
         if reply[0] == b"ok" and replicas < self._wait_replicas:
@@ -217,11 +217,6 @@ class RedisStream:
         except FormatError as error:
             raise BackendError(f"stream {self._stream} on Redis {self.address}: {error}", hint="XDEL it") from error
         return found
-
-
-def _is_demoted(error: redis.exceptions.ResponseError) -> bool:
-    """It has become a replica, or will: what is cut off from its replicas, and has a fence, takes no more writes."""
-    return isinstance(error, redis.exceptions.ReadOnlyError) or str(error).startswith("NOREPLICAS")
 
 
 def _as_it_came(reply: Any, **_: Any) -> Any:
