@@ -1,4 +1,4 @@
-"""The protocol's limits, and why each has its value (design section 3).
+"""The protocol's limits, and why each has its value (DESIGN.md, Rules).
 
 Lives of values, the window, the limits of lag and gate, and the size and spread of what a source appends can be set:
 these are the defaults. The rest is fixed, for all processes must agree on it.
@@ -31,7 +31,7 @@ GATE_LIMIT_MS: Final = 10_000
 """Longest time an entry waits for replicas before it goes on as pending."""
 
 CLOCK_ERROR_MS: Final = 1_000
-"""Clocks of all machines agree within this (design section 4, assumptions)."""
+"""Clocks of all machines agree within this (DESIGN.md, Invariants)."""
 
 LOSS_LEAD_MS: Final = 2_000
 """After a failover, restart or flush the next stamps begin this far ahead, above every stamp that may have been lost,
