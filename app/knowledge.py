@@ -43,7 +43,7 @@ class Knowledge:
         self.clock = clock
         self.fanout = Fanout()
         self.follower = Follower(stream, index, clock=clock)
-        self.follower.on_entry.append(self._take)
+        self.follower.entry_callbacks.append(self._take)
         self._details: LRUCache[int, Detail] = LRUCache(DETAILS_MAX)
         self._breaks_seen = 0
         self._reads = asyncio.Semaphore(READS_AT_ONCE)

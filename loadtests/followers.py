@@ -36,7 +36,7 @@ async def follow(url: str, count: int, output: Path) -> None:
     streams = [RedisStream.from_url(url, name="stampline", window_ms=2_100_000) for _ in range(count)]
     followers = [Follower(stream, Index()) for stream in streams]
     for follower in followers:
-        follower.on_entry.append(note)
+        follower.entry_callbacks.append(note)
     for start in range(0, count, AT_ONCE):
         await asyncio.gather(*(follower.start(wait_s=0.2) for follower in followers[start : start + AT_ONCE]))
     say(output.with_suffix(".ready"), "")

@@ -176,9 +176,9 @@ def readiness(stats: SourceStats | MirrorStats) -> str | None:
     if not stats.is_connected:
         return stats.last_error or "starting: not connected yet"
     if not stats.read_ms:
-        return "behind: no proof of life yet"
+        return "behind: no heartbeat yet"
     behind_ms = time.time_ns() // 1_000_000 - stats.read_ms
-    return None if behind_ms <= MAX_LAG_MS else f"behind: the last proof of life is {behind_ms} ms old"
+    return None if behind_ms <= MAX_LAG_MS else f"behind: the last heartbeat is {behind_ms} ms old"
 
 
 @contextlib.asynccontextmanager

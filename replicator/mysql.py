@@ -168,6 +168,7 @@ class MySqlClient:
         self._shut_until_s = 0.0
 
     def query(self, sql: str, arguments: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows; connects if need be. Raises MySqlUnavailableError, and what else a refusal means."""
         return self._ask(sql, arguments)[1]
 
     def query_dicts(self, sql: str, arguments: Sequence[object] = ()) -> list[dict[str, Any]]:

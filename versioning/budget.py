@@ -15,6 +15,7 @@ class LoadBudget:
         self._lock = threading.Lock()
 
     def take(self, monotonic_ms: int) -> bool:
+        """Return whether one more load may begin now, and count it."""
         if self._per_s is None:
             return True
         with self._lock:

@@ -160,7 +160,7 @@ _quoted: Final = json.encoder.encode_basestring
 def encode_body(entry: NewEntry) -> str:
     """Return field ``b``. Fields at their default are left out; the order is that of the dataclass, ``origin`` last."""
     body = entry.body
-    # Nearly all entries, and the encoder would cost more than all else that is done for one.
+    # Nearly all entries are changes, and for one the general encoder would cost more than all else.
     text = _encode_change(body) if type(body) is Change else _encode(_fields(body))
     origin = entry.origin
     return text if origin is None else text[:-1] + _encode_origin(origin)

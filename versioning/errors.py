@@ -43,7 +43,9 @@ class LoadBudgetError(StamplineError):
 
 
 class LoadFailedError(StamplineError):
-    """The load this reader waited for was abandoned by its leader (cancelled, or its process forked)."""
+    """The load this reader waited for was abandoned (cancelled, interrupted), or waits for itself: its loader reads the
+    very key that it is to load.
+    """
 
 
 class SerializeError(StamplineError):

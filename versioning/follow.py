@@ -83,8 +83,8 @@ class Follow:
     def take_older(self, page: Sequence[Entry], now: Now) -> None:
         """Take the page just below ``oldest``, newest first; an empty one says that the stream begins at ``oldest``.
 
-        The first entry of a history follows none. Nor does the next one behind someone else's, or behind a state that
-        was lost: then what was before may still be there.
+        The first entry of a history names none before it. Nor does the first one behind someone else's, or after the
+        stream's state was lost: in those two cases older entries may still be there.
         """
         if self.wants_older and not page:
             self._end_coverage(self.oldest if self._history.expected_older else stamps.ZERO)

@@ -65,7 +65,8 @@ class Generations:
     def vouches(self, key: str, fill_stamp: int, now_ms: int) -> bool:
         """Whether nothing here makes the value STALE or doubtful.
 
-        Doubts first: one may be gone a moment later, but then something is here that has aged the value out.
+        Doubts are looked at first: where one is ended between the two looks (by the follower's thread), the entry that
+        ended it has made the value STALE.
         """
         return not (self.doubts(key, fill_stamp) or self.is_stale(key, fill_stamp, now_ms))
 

@@ -77,6 +77,7 @@ class Index:
         return self._pending.is_covering or bool(self._pending.names or self._pending_namespaces.names)
 
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
+        """Return how a value of this fill stamp compares with what is known of its key at this moment (P6)."""
         may_vouch = not self.is_lagging(now) and self._knows(key, fill_stamp)
         if fill_stamp < self.stamps.get(key, 0):
             return Verdict.STALE
@@ -162,9 +163,9 @@ class Index:
     def reach(self, stamp: int) -> None:
         """Move the watermark."""
         self.watermark = stamp
-        self._limit()
+        self._set_ceiling()
 
-    def _limit(self) -> None:
+    def _set_ceiling(self) -> None:
         """Set the ceiling: as long as a gap is pending, nothing that was loaded since is vouched for.
 
         While the window is covered, a gap or a generation further back may say so: then nothing is.
@@ -214,7 +215,7 @@ class Index:
     def end_covering(self) -> None:
         self._pending.end_covering()
         self._pending_namespaces.end_covering()
-        self._limit()
+        self._set_ceiling()
         # A sweep that began before does not know what has come since, and the next one would be far.
         self._next_sweep = stamps.ZERO
 
@@ -269,7 +270,7 @@ class Index:
             self._pending_gap.forget(oldest)
             for namespace in self._pending_namespaces.names - self.generations.by_namespace.keys():
                 self._pending_namespaces.forget(namespace)
-            self._limit()
+            self._set_ceiling()
         for _ in range(min(SWEEP_KEYS, len(self._sweep))):
             key = self._sweep.pop()
             if self.stamps[key] < oldest:

@@ -24,6 +24,7 @@ ZERO: Final = 0
 
 
 def make(ms: int, sequence: int = 0) -> int:
+    """Return the stamp of these parts; raises StampFormatError where they are too large or below zero."""
     if not (0 <= ms <= MS_MAX and 0 <= sequence <= SEQUENCE_MAX):
         raise StampFormatError(f"{ms}-{sequence}")
     return ms << SEQUENCE_BITS | sequence

@@ -83,7 +83,7 @@ def _stalled(view: View, live: Sequence[SourceFigures]) -> Finding:
         text = f"The sources are behind: they have read the binlog up to {spoken(view.source_age_ms)} ago."
         action = "A backlog goes away by itself. Else: does Redis A answer them?"
     else:
-        text = f"No source reads the binlog; the last proof of life is {spoken(view.source_age_ms)} old."
+        text = f"No source reads the binlog; the last heartbeat is {spoken(view.source_age_ms)} old."
         action = "Is the primary up, and may the source log in?"
     said = f" The source says: {words}" if words else ""
     return Finding(

@@ -60,7 +60,7 @@ class SourcePart(Part):
 
 
 class StreamPart(Part):
-    age_ms: int | None = Field(description="Age of the newest proof of life in it.")
+    age_ms: int | None = Field(description="Age of the newest heartbeat in it.")
 
 
 class WanPart(Part):
@@ -169,7 +169,7 @@ class AuditPart(Part):
 class Flow(BaseModel):
     """How the stream flows, as this service's own follower sees it."""
 
-    lag_ms: int | None = Field(description="Age of the source's last proof of life; null: none was ever seen.")
+    lag_ms: int | None = Field(description="Age of the source's last heartbeat; null: none was ever seen.")
     lag_max_ms: int = Field(description="Above it nothing is vouched for.")
     replica_lag_ms: int | None = Field(description="Age of what every listed replica has applied.")
     changes_per_s: float = Field(description="Changed transactions, over the last 10 s.")

@@ -31,7 +31,7 @@ class SiteWatch:
         self._knowledge = knowledge
         self._counts: Counter[str] = Counter(changes=0, keys=0)
         self._rates = Rates(RATES_SPAN_MS)
-        knowledge.follower.on_entry.append(self._take)
+        knowledge.follower.entry_callbacks.append(self._take)
 
     async def run(self) -> None:
         """Until cancelled."""

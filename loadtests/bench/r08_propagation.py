@@ -95,7 +95,7 @@ async def delays_ms(world: Pipeline, per_s: float, seconds: float) -> list[float
     stream, arrivals = RedisStream.from_url(world.redis_b.url), Arrivals()
     last_ns = arrivals.last_ns
     follower = Follower(stream, Index())
-    follower.on_entry.append(arrivals.take)
+    follower.entry_callbacks.append(arrivals.take)
     await follower.start()
     try:
         committed = await asyncio.to_thread(world.write, per_s, seconds)

@@ -77,7 +77,7 @@ async def _pushed(url: str, seconds: float, note: Any) -> None:
     stream = RedisStream.from_url(url)
     follower = Follower(stream, Index())
     await follower.start()
-    follower.on_entry.append(note)
+    follower.entry_callbacks.append(note)
     await asyncio.sleep(seconds)
     await follower.aclose()
     await stream.aclose()

@@ -45,7 +45,7 @@ class Observer:
         self._looks: set[asyncio.Task[None]] = set()
 
     def follow(self, follower: Follower) -> None:
-        follower.on_entry.append(self.offer)
+        follower.entry_callbacks.append(self.offer)
 
     def offer(self, entry: Entry) -> None:
         """Take a change into the sample, where the rate allows and a check knows a key of it."""

@@ -79,7 +79,7 @@ class EventDecoder:
         }
 
     def begin(self, file: str) -> None:
-        """The name of the first file, which whoever connects has read."""
+        """``file``: name of the first binlog file, which the server told while connecting."""
         self._file = file
 
     def decode(self, packet: bytes) -> BinlogEvent | None:

@@ -57,7 +57,7 @@ def check_server(subject: Subject, facts: RedisFacts) -> Findings:
         what = f"Redis {facts.version or 'of unknown version'} is older than 7.0"
         yield subject.error("redis_version", what, "install Redis 7.0 or newer")
     if facts.is_saving_failed:
-        what = "its last write to disk failed: it refuses writes, or will after a restart have lost them"
+        what = "its last write to disk failed: it refuses writes, or a restart will lose them"
         yield subject.error("redis_saving", what, "free its disk, then redis-cli BGSAVE")
     if facts.role != "master":
         yield subject.error(

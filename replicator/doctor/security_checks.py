@@ -22,7 +22,8 @@ HARMLESS: Final = frozenset({
 """Whoever has only these changes nothing."""
 
 EXPIRY_S: Final = 21 * 86_400
-"""Warned of a certificate that ends sooner, or in less than a fifth of its life: who renews in time is not."""
+"""Days. A certificate that ends sooner, or within the last fifth of its life, is a warning: by then it should have
+been renewed."""
 
 _ANONYMOUS: Final = "default"
 

@@ -13,7 +13,7 @@ NO_BEAT: Final = Heartbeat(0)
 
 
 class Place(NamedTuple):
-    """What a heartbeat of the origin tells: all that is in front of it there is in the databases at this position."""
+    """What a heartbeat of the origin tells: whoever has applied ``gtid`` has what all entries before it tell."""
 
     stamp: int
     """Of the heartbeat, in the origin's stream."""

@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from replicator.mirror.gate import LATELY_MS, Gate, GateDeniedError, GateError, Target
+from replicator.mirror.gate import LATELY_MS, Gate, GateDeniedError, GateError, Wanted
 from replicator.mirror.gtids import joined, position_of
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.mirror.view import View
@@ -34,11 +34,11 @@ UNANSWERED_PAUSE_S: Final = 0.1
 
 log = structlog.get_logger()
 
-NextTarget = Callable[[Callable[[str], bool]], Target]
+NextWanted = Callable[[Callable[[str], bool]], Wanted]
 
 
 class GateBoard:
-    """All gates of a mirror. ``next_target`` says what to wait for; ``on_progress`` when a position has changed.
+    """All gates of a mirror. ``next_wanted`` says what to wait for; ``on_progress`` when a position has changed.
 
     ``answer_life_ms``: a database that was asked longer ago has applied nothing. A mirror that was stopped would go by
     what it had been told, of a replica that others have seen go back since.
@@ -48,7 +48,7 @@ class GateBoard:
         self,
         gates: Sequence[Gate],
         stats: MirrorStats,
-        next_target: NextTarget,
+        next_wanted: NextWanted,
         on_progress: Callable[[], None],
         on_rewind: Callable[[], None],
         *,
@@ -56,7 +56,7 @@ class GateBoard:
         answer_life_ms: int,
     ) -> None:
         self._views = [View(gate, stats.gates.setdefault(gate.name, GateStats())) for gate in gates]
-        self._next_target = next_target
+        self._next_wanted = next_wanted
         self._on_progress = on_progress
         self._on_rewind = on_rewind
         self._monotonic_ms = monotonic_ms
@@ -172,9 +172,9 @@ class GateBoard:
             view.wake.clear()
             # A wait would hide for its length what a database has lost that was away, or is said to have more.
             is_asked = not view.stats.is_up or bool(view.promised)
-            target = Target() if is_asked else self._next_target(view.has)
+            wanted = Wanted() if is_asked else self._next_wanted(view.has)
             try:
-                answer = await self._ask(view, target)
+                answer = await self._ask(view, wanted)
             except GateDeniedError as error:
                 await self._pause(view, error, backoff.denied_s())
                 continue
@@ -184,12 +184,12 @@ class GateBoard:
             backoff.reset()
             self._accept(view, answer)
             if not is_asked:
-                await self._idle(view, target)
+                await self._idle(view, wanted)
 
-    async def _ask(self, view: View, target: Target) -> Position:
-        view.stats.waits += bool(target.gtid)
+    async def _ask(self, view: View, wanted: Wanted) -> Position:
+        view.stats.waits += bool(wanted.gtid)
         asked_ms = self._monotonic_ms()
-        text = (await view.gate.wait(target.gtid, target.limit_ms)).replace("\n", "")
+        text = (await view.gate.wait(wanted.gtid, wanted.limit_ms)).replace("\n", "")
         position = position_of(text)
         if not view.stats.is_up:
             log.info("gate_connected", gate=view.gate.name, applied=text)
@@ -219,10 +219,10 @@ class GateBoard:
         )
         self._on_rewind()
 
-    async def _idle(self, view: View, target: Target) -> None:
-        if target.gtid and view.has(target.gtid):
+    async def _idle(self, view: View, wanted: Wanted) -> None:
+        if wanted.gtid and view.has(wanted.gtid):
             return
-        if target.gtid:
+        if wanted.gtid:
             await asyncio.sleep(UNANSWERED_PAUSE_S)
             return
         with contextlib.suppress(TimeoutError):

@@ -44,6 +44,8 @@ class Gate(Protocol):
     async def aclose(self) -> None: ...
 
 
-class Target(NamedTuple):
+class Wanted(NamedTuple):
+    """What to ask a database for; an empty GTID: its position, at once."""
+
     gtid: str = ""
     limit_ms: int = WAIT_MS

@@ -13,8 +13,8 @@ from versioning import stamp as stamps
 @dataclass(slots=True)
 class Hidden:
     _gaps: list[tuple[int, int]] = field(default_factory=list)
-    """Stamp in the origin's stream, descending, and here, ascending. A gap stands for all that those before it do if it
-    is not in front of them there."""
+    """Pairs of stamps: in the origin's stream, descending, and in the target, ascending. A newer gap stands for what
+    the older ones do whose stamp in the origin is not above its own, so it takes their place."""
 
     def take(self, gap: Mark) -> None:
         """Take in the next gap of the target stream that is the origin's, or in its place."""

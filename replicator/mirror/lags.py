@@ -16,7 +16,7 @@ def filled_safely_ms(since_ms: int) -> int:
 
 @dataclass(slots=True)
 class Lags:
-    """One hull around all such times. All are Unix times in ms."""
+    """One interval around all such times, from ``since_ms`` to ``until_ms``. All are Unix times in ms."""
 
     window_ms: int
     applied_ms: int = 0

@@ -81,7 +81,7 @@ class MirrorPosition:
         return (self.stamp, self.nonce) == (other.stamp, other.nonce)
 
     def reaches(self, other: "MirrorPosition") -> bool:
-        """Whether an owner of this position has done all that leads to the other one."""
+        """Whether a mirror at this position has written all that one at the other has."""
         if self.stamp != other.stamp:
             return self.stamp > other.stamp
         if self.stamp == stamps.ZERO and self.nonce != other.nonce:

@@ -2,7 +2,7 @@
 
 Law: an entry leaves when every replica has applied its GTID, or at its time limit, then marked pending; never before
 the entry in front of it. So an entry of an origin in the target stream proves that everything before it is there too.
-Heartbeats wait here only to keep their place: nothing stands behind one that is not true without it.
+Heartbeats wait here only to keep their place: whichever is dropped, no later entry becomes wrong.
 """
 
 from collections import Counter, defaultdict, deque

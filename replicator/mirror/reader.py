@@ -148,9 +148,9 @@ class OriginReader:
             if newest[0].stamp == held_stamp and newest[0].nonce != held_nonce:
                 raise BrokenOriginError("stamp_reused", "the origin's last entry has another nonce than was read")
             if newest[0].stamp > self._stamp:
-                await self._is_coming(newest[0].stamp)
+                await self._check_it_comes(newest[0].stamp)
 
-    async def _is_coming(self, stamp: int) -> None:
+    async def _check_it_comes(self, stamp: int) -> None:
         """A push that does not come within a silence was lost, though the link seems to live."""
         await asyncio.sleep(self._options.silence_ms / 1000)
         if self._stamp < stamp and not self._is_held_up:

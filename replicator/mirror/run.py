@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 
 from replicator.mirror.board import GateBoard
-from replicator.mirror.gate import LATELY_MS, Gate, Target
+from replicator.mirror.gate import LATELY_MS, Gate, Wanted
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue
 from replicator.mirror.reader import OriginReader
@@ -87,7 +87,7 @@ class Mirror:
         self._board = GateBoard(
             gates,
             stats,
-            self._next_target,
+            self._next_wanted,
             self._progressed,
             self._rewound,
             monotonic_ms=lambda: clock().monotonic_ms,
@@ -156,7 +156,7 @@ class Mirror:
             self._origin,
             resume,
             self._take,
-            self._writer.has_room,
+            self._writer.wait_for_room,
             tear=self._tear,
             options=self._options,
             stats=self._stats,
@@ -219,8 +219,8 @@ class Mirror:
         self._board.wake()  # First: the databases are asked while the writer looks at what it has.
         self._writer.wake()
 
-    def _next_target(self, has: Callable[[str], bool]) -> Target:
-        return self._writer.next_target(has)
+    def _next_wanted(self, has: Callable[[str], bool]) -> Wanted:
+        return self._writer.next_wanted(has)
 
     def _progressed(self) -> None:
         self._writer.progressed()

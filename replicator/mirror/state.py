@@ -1,9 +1,9 @@
 """What the target stream says of this origin: a fold over its entries, so that any mirror can take over from any other.
 
 The last window at a start (``fold``), then every own append, and after a refusal what another mirror wrote. A key is
-pending from the last entry that says so until one with a GTID, or a settled one, says otherwise. One of an older entry
-of the origin, as a mirror that stood still for a while may write, does not; but after it the pending one is due, since
-followers go by the last.
+pending from the last entry that says so until one with a GTID, or a settled one, says otherwise. An entry for an older
+one of the origin does not end that (a mirror that stood still for a while may write it); but followers go by the last
+entry, so what is pending is then due to be said again.
 """
 
 from collections.abc import Iterator

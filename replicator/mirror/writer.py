@@ -16,7 +16,7 @@ import structlog
 from replicator.mirror.beats import NO_BEAT
 from replicator.mirror.board import GateBoard
 from replicator.mirror.due import TICK_MS, Due
-from replicator.mirror.gate import WAIT_MS, Target
+from replicator.mirror.gate import WAIT_MS, Wanted
 from replicator.mirror.options import FULL_LIMIT_MS, MirrorOptions, MirrorStats
 from replicator.mirror.plan import Plan, make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
@@ -106,7 +106,7 @@ class MirrorWriter:
         self.queue.beats.rewind()
         self._target.state.rewind(now.ms)
 
-    async def has_room(self) -> None:
+    async def wait_for_room(self) -> None:
         while self._is_full:
             self.queue.hurry()
             self._room.clear()
@@ -122,12 +122,12 @@ class MirrorWriter:
         limit_ms = self._options.gate_limit_ms
         return min(limit_ms, FULL_LIMIT_MS) if self._is_full else limit_ms
 
-    def next_target(self, has: Callable[[str], bool]) -> Target:
+    def next_wanted(self, has: Callable[[str], bool]) -> Wanted:
         for gtid in (self.queue.awaited(has), self.queue.beats.awaited):
             if not has(gtid):
-                return Target(gtid, WAIT_MS)
+                return Wanted(gtid, WAIT_MS)
         gtid = self._target.state.first_pending_gtid()
-        return Target() if has(gtid) else Target(gtid, PENDING_WAIT_MS)
+        return Wanted() if has(gtid) else Wanted(gtid, PENDING_WAIT_MS)
 
     async def run(self) -> None:
         """Write until cancelled or finished; raises TargetLostError, RacedError, BrokenOriginError."""

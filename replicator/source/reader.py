@@ -147,7 +147,7 @@ class BinlogReader:
     def _put(self, item: Item, *, is_idle: bool) -> None:
         now_s = time.monotonic()
         if not isinstance(item, ReadUpTo) and item.is_empty:
-            # Thousands of transactions on tables nobody watches are one sign of life per heartbeat.
+            # Thousands of transactions on tables nobody watches are one pulse per heartbeat.
             if now_s - self._said_at_s < self._options.heartbeat_ms / 2000:
                 return
             item = ReadUpTo(min(item.committed_ms, _now_ms()), item.position, item.anchor)

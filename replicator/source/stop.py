@@ -6,7 +6,7 @@ from versioning.client.pulse import Pulse
 
 
 class StopFlag(threading.Event):
-    """Its reader looks here at every turn, twenty times a second where nothing comes; so a look is a sign of life."""
+    """Its reader looks here at every turn, twenty times a second where nothing comes; so each look beats the pulse."""
 
     def __init__(self) -> None:
         super().__init__()

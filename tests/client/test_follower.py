@@ -53,7 +53,7 @@ async def test_between_the_parts_of_a_page_the_loop_goes_on(stream, follower) ->
     await follower.aclose()
     turns: list[int] = []
     turn = 0
-    follower.on_entry.append(lambda _: turns.append(turn))
+    follower.entry_callbacks.append(lambda _: turns.append(turn))
     await append(stream, *(Change((f"t:{n}",)) for n in range(PAGE_ENTRIES)))
     await follower.start()
     while len(turns) < PAGE_ENTRIES:
@@ -64,7 +64,7 @@ async def test_between_the_parts_of_a_page_the_loop_goes_on(stream, follower) ->
 
 async def test_new_entries_are_taken_in_and_told_to_callbacks_in_order(stream, follower) -> None:
     told: list[int] = []
-    follower.on_entry.append(lambda entry: told.append(entry.stamp))
+    follower.entry_callbacks.append(lambda entry: told.append(entry.stamp))
     await append(stream, Gap("start"))
     await follower.start()
     ids = await append(stream, Change(("t:1",)), Heartbeat(now_ms()))
@@ -77,7 +77,7 @@ async def test_new_entries_are_taken_in_and_told_to_callbacks_in_order(stream, f
 async def test_a_bug_ends_no_follower(stream, follower, caplog: pytest.LogCaptureFixture) -> None:
     """It begins anew, for the index may be half-way; what was filled before is vouched for no more."""
     bugs = [RuntimeError("boom")]
-    follower.on_entry.append(lambda entry: _raise(bugs.pop()) if bugs else None)
+    follower.entry_callbacks.append(lambda entry: _raise(bugs.pop()) if bugs else None)
     await append(stream, Gap("start"))
     await follower.start()
     [lost] = await append(stream, Change(("t:1",)))
@@ -118,7 +118,7 @@ async def test_a_lost_push_is_read_from_the_stream_when_the_next_one_comes() -> 
     follower = Follower(stream, Index())
     await append(stream, Gap("start"))
     await follower.start()
-    follower.on_entry.append(lambda entry: told.append(entry.stamp))
+    follower.entry_callbacks.append(lambda entry: told.append(entry.stamp))
     await until_async(lambda: follower.stats.is_connected, "it is connected")
     ids = await append(stream, Change(("t:1",)))
     await until_async(lambda: told == ids, "the entry is told")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from replicator.mirror.board import GateBoard
-from replicator.mirror.gate import GateError, Target
+from replicator.mirror.gate import GateError, Wanted
 from replicator.mirror.gtids import answer_includes, domain_of, is_beyond, position_of, reaches
 from replicator.mirror.options import MirrorStats
 
@@ -82,7 +82,7 @@ async def watched(
     board = GateBoard(
         [gate],
         stats or MirrorStats(),
-        lambda has: Target("0-1-5"),
+        lambda has: Wanted("0-1-5"),
         lambda: None,
         lambda: None,
         monotonic_ms=monotonic_ms,

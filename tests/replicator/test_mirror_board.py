@@ -3,7 +3,7 @@
 import asyncio
 
 from replicator.mirror.board import GateBoard
-from replicator.mirror.gate import LATELY_MS, GateError, Target
+from replicator.mirror.gate import LATELY_MS, GateError, Wanted
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.mirror.view import View
 from replicator.position import MariaDbPosition
@@ -21,7 +21,7 @@ class Site:
         self.board = GateBoard(
             [gate],
             MirrorStats(),
-            lambda has: Target() if has("0-1-9") else Target("0-1-9"),
+            lambda has: Wanted() if has("0-1-9") else Wanted("0-1-9"),
             lambda: None,
             lambda: None,
             monotonic_ms=lambda: self.now_ms,
@@ -30,7 +30,7 @@ class Site:
 
     async def ask(self) -> None:
         [view] = self.board._views
-        self.board._accept(view, await self.board._ask(view, Target()))
+        self.board._accept(view, await self.board._ask(view, Wanted()))
 
 
 async def asked(site: Site, waits: list[str], count: int) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from replicator.mirror.board import GateBoard
-from replicator.mirror.gate import LATELY_MS, Target
+from replicator.mirror.gate import LATELY_MS, Wanted
 from replicator.mirror.options import MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.target import MirrorTarget
@@ -27,7 +27,7 @@ class Site:
         self.board = GateBoard(
             [ScriptedGate(applied="0-1-5")],
             MirrorStats(),
-            lambda _: Target(),
+            lambda _: Wanted(),
             lambda: None,
             lambda: None,
             monotonic_ms=lambda: self.now.monotonic_ms,
@@ -44,7 +44,7 @@ class Site:
 
     async def ask(self) -> None:
         [view] = self.board._views
-        self.board._accept(view, await self.board._ask(view, Target()))
+        self.board._accept(view, await self.board._ask(view, Wanted()))
 
 
 @pytest.mark.parametrize("is_asked", [True, False])

@@ -56,7 +56,7 @@ def test_ready_is_who_is_connected_and_has_caught_up(kind: type[SourceStats] | t
     read_ms = now_ms()
     assert readiness(kind()) == "starting: not connected yet"
     assert readiness(kind(last_error="Redis a:1 is not available")) == "Redis a:1 is not available"
-    assert readiness(kind(is_connected=1)) == "behind: no proof of life yet"
+    assert readiness(kind(is_connected=1)) == "behind: no heartbeat yet"
     assert (readiness(kind(is_connected=1, read_ms=read_ms - 60_000)) or "").startswith("behind: ")
     assert readiness(kind(is_connected=1, read_ms=read_ms)) is None
 

@@ -290,7 +290,7 @@ REMOVALS: Final[Mapping[str, tuple[Any, str, Any]]] = {
     "generations end before their spread": (Generations, "prune", _prune_too_soon),
     "a heartbeat outlives its history": (Liveness, "forget", _nothing),
     "the monotonic clock does not count": (Liveness, "lag_ms", _lag_by_the_wall),
-    "it vouches while the window is covered": (Index, "_limit", _vouch_too_soon),
+    "it vouches while the window is covered": (Index, "_set_ceiling", _vouch_too_soon),
     "it tags while the window is covered": (Index, "fill_stamp", lambda index, _: index.watermark),
     "a stamp from the future is believed": (index_module, "_FUTURE", WINDOW),
     "the past proves whatever has changed": (Past, "proven_ago_ms", _proven_whatever_changed),

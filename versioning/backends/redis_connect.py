@@ -155,7 +155,7 @@ def _translation(address: str, raised: Exception) -> BackendError:
 
 
 def _refusal_behind(error: Exception) -> Exception | None:
-    """What a cluster client raises that no node has let in looks as if none was reached: its cause tells."""
+    """Where every node refuses the login, the cluster client says that it reached none; the refusal is the cause."""
     is_of_cluster = isinstance(error, redis.exceptions.RedisClusterException)
     return error.__cause__ if is_of_cluster and isinstance(error.__cause__, _REFUSED) else None
 

@@ -1,4 +1,4 @@
-"""What our packages register. One has the name that many a web service gives its own, so another may be found first."""
+"""The commands that our packages register. Many services have a package `app`, too: Python may find theirs."""
 
 import importlib.util
 from importlib.metadata import EntryPoint

@@ -144,7 +144,8 @@ class AsyncVersionedCache:
     async def get(self, key: str, loader: Loader[T]) -> T:
         """Return the value of ``key``; ``loader`` loads it on a miss. None from the loader is "not found", cached too.
 
-        The loader's exception reaches every reader that waited for it, and nothing is cached. Raises LoadBudgetError.
+        The loader's exception reaches every reader that waited for it, and nothing is cached. Raises KeyFormatError,
+        LoadBudgetError, LoadFailedError, SerializeError, and RuntimeError once the cache is closed.
         """
         held = self._hit(key) or self._core.renewed(key)
         if held is not None:
@@ -161,7 +162,9 @@ class AsyncVersionedCache:
         return default if held is None else held.value
 
     async def get_many(self, keys: Iterable[str], loader: ManyLoader[T]) -> dict[str, T | None]:
-        """Return the values of all keys; ``loader`` maps those that miss to theirs. Absent there: not found."""
+        """Return the values of all keys. ``loader`` gets a tuple of those that miss, and maps them to their values; a
+        key that is absent there is "not found". Raises what ``get`` does.
+        """
         keys = tuple(dict.fromkeys(keys))
         found: dict[str, Found] = {**self._core.hits(keys)}
         if len(found) < len(keys):
@@ -175,7 +178,10 @@ class AsyncVersionedCache:
         return {key: self._core.read_of(found[key]) for key in keys}
 
     async def refresh(self, key: str, loader: Loader[T]) -> T:
-        """Load now, whatever is cached, and store it. Other processes keep their copies; a bump reaches those."""
+        """Load now, whatever is cached, and store it. Other processes keep their copies; a bump reaches those.
+
+        Raises what ``get`` does.
+        """
         await self._follow_lazily()
         plan = plan_refresh(self._core.reading, (check_key(key),))
         return (await self._drive(plan, _of_one(loader)))[key].value  # type: ignore[no-any-return]

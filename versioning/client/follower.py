@@ -75,7 +75,7 @@ class Follower:
         self.index = index
         self.stats = FollowerStats()
         self.pulse = Pulse(clock_s=lambda: clock().monotonic_ms / 1000)
-        self.on_entry: list[Callable[[Entry], None]] = [self._measure]
+        self.entry_callbacks: list[Callable[[Entry], None]] = [self._measure]
         """Called with every new entry, in order, after the index has it. Must not block nor raise."""
         self._clock = clock
         self._follow = Follow(index)
@@ -92,7 +92,7 @@ class Follower:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the newest page of this history is taken in: from here on ``on_entry`` hears of every entry."""
+        """Whether the newest page of this history is taken in: now ``entry_callbacks`` hears of every entry."""
         return self._has_begun
 
     async def start(self, wait_s: float = START_MAX_S) -> None:
@@ -234,7 +234,7 @@ class Follower:
         if isinstance(entry.body, Poisoned):
             self.stats.poisoned += 1
             self._report(ValueError(f"poisoned entry {entry.stamp}: {entry.body.reason}"))
-        for callback in self.on_entry:
+        for callback in self.entry_callbacks:
             callback(entry)
 
     def _measure(self, entry: Entry) -> None:

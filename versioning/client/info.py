@@ -27,6 +27,7 @@ class CacheInfo:
     """Unix time up to which every replica has applied; 0: not known."""
     watermark: int
     horizon: int
+    """Stamps, as integers (``versioning.stamp.text`` shows them as Redis does)."""
     keys: int
     """Keys in the index: those that changed within the window."""
     pending: int

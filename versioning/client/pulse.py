@@ -1,4 +1,4 @@
-"""A working loop's sign of life: the loop says when it turns, whoever asks learns how long ago that was.
+"""A working loop's pulse: the loop says when it turns, and whoever asks learns how long ago that was.
 
 An HTTP server that answers proves nothing about the loop beside it. A loop that rests on purpose says for how long, so
 that a patient back-off is never taken for a hang: to restart what waits for a refused login would be a storm of logins.
@@ -16,7 +16,7 @@ LOOP_AGE_MAX_S: Final = 30.0
 class Pulse:
     def __init__(self, *, age_max_s: float = LOOP_AGE_MAX_S, clock_s: Callable[[], float] = time.monotonic) -> None:
         self.has_begun = False
-        """The loop has turned at least once: what must be right before it is right."""
+        """The loop has turned at least once, so whatever can fail before its first turn has not."""
         self._age_max_s = age_max_s
         self._clock_s = clock_s
         self._due_s = clock_s()
