@@ -140,9 +140,11 @@ class Checks:
         for key, fill, last in zip(keys, fills, index.last_stamps(keys), strict=True):
             verdict, ago_ms = index.judge(key, fill, now)
             stamp, ago = f'"{stamps.text(last)}"' if last else "null", "null" if ago_ms is None else ago_ms
+            stale_at = _json(index.generations.stale_at_ms(key, fill)) if index.generations else "null"
             load = plain_load or _load(index, key, index.is_key_pending)
             verdicts.append(
-                f'{{"key":"{key}","verdict":"{verdict.value}","stamp":{stamp},"proven_ago_ms":{ago},{load}}}'
+                f'{{"key":"{key}","verdict":"{verdict.value}","stamp":{stamp},"proven_ago_ms":{ago},'
+                f'"stale_at_ms":{stale_at},{load}}}'
             )
         watermark, reason = stamps.text(index.watermark), _json(knowledge.doubt_of_values(now))
         return f'{{"verdicts":[{",".join(verdicts)}],"watermark":"{watermark}","reason":{reason}}}'

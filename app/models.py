@@ -61,6 +61,9 @@ class CheckVerdict(BaseModel):
     verdict: str = Field(description="fresh, stale or unknown")
     stamp: str | None
     proven_ago_ms: int | None = Field(description="How long ago the value was proven current; null: it never was.")
+    stale_at_ms: int | None = Field(
+        description="When (Unix ms) the value ages out by a generation that is known by now; null: by none."
+    )
     is_pending: bool = Field(
         description="Some replica may lack the last change of the key itself: keep what is loaded now for 2 s."
     )

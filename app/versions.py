@@ -79,13 +79,15 @@ def judge(knowledge: Knowledge, request: CheckRequest) -> CheckAnswer:
 
 def _verdict(knowledge: Knowledge, key: str, fill_stamp: str, now: Now) -> CheckVerdict:
     index = knowledge.index
-    verdict, proven_ago_ms = index.judge(key, parse_stamp(fill_stamp), now)
+    stamp = parse_stamp(fill_stamp)
+    verdict, proven_ago_ms = index.judge(key, stamp, now)
     next_fill_stamp = stamps.text(index.fill_stamp(key))
     return CheckVerdict(
         key=key,
         verdict=verdict.value,
         stamp=stamp_text(index.last_stamp(key)),
         proven_ago_ms=proven_ago_ms,
+        stale_at_ms=index.generations.stale_at_ms(key, stamp),
         is_pending=index.is_key_pending(key),
         fill_stamp=next_fill_stamp,
     )

@@ -56,6 +56,11 @@ class Generations:
         namespace = key.partition(":")[0]  # not ``keys.namespace_of``: a call more on the hit
         return any(aging.ages_out(key, fill_stamp, now_ms) for aging in self[namespace])
 
+    def stale_at_ms(self, key: str, fill_stamp: int) -> int | None:
+        """Return when (Unix ms) a value ages out that has not yet, by what is here; None: it does not."""
+        moments = (moment_ms(key, a.start_ms, a.spread_ms) for a in self[key.partition(":")[0]] if a.stamp > fill_stamp)
+        return min(moments, default=None)
+
     def doubts(self, key: str, fill_stamp: int) -> bool:
         """Whether a value of this fill stamp was loaded while the namespace was pending: a replica may have lagged."""
         agings = self[key.partition(":")[0]]

@@ -75,7 +75,7 @@ async def assert_same(world: World) -> None:
 
 
 async def test_lane_and_typed_routes_say_the_same_whatever_is_known() -> None:
-    """Covering, starting, incomplete, vouching, changed, pending, aged out, after a gap, lagging."""
+    """Covering, starting, incomplete, vouching, changed, pending, aged out, to be aged out, after a gap, lagging."""
     async with service() as world:
         world.knowledge.index.begin_covering()
         await world.append(Change(("tracker_web:2",)))
@@ -90,6 +90,8 @@ async def test_lane_and_typed_routes_say_the_same_whatever_is_known() -> None:
         await world.append(CHANGE, Change(("tracker_web:2", "a:1"), gtid='odd "text"', pending=True))
         await assert_same(world)
         await world.append(Change(("tracker_web:2",)), Generation(("other",), START_MS, 0, "bump", pending=True))
+        await assert_same(world)
+        await world.append(Generation(("tracker_web",), START_MS, 600_000, "bump"))
         await assert_same(world)
         await world.append(Gap("lost"), Heartbeat(world.clock.ms), Change(("other:1",)))
         await assert_same(world)

@@ -182,6 +182,26 @@ async def verdict(world: World, key: str, fill_stamp: int) -> tuple[str, int | N
     return found["verdict"], found["proven_ago_ms"]
 
 
+async def test_a_check_says_when_a_generation_that_is_known_by_now_will_age_the_value_out() -> None:
+    async with service() as world:
+        await world.complete()
+        fill = await world.beat()
+        spread_ms = 200_000
+        await world.append(Generation(("tracker_web",), world.clock.ms, spread_ms, "bump"))
+        after = await world.beat()
+        item = {"key": "tracker_web:1", "fill_stamp": stamps.text(fill)}
+        newer = {"key": "tracker_web:1", "fill_stamp": stamps.text(after)}
+        told, unconcerned = (await world.post("/v1/check", {"items": [item, newer]})).json()["verdicts"]
+        assert (unconcerned["verdict"], unconcerned["stale_at_ms"]) == ("fresh", None)
+        assert told["verdict"] == "fresh"
+        world.clock.ms = told["stale_at_ms"] - 1
+        await world.beat()
+        assert (await verdict(world, "tracker_web:1", fill))[0] == "fresh"
+        world.clock.ms = told["stale_at_ms"]
+        await world.beat()
+        assert (await verdict(world, "tracker_web:1", fill))[0] == "stale"
+
+
 async def test_as_long_as_a_gap_is_pending_a_check_says_unknown_and_why() -> None:
     async with service() as world:
         await world.complete()
