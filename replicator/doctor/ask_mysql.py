@@ -21,7 +21,7 @@ VARIABLES: Final = (
     "mysql56_temporal_format", "sync_binlog", "innodb_flush_log_at_trx_commit", "read_only", "log_slave_updates",
     "log_replica_updates", "wsrep_on", "time_zone", "system_time_zone", "rpl_semi_sync_master_enabled",
     "rpl_semi_sync_master_wait_point", "slave_skip_errors", "replica_skip_errors", "slave_exec_mode",
-    "replica_exec_mode",
+    "replica_exec_mode", "replicate_events_marked_for_skip",
 )  # fmt: skip
 
 # One schema and no join, as in ``Schema``.

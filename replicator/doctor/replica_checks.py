@@ -14,6 +14,8 @@ _FILTERS: Final = (
     "Replicate_Do_DB", "Replicate_Ignore_DB", "Replicate_Do_Table", "Replicate_Ignore_Table", "Replicate_Wild_Do_Table",
     "Replicate_Wild_Ignore_Table",
 )  # fmt: skip
+_IDS_LEFT_OUT: Final = ("Do_Domain_Ids", "Ignore_Domain_Ids", "Ignore_Server_Ids")
+_REBUILD: Final = "and rebuild it: what was left out stays away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ def threads_running(facts: MySqlFacts, context: GateContext) -> Findings:
             )
         else:
             what = f"replication is stopped ({' and '.join(stopped)} thread){said}"
-            yield facts.subject.error("replication_stopped", what, _start(facts, row))
+            first = "mend what it says, or rebuild it; then " if errors else ""
+            yield facts.subject.error("replication_stopped", what, f"{first}{_start(facts, row)}")
 
 
 def lag(facts: MySqlFacts, context: GateContext) -> Findings:
@@ -103,6 +106,24 @@ def filters(facts: MySqlFacts, context: GateContext) -> Findings:
                 else:
                     fix = f"take {variable} out of my.cnf and restart the server"
                 yield facts.subject.error("replica_filter", what, fix)
+
+
+def transactions_left_out(facts: MySqlFacts, context: GateContext) -> Findings:
+    del context
+    left_out = "a GTID counts as applied though its transaction was left out"
+    for row in facts.replication or ():
+        for name in _IDS_LEFT_OUT:
+            ids = _of(row, f"Replicate_{name}")
+            if ids:
+                none = _changed(facts, row, f"{name.upper()} = ()", has_prefix=False)
+                fix = f"{_stop(facts, row)} {none} {_start(facts, row)} {_REBUILD}"
+                yield facts.subject.error("replica_filter", f"{name.upper()} is ({ids}): {left_out}", fix)
+    if facts.replication and facts.variable("replicate_events_marked_for_skip", "replicate") != "replicate":
+        what = f"replicate_events_marked_for_skip leaves out what sessions with skip_replication = 1 write: {left_out}"
+        fix = (
+            f"STOP ALL SLAVES; SET GLOBAL replicate_events_marked_for_skip = 'REPLICATE'; START ALL SLAVES; {_REBUILD}"
+        )
+        yield facts.subject.error("replica_filter", what, fix)
 
 
 def errors_passed_over(facts: MySqlFacts, context: GateContext) -> Findings:
@@ -174,12 +195,13 @@ def _stop(facts: MySqlFacts, row: Mapping[str, Any]) -> str:
     return f"STOP {_replica(facts)}{_for_one(facts, row)};"
 
 
-def _changed(facts: MySqlFacts, row: Mapping[str, Any], setting: str) -> str:
-    """``setting``: without the word that every setting begins with."""
+def _changed(facts: MySqlFacts, row: Mapping[str, Any], setting: str, *, has_prefix: bool = True) -> str:
+    """``setting``: without MASTER_ or SOURCE_, with which all but a few begin."""
+    is_new = _has_new_words(facts)
+    setting = f"{'SOURCE' if is_new else 'MASTER'}_{setting}" if has_prefix else setting
     if facts.is_mariadb:
-        return f"CHANGE MASTER{_for_one(facts, row)} TO MASTER_{setting};"
-    words = "CHANGE REPLICATION SOURCE TO SOURCE" if _has_new_words(facts) else "CHANGE MASTER TO MASTER"
-    return f"{words}_{setting}{_for_one(facts, row)};"
+        return f"CHANGE MASTER{_for_one(facts, row)} TO {setting};"
+    return f"CHANGE {'REPLICATION SOURCE' if is_new else 'MASTER'} TO {setting}{_for_one(facts, row)};"
 
 
 def _replica(facts: MySqlFacts) -> str:
@@ -206,6 +228,6 @@ def _connection(row: Mapping[str, Any]) -> str:
 
 Check = Callable[[MySqlFacts, GateContext], Findings]
 CHECKS: Final[tuple[Check, ...]] = (
-    is_a_replica, semi_sync_primary, threads_running, lag, delay, filters, errors_passed_over, by_gtid, read_only,
-    strict,
+    is_a_replica, semi_sync_primary, threads_running, lag, delay, filters, transactions_left_out, errors_passed_over,
+    by_gtid, read_only, strict,
 )  # fmt: skip

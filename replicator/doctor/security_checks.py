@@ -22,8 +22,7 @@ HARMLESS: Final = frozenset({
 """Whoever has only these changes nothing."""
 
 EXPIRY_S: Final = 21 * 86_400
-"""Days. A certificate that ends sooner, or within the last fifth of its life, is a warning: by then it should have
-been renewed."""
+"""A certificate with less than this left, and less than a fifth of its life, should have been renewed by now."""
 
 _ANONYMOUS: Final = "default"
 
@@ -75,7 +74,10 @@ def own_certificate(own: OwnCertificate) -> Findings:
 def expiry(subject: Subject, dates: CertificateDates | None, fix: str) -> Findings:
     if dates is not None and dates.left_s < min(EXPIRY_S, dates.life_s // 5):
         end = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(dates.ends_s))
-        yield subject.warning("tls_expiry", f"its certificate ends at {end}, in {_span(dates.left_s)}", fix)
+        if dates.left_s <= 0:
+            yield subject.error("tls_expiry", f"its certificate has ended at {end}", fix)
+        else:
+            yield subject.warning("tls_expiry", f"its certificate ends at {end}, in {_span(dates.left_s)}", fix)
 
 
 def _span(seconds: int) -> str:

@@ -90,6 +90,37 @@ def replica_filtered(world: DoctorWorld) -> Iterator[None]:
         world.b.start_replication()
 
 
+def replica_left_without(name: str, ids: str) -> Break:
+    @contextlib.contextmanager
+    def left_without(world: DoctorWorld) -> Iterator[None]:
+        _change_ids(world, name, ids)
+        try:
+            yield
+        finally:
+            _change_ids(world, name, "")
+
+    left_without.__name__ = name
+    return left_without
+
+
+def _change_ids(world: DoctorWorld, name: str, ids: str) -> None:
+    world.b.stop_replication()
+    world.b.execute(f"CHANGE MASTER TO {name} = ({ids})")
+    world.b.start_replication()
+
+
+@contextlib.contextmanager
+def replica_that_skips_what_is_marked(world: DoctorWorld) -> Iterator[None]:
+    world.b.stop_replication()
+    with world.set_global(world.b, "replicate_events_marked_for_skip", "FILTER_ON_SLAVE"):
+        world.b.start_replication()
+        try:
+            yield
+        finally:
+            world.b.stop_replication()
+    world.b.start_replication()
+
+
 @contextlib.contextmanager
 def replica_by_offset(world: DoctorWorld) -> Iterator[None]:
     world.b.stop_replication()
@@ -194,9 +225,13 @@ def test_every_variable_that_is_set_wrongly_is_mended_by_its_own_fix(world: Doct
         (with_a_cascade, "cascade", "warning", "a"),
         (replica_stopped, "replication_stopped", "error", "b"),
         (replica_filtered, "replica_filter", "error", "b"),
+        (replica_left_without("IGNORE_DOMAIN_IDS", "7"), "replica_filter", "error", "b"),
+        (replica_left_without("DO_DOMAIN_IDS", "0"), "replica_filter", "error", "b"),
+        (replica_left_without("IGNORE_SERVER_IDS", "77"), "replica_filter", "error", "b"),
+        (replica_that_skips_what_is_marked, "replica_filter", "error", "b"),
         (replica_by_offset, "replica_gtid", "warning", "b"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_what_is_wrong_in_mysql_is_mended_by_its_own_fix(
     world: DoctorWorld, breaking: Break, check: str, severity: str, where: str

@@ -170,6 +170,13 @@ def test_a_proper_replica_has_no_findings() -> None:
         (replicating(SQL_Delay=3600), "replica_delay", ERROR, "CHANGE MASTER TO MASTER_DELAY = 0;"),
         (replicating(Replicate_Do_DB="shop"), "replica_filter", ERROR, "SET GLOBAL replicate_do_db = '';"),
         (replicating(Replicate_Wild_Ignore_Table="tmp.%"), "replica_filter", ERROR, "replicate_wild_ignore_table = ''"),
+        (replicating(Replicate_Ignore_Domain_Ids="0, 7"), "replica_filter", ERROR, "MASTER TO IGNORE_DOMAIN_IDS = ();"),
+        (
+            with_variables(REPLICA, replicate_events_marked_for_skip="FILTER_ON_SLAVE"),
+            "replica_filter",
+            ERROR,
+            "SET GLOBAL replicate_events_marked_for_skip = 'REPLICATE';",
+        ),
         (with_variables(REPLICA, slave_skip_errors="1032,1062"), "replica_errors", ERROR, "take slave_skip_errors out"),
         (
             with_variables(REPLICA, slave_exec_mode="IDEMPOTENT"),
@@ -203,12 +210,16 @@ def test_a_replica_that_cannot_connect_is_not_mended_by_a_start() -> None:
 def test_a_stopped_replica_shows_its_own_error() -> None:
     found = the_one(check_gate(replicating(Slave_SQL_Running="No", Last_SQL_Error="duplicate key"), CONTEXT))
     assert "(SQL thread): duplicate key" in found.what
+    assert found.fix == "mend what it says, or rebuild it; then START SLAVE;"
 
 
 def test_mysql_8_4_is_spoken_to_in_its_own_words() -> None:
     status = {"Replica_IO_Running": "No", "Replica_SQL_Running": "Yes", "Seconds_Behind_Source": None}
     facts = replace(REPLICA, variables=MYSQL | {"read_only": "ON"}, replication=(status,))
     assert the_one(check_gate(facts, CONTEXT)).fix == "START REPLICA;"
+    status = {"Replica_IO_Running": "Yes", "Replica_SQL_Running": "Yes", "Replicate_Ignore_Server_Ids": "3"}
+    fix = the_one(check_gate(replace(facts, replication=(status,)), CONTEXT)).fix
+    assert "CHANGE REPLICATION SOURCE TO IGNORE_SERVER_IDS = ();" in fix
 
 
 def test_a_replica_of_mysql_that_passes_over_errors_is_named_under_the_new_names() -> None:

@@ -72,6 +72,13 @@ def test_a_certificate_that_nobody_renews_is_named_before_it_ends(life_days: int
         assert lines == [("tls_expiry", Severity.WARNING, True, True)] * bool(said)
 
 
+def test_one_of_a_server_that_is_not_verified_and_has_ended_is_an_error() -> None:
+    dates = CertificateDates(0, 90 * DAY_S, 93 * DAY_S)
+    (found,) = mysql_access(replace(PRIMARY, certificate=dates))
+    assert (found.check, found.severity) == ("tls_expiry", Severity.ERROR)
+    assert found.what == "its certificate has ended at 1970-04-01 00:00 UTC"
+
+
 def test_one_of_ours_that_has_ended_is_an_error() -> None:
     (found,) = own_certificate(OwnCertificate("a.pem", None, "a.pem: certificate has expired"))
     assert (found.check, found.severity) == ("tls_expiry", Severity.ERROR)
