@@ -10,7 +10,7 @@ import pytest
 
 from tests.client.worlds import CountedValues, SlowStream, World, kept_in_a_slow_world
 from tests.eventually import now_ms, until_async
-from versioning import AsyncVersionedCache, CacheOptions, LoadFailedError, Tier, Verdict
+from versioning import AsyncVersionedCache, CacheOptions, LoadBudgetError, LoadFailedError, Tier, Verdict
 from versioning.backends.base import Answer, UnavailableError
 from versioning.backends.memory import MemoryValues
 from versioning.client.clock import system_clock
@@ -302,6 +302,22 @@ async def test_many_keys_join_a_refill_that_is_under_way(cache: AsyncVersionedCa
 
     assert await cache.get_many([KEY, "t:2"], load) == {KEY: "one", "t:2": "two"}
     await leader
+
+
+async def test_over_the_budget_a_reader_gets_its_old_value_whatever_the_flight_it_joined_lacks(
+    world: World, values: CountedValues
+) -> None:
+    options = CacheOptions(max_loads_per_s=0.1, lease_wait_ms=200)
+    async with AsyncVersionedCache(stream=world.stream, values=values, options=options) as cache:
+        await cache.get(KEY, returning("old"))
+        await world.change(KEY)
+        await until_async(lambda: cache.peek(KEY) is None, "the change has come")
+        many = asyncio.create_task(cache.get_many([KEY, "t:2"], lambda _: never()))
+        await until_async(lambda: cache.info().budget_waits, "the flight waits for the budget")
+        joined = await cache.read(KEY, never)
+        assert (joined.value, joined.tier) == ("old", Tier.STALE)
+        with pytest.raises(LoadBudgetError):
+            await many
 
 
 async def test_a_key_that_lands_while_others_are_looked_for_in_vain_is_not_loaded_again(

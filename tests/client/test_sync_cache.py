@@ -13,7 +13,15 @@ import pytest
 
 from tests.client.worlds import SlowStream, World, kept_in_a_slow_world
 from tests.eventually import now_ms, until
-from versioning import AsyncVersionedCache, ConfigError, LoadFailedError, Tier, VersionedCache
+from versioning import (
+    AsyncVersionedCache,
+    CacheOptions,
+    ConfigError,
+    LoadBudgetError,
+    LoadFailedError,
+    Tier,
+    VersionedCache,
+)
 from versioning.backends.memory import MemoryValues
 from versioning.client.follower import FIRST_READS_MAX_S
 from versioning.client.singleflight import Flight, Flights
@@ -207,6 +215,22 @@ def test_many_keys_are_loaded_together_and_join_what_is_under_way(
 
     assert cache.get_many([KEY, "t:2", "t:3"], load) == {KEY: "one", "t:2": "many", "t:3": "many"}
     leader.result()
+
+
+def test_over_the_budget_a_reader_gets_its_old_value_whatever_the_flight_it_joined_lacks(
+    world: World, pool: ThreadPoolExecutor
+) -> None:
+    options = CacheOptions(max_loads_per_s=0.1, lease_wait_ms=200)
+    with VersionedCache(stream=world.stream, values=world.values, options=options) as cache:
+        cache.get(KEY, lambda: "old")
+        asyncio.run(world.change(KEY))
+        until(lambda: cache.peek(KEY) is None, "the change has come")
+        many = pool.submit(cache.get_many, [KEY, "t:2"], lambda _: never())
+        until(lambda: cache.info().budget_waits, "the flight waits for the budget")
+        joined = cache.read(KEY, never)
+        assert (joined.value, joined.tier) == ("old", Tier.STALE)
+        with pytest.raises(LoadBudgetError):
+            many.result()
 
 
 def test_a_decorated_function_is_the_loader_of_its_key(cache: VersionedCache) -> None:

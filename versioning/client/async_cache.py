@@ -31,6 +31,7 @@ from versioning.effects import (
     TryLeases,
     Wait,
 )
+from versioning.errors import LoadBudgetError
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.liveness import Now
@@ -299,7 +300,14 @@ class AsyncVersionedCache:
         for is_last in (False, True):
             own, joined = self._board(keys, load, reads, looked)
             for key, flight in (own | joined).items():
-                landed = (await flight.landed(key))[key]
+                try:
+                    landed = (await flight.landed(key))[key]
+                except LoadBudgetError:
+                    # For another key of that flight there may have been nothing to serve instead.
+                    if key in own or (old := self._core.serve_old(key)) is None:
+                        raise
+                    reads[key] = old
+                    continue
                 # A flight of the second round took off after the first had landed, so after this reader came.
                 if is_last or key in own or self._core.accepts(key, landed, flight.began_ms, arrived):
                     reads[key] = landed

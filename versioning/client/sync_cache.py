@@ -33,7 +33,7 @@ from versioning.effects import (
     TryLeases,
     Wait,
 )
-from versioning.errors import LoadFailedError
+from versioning.errors import LoadBudgetError, LoadFailedError
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.liveness import Now
@@ -290,7 +290,14 @@ class VersionedCache:
                 if (superseded := self._core.join(key)) is not None:
                     reads[key] = superseded
                     continue
-                landed = flight.landed(key)
+                try:
+                    landed = flight.landed(key)
+                except LoadBudgetError:
+                    # For another key of that flight there may have been nothing to serve instead.
+                    if (old := self._core.serve_old(key)) is None:
+                        raise
+                    reads[key] = old
+                    continue
                 # A flight of the second round took off after the first had landed, so after this reader came.
                 if landed and (is_last or self._core.accepts(key, landed[key], flight.began_ms, arrived)):
                     reads[key] = landed[key]
