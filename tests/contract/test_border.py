@@ -8,7 +8,7 @@ import pytest
 import redis.exceptions
 
 from versioning.backends.base import IS_IT_UP, AuthenticationError, BackendError, LoginRefusedError, UnavailableError
-from versioning.backends.redis_connect import REFUSED_S, Border, translated
+from versioning.backends.redis_connect import DOWN_S, REFUSED_S, Border, translated
 
 
 @pytest.mark.parametrize(
@@ -78,29 +78,45 @@ async def assert_cancelled(work: Coroutine[None, None, None]) -> None:
         await working
 
 
-def test_behind_a_refused_login_the_door_stays_shut_for_a_while() -> None:
-    now_s, logins = 0.0, 0
+@pytest.mark.parametrize(
+    ("raised", "found", "shut_s"),
+    [
+        (redis.exceptions.AuthenticationError("WRONGPASS"), LoginRefusedError, REFUSED_S),
+        (redis.exceptions.ClusterDownError("The cluster is down"), UnavailableError, DOWN_S),
+    ],
+    ids=["refused login", "cluster down"],
+)
+def test_the_door_stays_shut_for_a_while(raised: Exception, found: type[BackendError], shut_s: float) -> None:
+    now_s, tries = 0.0, 0
 
-    def log_in() -> None:
-        nonlocal logins
+    def enter() -> None:
+        nonlocal tries
         with door.translated():
-            logins += 1
-            raise redis.exceptions.AuthenticationError("WRONGPASS")
+            tries += 1
+            raise raised
 
     door = Border("b:6379", clock=lambda: now_s)
     for _ in range(1_000):
-        with pytest.raises(LoginRefusedError, match="WRONGPASS"):
-            log_in()
-    assert logins == 1
-    now_s = REFUSED_S
+        with pytest.raises(found, match=str(raised)):
+            enter()
+    assert tries == 1
+    now_s = shut_s
     with door.translated():
         pass
 
 
-def test_a_right_that_is_missing_shuts_no_door() -> None:
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (redis.exceptions.NoPermissionError("NOPERM"), "NOPERM"),
+        (redis.exceptions.ClusterDownError("Hash slot not served"), "slot not served"),
+    ],
+    ids=["right missing", "slot not served"],
+)
+def test_what_is_of_one_command_or_key_shuts_no_door(raised: Exception, said: str) -> None:
     door = Border("b:6379")
     for _ in range(2):
-        with pytest.raises(AuthenticationError, match="NOPERM"), door.translated():
-            raise redis.exceptions.NoPermissionError("NOPERM")
+        with pytest.raises(BackendError, match=said), door.translated():
+            raise raised
     with door.translated():
         pass

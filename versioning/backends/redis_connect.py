@@ -38,6 +38,12 @@ from versioning.errors import ConfigError
 REFUSED_S: Final = 5.0
 """A refused login is not tried again for this long by readers, who come back at once."""
 
+DOWN_S: Final = 1.0
+"""A Cluster that is down as a whole is not asked again for this long by readers."""
+
+_WHOLLY_DOWN: Final = "cluster is down"
+"""Not where one slot is served by nobody: then the others are."""
+
 _REFUSED: Final = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 _UNAVAILABLE: Final = (
     redis.exceptions.ConnectionError,
@@ -74,27 +80,34 @@ class ScriptMissingError(BackendError):
 class Border:
     """Whatever the driver raises inside comes out as a BackendError that names the server. Made once, entered often.
 
-    Behind a refused login it stays shut for a while: readers come back at once, and would make a storm of logins.
+    Behind a refused login it stays shut for a while: readers come back at once, and would make a storm of logins. So it
+    does behind a Cluster that is down as a whole, for there the driver sleeps before it says so, whatever our timeout.
     For threads it is a context by itself; for asyncio there is ``translated``.
     """
 
     def __init__(self, address: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._address = address
         self._clock = clock
-        self._refused = ""
+        self._shut_by: BackendError | None = None
         self._shut_until_s = 0.0
 
     def knock(self) -> None:
-        """Raises LoginRefusedError while it is shut."""
-        if self._refused and self._clock() < self._shut_until_s:
-            raise LoginRefusedError(self._refused)
+        """While it is shut, raises what has shut it."""
+        shut_by = self._shut_by
+        if shut_by is not None and self._clock() < self._shut_until_s:
+            raise type(shut_by)(shut_by.message, hint=shut_by.hint)
 
     def translate(self, error: Exception) -> BackendError:
         found = _translation(self._address, error)
         if isinstance(found, LoginRefusedError):
-            self._refused = str(found)
-            self._shut_until_s = self._clock() + REFUSED_S * random.uniform(0.5, 1.0)
+            self._shut(found, REFUSED_S)
+        elif isinstance(error, redis.exceptions.ClusterDownError) and _WHOLLY_DOWN in str(error):
+            self._shut(found, DOWN_S)
         return found
+
+    def _shut(self, by: BackendError, for_s: float) -> None:
+        self._shut_until_s = self._clock() + for_s * random.uniform(0.5, 1.0)
+        self._shut_by = by
 
     def __enter__(self) -> None:
         self.knock()
