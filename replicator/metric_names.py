@@ -2,6 +2,9 @@
 
 from typing import Final
 
+from replicator.mirror.options import Break, LostLink
+from replicator.source.stats import Failure
+
 COUNTERS: Final = {
     "transactions": "Transactions read from the binlog, watched or not",
     "rows": "Row changes of watched tables",
@@ -53,30 +56,10 @@ HISTOGRAMS: Final = {
 }
 
 BY_REASON: Final = {
-    "failures_by_reason": (
-        "failures",
-        "What went wrong and is tried again, or ended the source, by reason",
-        (
-            "connection_lost", "reader_failed", "login_refused", "append_failed", "redis_login_refused",
-            "position_lost", "stream_rewound", "other_writer", "server_unfit", "other_templates",
-            "unsupported_event",
-        ),
-    ),
-    "reconnects_by_reason": (
-        "reconnects",
-        "Links lost, by reason",
-        ("link_lost", "silent", "access_denied", "origin_lost", "target_lost", "target_denied"),
-    ),
-    "breaks_by_reason": (
-        "breaks",
-        "Breaks of a stream's continuity, by reason",
-        (
-            "first_start", "origin_changed", "origin_torn", "origin_hole", "origin_shortened", "origin_mirrored",
-            "stamp_reused", "floor_missing", "histories_differ", "checkpoint_lost", "checkpoint_behind",
-            "checkpoint_unreadable", "target_short",
-        ),
-    ),
-}  # fmt: skip
+    "failures_by_reason": ("failures", "What went wrong and is tried again, or ended the source, by reason", Failure),
+    "reconnects_by_reason": ("reconnects", "Links lost, by reason", LostLink),
+    "breaks_by_reason": ("breaks", "Breaks of a stream's continuity, by reason", Break),
+}
 
 GATE: Final = {
     "is_up": ("up", "1: the replica answers"),

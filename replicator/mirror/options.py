@@ -1,6 +1,7 @@
 """How a mirror runs, and what it has counted since its start."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
 from versioning.checkpoint import mirror_writer
@@ -69,6 +70,35 @@ class GateStats:
     last_error: str = ""
 
 
+class LostLink(StrEnum):
+    """Why a link was lost: the first four to the origin, the others to the target."""
+
+    LINK_LOST = "link_lost"
+    SILENT = "silent"
+    ACCESS_DENIED = "access_denied"
+    ORIGIN_LOST = "origin_lost"
+    TARGET_LOST = "target_lost"
+    TARGET_DENIED = "target_denied"
+
+
+class Break(StrEnum):
+    """How a stream's continuity broke."""
+
+    FIRST_START = "first_start"
+    ORIGIN_CHANGED = "origin_changed"
+    ORIGIN_TORN = "origin_torn"
+    ORIGIN_HOLE = "origin_hole"
+    ORIGIN_SHORTENED = "origin_shortened"
+    ORIGIN_MIRRORED = "origin_mirrored"
+    STAMP_REUSED = "stamp_reused"
+    FLOOR_MISSING = "floor_missing"
+    HISTORIES_DIFFER = "histories_differ"
+    CHECKPOINT_LOST = "checkpoint_lost"
+    CHECKPOINT_BEHIND = "checkpoint_behind"
+    CHECKPOINT_UNREADABLE = "checkpoint_unreadable"
+    TARGET_SHORT = "target_short"
+
+
 @dataclass(slots=True)
 class MirrorStats:
     """Plain numbers, read by whoever exports them."""
@@ -111,11 +141,11 @@ class MirrorStats:
     gate_hold: Histogram = field(default_factory=Histogram)
     """From the arrival of the same here until then: mostly what they waited for the replicas."""
 
-    def count_break(self, reason: str) -> None:
+    def count_break(self, reason: Break) -> None:
         self.breaks += 1
         self.last_reason = reason
         self.breaks_by_reason[reason] = self.breaks_by_reason.get(reason, 0) + 1
 
-    def count_reconnect(self, reason: str) -> None:
+    def count_reconnect(self, reason: LostLink) -> None:
         self.last_reason = reason
         self.reconnects_by_reason[reason] = self.reconnects_by_reason.get(reason, 0) + 1

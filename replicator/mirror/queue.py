@@ -14,7 +14,7 @@ from replicator.mirror import reasons
 from replicator.mirror.beats import Beats, Place
 from replicator.mirror.gate import IsApplied
 from replicator.mirror.gtids import domain_of
-from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
+from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX, Break
 from replicator.mirror.position import MirrorPosition, hides_more
 from replicator.mirror.words import as_pending, is_own_gap, spreading_from
 from versioning import stamp as stamps
@@ -28,7 +28,7 @@ NAMESPACE_KEYS: Final = 10
 class BrokenOriginError(StamplineError):
     """The origin's stream is not the one that was read before. ``name`` is the kind of break, for counting."""
 
-    def __init__(self, name: str, message: str) -> None:
+    def __init__(self, name: Break, message: str) -> None:
         super().__init__(message)
         self.name = name
 
@@ -140,11 +140,11 @@ class MirrorQueue:
             return
         if not self._is_floor_seen:
             raise BrokenOriginError(
-                "floor_missing", "another mirror has gone on from an origin entry that is not there"
+                Break.FLOOR_MISSING, "another mirror has gone on from an origin entry that is not there"
             )
         if entry.origin is not None:
             raise BrokenOriginError(
-                "origin_mirrored", f"the origin's stream is itself a mirror's, of datacenter {entry.origin.dc}"
+                Break.ORIGIN_MIRRORED, f"the origin's stream is itself a mirror's, of datacenter {entry.origin.dc}"
             )
         if self._newest.stamp == stamps.ZERO:
             self._begin_with(entry)
@@ -163,7 +163,7 @@ class MirrorQueue:
 
     def _begin_with(self, entry: Entry) -> None:
         if hides_more(entry, self._until):
-            raise BrokenOriginError("origin_hole", "origin entries were trimmed before they were copied")
+            raise BrokenOriginError(Break.ORIGIN_HOLE, "origin entries were trimmed before they were copied")
         if self._claim is not None:
             self._claim = self._claim.beginning_with(entry)
 
@@ -171,7 +171,7 @@ class MirrorQueue:
         if entry.stamp == self._floor.stamp:
             if entry.nonce != self._floor.nonce:
                 raise BrokenOriginError(
-                    "stamp_reused", "an origin entry has another nonce than another mirror has seen"
+                    Break.STAMP_REUSED, "an origin entry has another nonce than another mirror has seen"
                 )
             self._is_floor_seen = True
 
@@ -258,7 +258,7 @@ class MirrorQueue:
             self._newest = position
         elif not position.is_same_entry(self._floor):
             raise BrokenOriginError(
-                "histories_differ", "another mirror has gone on from an origin entry that was not read here"
+                Break.HISTORIES_DIFFER, "another mirror has gone on from an origin entry that was not read here"
             )
         return dropped
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.options import Break, LostLink, MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import BrokenOriginError
 from replicator.mirror.resume import Resume, is_there
@@ -65,15 +65,15 @@ class OriginReader:
             try:
                 await self._read()
             except AuthenticationError as error:
-                await self._pause("access_denied", error, self._backoff.denied_s())
+                await self._pause(LostLink.ACCESS_DENIED, error, self._backoff.denied_s())
             except BackendError as error:
-                await self._pause("link_lost", error, self._backoff.next_s())
+                await self._pause(LostLink.LINK_LOST, error, self._backoff.next_s())
             except TimeoutError:
                 silence = UnavailableError(f"the origin was silent for {self._options.silence_ms} ms")
                 # The silence was pause enough.
-                await self._pause("silent", silence, Backoff(random.random).next_s())
+                await self._pause(LostLink.SILENT, silence, Backoff(random.random).next_s())
 
-    async def _pause(self, reason: str, error: Exception, pause_s: float) -> None:
+    async def _pause(self, reason: LostLink, error: Exception, pause_s: float) -> None:
         self._stats.is_connected = 0
         self._stats.count_reconnect(reason)
         self._stats.last_error = str(error)
@@ -112,7 +112,7 @@ class OriginReader:
     async def _check_torn(self, entry: Entry) -> None:
         if not await is_there(self._origin, MirrorPosition(self._stamp, self._nonce)):
             text = f"origin entry {stamps.text(entry.stamp)} does not follow {stamps.text(self._stamp)}"
-            raise BrokenOriginError("origin_hole", f"{text}, which is gone")
+            raise BrokenOriginError(Break.ORIGIN_HOLE, f"{text}, which is gone")
 
     async def _read_page(self) -> list[Entry]:
         count = self._page.entries
@@ -144,9 +144,9 @@ class OriginReader:
             if not self._is_started and not newest:
                 continue
             if not newest or newest[0].stamp < held_stamp:
-                raise BrokenOriginError("origin_shortened", "the origin's stream ends before what was read of it")
+                raise BrokenOriginError(Break.ORIGIN_SHORTENED, "the origin's stream ends before what was read of it")
             if newest[0].stamp == held_stamp and newest[0].nonce != held_nonce:
-                raise BrokenOriginError("stamp_reused", "the origin's last entry has another nonce than was read")
+                raise BrokenOriginError(Break.STAMP_REUSED, "the origin's last entry has another nonce than was read")
             if newest[0].stamp > self._stamp:
                 await self._check_it_comes(newest[0].stamp)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from replicator.mirror.beats import Place
+from replicator.mirror.options import Break
 from replicator.mirror.position import MirrorPosition, ReplayClaim, hides_more
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
@@ -27,8 +28,8 @@ class Resume:
     position: MirrorPosition
     gap: str = ""
     """Reason of the gap to write first; empty for none."""
-    break_name: str = ""
-    """Kind of break that was found, for counting; empty where the checkpoint was good."""
+    break_name: Break | None = None
+    """Kind of break that was found, for counting; None where the checkpoint was good."""
     gtid: str | None = None
     """What the replicas must have for that gap; None where the origin does not tell yet."""
     until: int = stamps.ZERO
@@ -53,10 +54,10 @@ async def find_resume(
     position = MirrorPosition.of(stored)
     if position is not None and await is_there(origin, position):
         return Resume(position, until=_until(position))
-    name = "first_start" if stored is None else "origin_changed"
+    name = Break.FIRST_START if stored is None else Break.ORIGIN_CHANGED
     shared = await _last_shared(origin, target, dc, last=last, since_ms=now_ms - window_ms)
     if shared is not None:
-        return Resume(shared, break_name=name if stored else "checkpoint_lost")
+        return Resume(shared, break_name=name if stored else Break.CHECKPOINT_LOST)
     state = await origin.state()
     place = await _last_place(origin)
     # Where no heartbeat is left, the first one to come is above all that may be trimmed before.
@@ -67,8 +68,8 @@ async def find_resume(
 
 
 _REASONS: Final = {
-    "first_start": "this stream has nothing of the origin yet",
-    "origin_changed": "the origin's stream has none of the entries that are here",
+    Break.FIRST_START: "this stream has nothing of the origin yet",
+    Break.ORIGIN_CHANGED: "the origin's stream has none of the entries that are here",
 }
 
 

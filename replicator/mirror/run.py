@@ -17,7 +17,7 @@ import structlog
 
 from replicator.mirror.board import GateBoard
 from replicator.mirror.gate import LATELY_MS, Gate, Wanted
-from replicator.mirror.options import MirrorOptions, MirrorStats
+from replicator.mirror.options import Break, LostLink, MirrorOptions, MirrorStats
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue
 from replicator.mirror.reader import OriginReader
 from replicator.mirror.resume import Resume, find_resume
@@ -33,7 +33,7 @@ from versioning.entries import Entry
 from versioning.liveness import Now
 
 FLUSH_MAX_S: Final = 5.0
-DENIED: Final = {"origin_lost": "access_denied", "target_lost": "target_denied"}
+DENIED: Final = {LostLink.ORIGIN_LOST: LostLink.ACCESS_DENIED, LostLink.TARGET_LOST: LostLink.TARGET_DENIED}
 
 log = structlog.get_logger()
 
@@ -134,14 +134,14 @@ class Mirror:
             try:
                 await self._target.sync()
             except BackendError as error:
-                await self._pause("target_lost", error)
+                await self._pause(LostLink.TARGET_LOST, error)
             else:
                 break
         stored = self._target.stored
         self._writer.queue = MirrorQueue(self._options.origin_dc, self._target.position)
         self._writer.is_ready, self._writer.is_breaking = stored is not None, False
 
-    async def _pause(self, event: str, error: BackendError) -> None:
+    async def _pause(self, event: LostLink, error: BackendError) -> None:
         denied = isinstance(error, AuthenticationError)
         pause_s = self._backoff.pause_s(is_denied=denied)
         self._stats.last_error = str(error)
@@ -180,7 +180,7 @@ class Mirror:
                     window_ms=options.window_ms,
                 )
             except BackendError as error:
-                await self._pause("origin_lost", error)
+                await self._pause(LostLink.ORIGIN_LOST, error)
                 if not self._writer.is_ready:
                     # Another mirror may have begun meanwhile: then this one too can say what replicas lack.
                     await self._agree()
@@ -208,7 +208,7 @@ class Mirror:
     def _tear(self, entry: Entry) -> None:
         if self._writer.is_finishing:
             return
-        self._stats.count_break("origin_torn")
+        self._stats.count_break(Break.ORIGIN_TORN)
         log.warning("origin_torn", before=stamps.text(entry.stamp))
         self._writer.queue.put_tear(entry, self._clock().monotonic_ms)
 

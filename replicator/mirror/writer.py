@@ -17,7 +17,7 @@ from replicator.mirror.beats import NO_BEAT
 from replicator.mirror.board import GateBoard
 from replicator.mirror.due import TICK_MS, Due
 from replicator.mirror.gate import WAIT_MS, Wanted
-from replicator.mirror.options import FULL_LIMIT_MS, MirrorOptions, MirrorStats
+from replicator.mirror.options import FULL_LIMIT_MS, Break, LostLink, MirrorOptions, MirrorStats
 from replicator.mirror.plan import Plan, make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import MirrorQueue, Queued, Released
@@ -55,7 +55,7 @@ class RacedError(StamplineError):
 class TargetLostError(StamplineError):
     """The target stream has lost entries that it had accepted. ``name`` is the kind of break, for counting."""
 
-    def __init__(self, name: str, message: str) -> None:
+    def __init__(self, name: Break, message: str) -> None:
         super().__init__(message)
         self.name = name
 
@@ -287,7 +287,7 @@ class MirrorWriter:
     async def _pause(self, error: BackendError) -> None:
         denied = isinstance(error, AuthenticationError)
         pause_s = self._backoff.pause_s(is_denied=denied)
-        self._stats.count_reconnect("target_denied" if denied else "target_lost")
+        self._stats.count_reconnect(LostLink.TARGET_DENIED if denied else LostLink.TARGET_LOST)
         self._stats.last_error = str(error)
         log.warning("target_lost", error=str(error), retry_s=round(pause_s, 2))
         self._pulse.beat(pause_s)
@@ -312,13 +312,13 @@ class MirrorWriter:
             # Where another mirror has begun anew, it may have left out what is in this queue.
             raise RacedError
         if stored is None:
-            raise TargetLostError("checkpoint_lost", "the target stream has lost this origin's checkpoint")
+            raise TargetLostError(Break.CHECKPOINT_LOST, "the target stream has lost this origin's checkpoint")
         try:
             position = MirrorPosition.decode(stored.position)
         except FormatError as error:
-            raise TargetLostError("checkpoint_unreadable", str(error)) from error
+            raise TargetLostError(Break.CHECKPOINT_UNREADABLE, str(error)) from error
         if not position.reaches(self.queue.floor):
-            raise TargetLostError("checkpoint_behind", "the target stream has lost entries that it had accepted")
+            raise TargetLostError(Break.CHECKPOINT_BEHIND, "the target stream has lost entries that it had accepted")
         if before is None or stored.read_ms > before.read_ms:
             self._beat_ms = self._clock().monotonic_ms
         self._stats.entries_covered += self.queue.drop_through(position)
@@ -333,8 +333,8 @@ class MirrorWriter:
     async def _say_short(self) -> None:
         """Entries are gone that may have been pending: a gap stands for them, until the replicas have caught up."""
         if await self._say([gap_of_replicas(SHORT, self._here())]):
-            self._stats.count_break("target_short")
-            log.warning("mirror_broken", name="target_short", error=SHORT)
+            self._stats.count_break(Break.TARGET_SHORT)
+            log.warning("mirror_broken", name=Break.TARGET_SHORT, error=SHORT)
         else:
             self._wake.set()  # Look at once whether another mirror has said it.
 

@@ -44,7 +44,7 @@ from replicator.source.options import SourceOptions
 from replicator.source.preflight import check_mysql, check_server, check_writers
 from replicator.source.progress import Progress, Replay
 from replicator.source.reader import BinlogReader
-from replicator.source.stats import SourceStats
+from replicator.source.stats import Failure, SourceStats
 from replicator.source.stop import StopFlag
 from replicator.source.templates import LOOK_AGAIN_S, InForce, Templates
 from replicator.start import reach
@@ -63,7 +63,6 @@ BATCH_ITEMS_MAX: Final = 500
 _SERVER_IDS: Final = range(1 << 31, (1 << 32) - 1)
 
 FLUSH_MAX_S: Final = 5.0
-OTHER_TEMPLATES: Final = "other_templates"
 
 log = structlog.get_logger()
 
@@ -92,7 +91,7 @@ async def run_source(
 
     def note(error: StamplineError) -> None:
         stats.last_error = str(error)
-        stats.count_failure("connection_lost")
+        stats.count_failure(Failure.CONNECTION_LOST)
 
     await reach(lambda: check_source(options, stream), stop=stop, note=note, pulse=pulse)
     source = _Source(options, stream, stats, templates, pulse)
@@ -152,28 +151,28 @@ class _Source:
             try:
                 await self._follow_until_asked()
             except DigestRefusedError as error:
-                self._note(OTHER_TEMPLATES, error)
+                self._note(Failure.OTHER_TEMPLATES, error)
                 if not (self._was_in_step and self._templates.can_change):
                     raise
                 self._pulse.beat(LOOK_AGAIN_S)
                 await self._templates.look_again(error.stored)
             except UnsupportedEventError as error:
-                self._note("unsupported_event", error)
+                self._note(Failure.UNSUPPORTED_EVENT, error)
                 raise
             except PositionLostError as error:
-                self._note("position_lost", error)
+                self._note(Failure.POSITION_LOST, error)
                 self._lost = _Lost(self._appender.believed, str(error), error.damaged_file)
                 await self._rest(self._backoff.next_s())
             except RewoundError as error:
-                self._note("stream_rewound", error)
+                self._note(Failure.STREAM_REWOUND, error)
                 await self._rest(self._backoff.next_s())
             except (MySqlAuthenticationError, AuthenticationError, OtherWriterError, PreflightError) as error:
-                self._note(_refusal(error), error)
+                self._note(_failure(error), error)
                 await self._rest(self._backoff.denied_s())
             except (SourceError, BackendError) as error:
                 if self._is_finishing:
                     return
-                self._note("reader_failed" if isinstance(error, ReaderFailedError) else "connection_lost", error)
+                self._note(_failure(error), error)
                 await self._rest(self._backoff.next_s())
 
     def finish(self) -> bool:
@@ -285,7 +284,7 @@ class _Source:
                 await self._appender.append(items)
             except BackendError as error:
                 is_denied = isinstance(error, AuthenticationError)
-                self._note("redis_login_refused" if is_denied else "append_failed", error)
+                self._note(Failure.REDIS_LOGIN_REFUSED if is_denied else Failure.APPEND_FAILED, error)
                 await self._rest(self._backoff.pause_s(is_denied=is_denied))
             else:
                 self._backoff.reset()
@@ -299,20 +298,25 @@ class _Source:
         self._pulse.beat(pause_s)
         await asyncio.sleep(pause_s)
 
-    def _note(self, event: str, error: StamplineError) -> None:
-        if event != OTHER_TEMPLATES or str(error) != self._stats.last_error:  # It looks again every two seconds.
+    def _note(self, event: Failure, error: StamplineError) -> None:
+        # It looks for other templates again every two seconds.
+        if event is not Failure.OTHER_TEMPLATES or str(error) != self._stats.last_error:
             self._log.warning(event, error=str(error))
         self._stats.last_error = str(error)
         self._stats.count_failure(event)
 
 
-def _refusal(error: StamplineError) -> str:
+def _failure(error: StamplineError) -> Failure:
     match error:
         case OtherWriterError():
-            return "other_writer"
+            return Failure.OTHER_WRITER
         case PreflightError():
-            return "server_unfit"
-    return "login_refused"
+            return Failure.SERVER_UNFIT
+        case MySqlAuthenticationError() | AuthenticationError():
+            return Failure.LOGIN_REFUSED
+        case ReaderFailedError():
+            return Failure.READER_FAILED
+    return Failure.CONNECTION_LOST
 
 
 def _parts(items: list[Item]) -> Iterator[list[Item]]:

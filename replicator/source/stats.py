@@ -1,8 +1,25 @@
 """What a source has counted and measured since its start; plain integers, read by whoever exports them."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from versioning.histogram import Histogram
+
+
+class Failure(StrEnum):
+    """What went wrong and is tried again, or ended the source."""
+
+    CONNECTION_LOST = "connection_lost"
+    READER_FAILED = "reader_failed"
+    LOGIN_REFUSED = "login_refused"
+    APPEND_FAILED = "append_failed"
+    REDIS_LOGIN_REFUSED = "redis_login_refused"
+    POSITION_LOST = "position_lost"
+    STREAM_REWOUND = "stream_rewound"
+    OTHER_WRITER = "other_writer"
+    SERVER_UNFIT = "server_unfit"
+    OTHER_TEMPLATES = "other_templates"
+    UNSUPPORTED_EVENT = "unsupported_event"
 
 
 @dataclass(slots=True)
@@ -41,5 +58,5 @@ class SourceStats:
     commit_latency: Histogram = field(default_factory=Histogram)
     """From each commit until its entry is in the stream. Commit times of a binlog are whole seconds."""
 
-    def count_failure(self, reason: str) -> None:
+    def count_failure(self, reason: Failure) -> None:
         self.failures_by_reason[reason] = self.failures_by_reason.get(reason, 0) + 1
