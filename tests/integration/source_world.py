@@ -44,6 +44,12 @@ def watch(database: str, **tables: list[str]) -> WatchedTables:
     )
 
 
+def kill_binlog_links(server: SqlServer) -> None:
+    for row in server.query("SHOW PROCESSLIST"):
+        if row["Command"] == "Binlog Dump":
+            server.execute(f"KILL {row['Id']}")
+
+
 @dataclass
 class World:
     server: SqlServer
@@ -76,6 +82,13 @@ class World:
         with self.server.connect(database=self.database, **options) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
+
+    def insert(self, first: int, last: int | None = None) -> set[str]:
+        """Insert the items `first` to `last`, each in a transaction of its own; return their keys `item:{id}`."""
+        numbers = range(first, (last or first) + 1)
+        for number in numbers:
+            self.run(f"INSERT INTO item (id, code) VALUES ({number}, 'c{number}')")
+        return {f"item:{number}" for number in numbers}
 
     @asynccontextmanager
     async def source(self) -> AsyncIterator["World"]:
@@ -124,6 +137,10 @@ class World:
 
     async def keys(self) -> list[str]:
         return [key for body in await self.bodies() if isinstance(body, Change) for key in body.keys]
+
+    async def item_keys(self) -> list[str]:
+        """Return the keys `item:{id}` as they were stamped, those stamped again included."""
+        return [key for key in await self.keys() if key.startswith("item:") and not key.startswith("item:code")]
 
     async def generations(self) -> list[Generation]:
         return [body for body in await self.bodies() if isinstance(body, Generation)]

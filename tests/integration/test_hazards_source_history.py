@@ -21,12 +21,6 @@ from versioning.entries import Gap, Replayed
 NewMariaDb = Callable[..., MariaDb]
 
 
-def insert(world: World, first: int, last: int) -> set[str]:
-    for number in range(first, last + 1):
-        world.run(f"INSERT INTO item (id, code) VALUES ({number}, 'c{number}')")
-    return {f"item:{number}" for number in range(first, last + 1)}
-
-
 async def gaps(world: World) -> list[str]:
     return [body.reason for body in await world.bodies() if isinstance(body, Gap)]
 
@@ -83,15 +77,15 @@ async def test_rewound_server_that_reused_the_sequence_past_our_position(
 ) -> None:
     """A restored copy, or a crash with sync_binlog=0: the numbers are the same, the transactions are others."""
     world = World.with_items(server, redis_a)
-    insert(world, 1, 2)
+    world.insert(1, 2)
     copy = copied(server)
     async with world.source():
-        insert(world, 3, 6)
+        world.insert(3, 6)
         await world.caught_up()
     set_back(server, copy)
     next_second()
     server.start()
-    rewritten = insert(world, 101, 130)
+    rewritten = world.insert(101, 130)
     async with world.source():
         await world.caught_up()
         await replayed_since_the_last_gap(world)
@@ -105,14 +99,14 @@ async def test_rebuilt_server_with_the_same_sequence_file_and_offset(
     world = World.with_items(new_mariadb(), redis_a)
     world.server.execute("RESET MASTER")
     async with world.source():
-        insert(world, 1, 4)
+        world.insert(1, 4)
         await world.caught_up()
     next_second()
     world.server.execute("RESET MASTER")
-    again = insert(world, 5, 8)  # the same sizes at the same offsets
+    again = world.insert(5, 8)  # the same sizes at the same offsets
     two = World(world.server, redis_a, world.tables)
     async with world.source(), two.source():
-        again |= insert(world, 11, 12)
+        again |= world.insert(11, 12)
         await world.caught_up()
         await replayed_since_the_last_gap(world)
     assert any("another transaction 0-" in reason for reason in await gaps(world))
@@ -125,11 +119,11 @@ async def test_a_binlog_that_is_reset_while_it_is_read_is_a_gap(
     """The server leaves its readers at the end of a deleted file, and sends them heartbeats."""
     world = World.with_items(server, redis_a)
     async with world.source():
-        insert(world, 1, 4)
+        world.insert(1, 4)
         await world.caught_up()
         next_second()
         server.execute("RESET MASTER")
-        rewritten = insert(world, 5, 6)
+        rewritten = world.insert(5, 6)
         await world.until(lambda: stamped(world, rewritten), "what was written since is stamped")
     assert len(await gaps(world)) == 2
 
@@ -156,7 +150,7 @@ async def test_failover_to_a_replica_that_has_everything_is_followed_without_a_g
     primary, replica = new_mariadb(), new_mariadb()
     world = World.with_items(primary, redis_a)
     async with world.source():
-        insert(world, 1, 3)
+        world.insert(1, 3)
         with primary.connect(database=world.database) as connection, connection.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute("INSERT INTO item (id, code) VALUES (4, 'c4')")
@@ -165,7 +159,7 @@ async def test_failover_to_a_replica_that_has_everything_is_followed_without_a_g
         await world.caught_up()
     replicated(primary, replica)
     promoted = await fail_over(world, replica)
-    later = insert(promoted, 5, 7)
+    later = promoted.insert(5, 7)
     async with promoted.source():
         await promoted.caught_up()
     keys = [key for key in await promoted.keys() if key[5:].isdigit()]
@@ -181,14 +175,14 @@ async def test_a_source_at_the_candidate_reads_on_when_that_is_promoted(
     primary, replica = new_mariadb(), new_mariadb(read_only="ON")
     world = World.with_items(primary, redis_a)
     async with world.source():
-        insert(world, 1, 3)
+        world.insert(1, 3)
         await world.caught_up()
     replicated(primary, replica)
     moved = World(replica, redis_a, world.tables)
     async with moved.source():
         for sql in ("STOP ALL SLAVES", "RESET SLAVE ALL", "SET GLOBAL read_only = OFF"):
             replica.execute(sql)
-        later = insert(moved, 4, 6)
+        later = moved.insert(4, 6)
         await moved.caught_up()
         assert moved.stats.connections == 1
     assert later <= set(await moved.keys())
@@ -202,15 +196,15 @@ async def test_a_promoted_replica_that_hid_what_it_applied_vouches_for_nothing_b
     primary, replica = new_mariadb(), new_mariadb(log_slave_updates="OFF")
     world = World.with_items(primary, redis_a)
     async with world.source():
-        insert(world, 1, 2)
+        world.insert(1, 2)
         await world.caught_up()
-    insert(world, 3, 4)
+    world.insert(3, 4)
     replicated(primary, replica)
     promoted = await fail_over(world, replica)
     replica.execute("RESET SLAVE ALL")
     promoted_ms = now_ms()
     async with promoted.source():
-        later = insert(promoted, 5, 6)
+        later = promoted.insert(5, 6)
         await promoted.caught_up()
         await replayed_since_the_last_gap(promoted)
     replay = [body for body in await promoted.bodies() if isinstance(body, Replayed)][-1]
@@ -226,10 +220,10 @@ async def test_failover_of_the_primary_with_a_reused_gtid_sequence(
     replicated(primary, replica)
     replica.stop_replication()
     async with world.source():
-        insert(world, 1, 5)  # never reach the replica
+        world.insert(1, 5)  # never reach the replica
         await world.caught_up()
     promoted = await fail_over(world, replica)
-    reused = insert(promoted, 101, 120)
+    reused = promoted.insert(101, 120)
     async with promoted.source():
         await promoted.caught_up()
         await replayed_since_the_last_gap(promoted)
@@ -246,10 +240,10 @@ async def test_failback_to_a_rebuilt_primary_whose_lost_branch_we_hold(
     replicated(primary, replica)
     replica.stop_replication()
     async with world.source():
-        insert(world, 1, 1)
+        world.insert(1)
         await world.caught_up()
     promoted = World(replica, redis_a, world.tables)
-    missed = insert(promoted, 101, 102)
+    missed = promoted.insert(101, 102)
     last = str(replica.gtid_position()).rpartition("-")[2]
     # The old primary, rebuilt from the promoted one, writes again: its numbers go on above ours.
     promoted.run(
@@ -288,10 +282,10 @@ async def test_an_idle_server_that_lost_the_last_commit_is_a_gap(
 ) -> None:
     """Nothing comes in its place that could tell."""
     world = World.with_items(server, redis_a)
-    insert(world, 1, 2)
+    world.insert(1, 2)
     copy = copied(server)
     async with world.source():
-        insert(world, 3, 3)
+        world.insert(3)
         await world.caught_up()
     set_back(server, copy)
     server.start()
@@ -327,7 +321,7 @@ async def test_an_idle_server_whose_binlogs_are_purged_is_followed_on(
 ) -> None:
     world = World.with_items(new_mariadb(), redis_a)
     async with world.source():
-        insert(world, 1, 2)
+        world.insert(1, 2)
         await world.caught_up()
     for _ in range(2):
         world.run("FLUSH BINARY LOGS")
@@ -339,7 +333,7 @@ async def test_an_idle_server_whose_binlogs_are_purged_is_followed_on(
 
     await world.until(is_purged, "the old binlogs are gone")
     async with world.source():
-        later = insert(world, 3, 4)
+        later = world.insert(3, 4)
         await world.caught_up()
         await replayed_since_the_last_gap(world)
     assert later <= set(await world.keys())
@@ -352,15 +346,15 @@ async def test_behind_a_binlog_that_a_crash_has_cut_off_changes_are_stamped_agai
     server = new_mariadb()
     world = World.with_items(server, redis_a)
     async with world.source():
-        insert(world, 1, 1)
+        world.insert(1)
         await world.caught_up()
-        insert(world, 2, 2)
+        world.insert(2)
         server.kill()
         (torn,) = server.data_folder.glob("binlog.0*")
         os.truncate(torn, torn.stat().st_size - 60)
         server.start()
         next_second()
-        later = insert(world, 3, 4)
+        later = world.insert(3, 4)
         await world.caught_up()
         await replayed_since_the_last_gap(world)
     assert later <= set(await world.keys())
@@ -378,7 +372,7 @@ async def test_a_server_of_another_flavor_behind_the_same_name_is_a_gap_and_no_c
     moved = World.with_items(mysql56, redis_a)
     other = World(mysql56, redis_a, moved.tables, {"adopt_digest": True})
     async with other.source():
-        keys = insert(other, 1, 2)
+        keys = other.insert(1, 2)
         await other.caught_up()
     assert len(await gaps(other)) == 2
     assert keys <= set(await other.keys())
@@ -389,12 +383,12 @@ async def test_times_that_statements_set_for_themselves_hide_nothing_from_a_repl
 ) -> None:
     """As `mysqlbinlog | mysql` does; a statement of that length would too."""
     world = World.with_items(new_mariadb(), redis_a)
-    insert(world, 1, 1)
+    world.insert(1)
     back, ahead = "SET timestamp = UNIX_TIMESTAMP() - 5000", "SET timestamp = UNIX_TIMESTAMP() + 86400"
     world.run(back, "FLUSH BINARY LOGS")
     world.run(back, "INSERT INTO item (id, code) VALUES (2, 'c2')")
     world.run(ahead, "INSERT INTO item (id, code) VALUES (3, 'c3')")
-    insert(world, 4, 4)
+    world.insert(4)
     async with world.source():
         await world.caught_up()
         await replayed_since_the_last_gap(world)

@@ -20,26 +20,16 @@ HUGE_ROWS = 2_000_000
 HUGE_GROWTH_MB_MAX = 60
 
 
-def insert(world: World, *numbers: int) -> set[str]:
-    for number in numbers:
-        world.run(f"INSERT INTO item (id, code) VALUES ({number}, 'c{number}')")
-    return {f"item:{number}" for number in numbers}
-
-
-async def item_keys(world: World) -> list[str]:
-    return sorted(key for key in await world.keys() if key[5:].isdigit())
-
-
 async def test_duplicate_server_id_of_two_sources_loses_nothing(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
     """The server ends the older of two readers with one id: they take turns, and the stream has it all."""
     one = World.with_items(mariadb_a, redis_a, server_id=4_000_000_001)
     two = World(mariadb_a, redis_a, one.tables, one.options)
     async with one.source(), two.source():
-        keys = insert(one, 1, 2, 3)
+        keys = one.insert(1, 3)
         await one.until(lambda: one.stats.connections + two.stats.connections > 4, "they take turns")
-        keys |= insert(one, 4, 5, 6)
+        keys |= one.insert(4, 6)
         await one.caught_up()
-    found = await item_keys(one)
+    found = sorted(await one.item_keys())
     assert found == sorted(keys)
     assert sum(isinstance(body, Gap) for body in await one.bodies()) == 1
 
@@ -51,18 +41,18 @@ async def test_half_open_link_is_noticed_and_claims_nothing_meanwhile(
     world = World.with_items(mariadb_a, redis_a)
     world.options = {"mysql": dataclasses.replace(address(mariadb_a), port=port), "read_timeout_ms": 1_500}
     async with world.source():
-        keys = insert(world, 1, 2)
+        keys = world.insert(1, 2)
         await world.caught_up()
         relay.black_hole("mysql")
         beats = await heartbeats(world)
-        keys |= insert(world, 3, 4)
+        keys |= world.insert(3, 4)
         await world.until(lambda: "silent for 1.5 s" in world.stats.last_error, "the silence is noticed")
         # One that was on its way may still come; then none.
         assert await heartbeats(world) - beats <= 2
         relay.heal("mysql")
-        keys |= insert(world, 5)
+        keys |= world.insert(5)
         await world.caught_up()
-    assert await item_keys(world) == sorted(keys)
+    assert sorted(await world.item_keys()) == sorted(keys)
 
 
 async def heartbeats(world: World) -> int:
@@ -84,10 +74,10 @@ async def test_a_link_that_is_cut_inside_a_transaction_resumes_at_its_begin(
         await world.until(lambda: world.stats.rows > rows, "part of the transaction came")
         relay.cut("mysql")
         await world.until(lambda: not world.stats.is_connected, "the cut is noticed")
-        assert await item_keys(world) == []
+        assert await world.item_keys() == []
         relay.heal("mysql")
         await world.caught_up()
-    found = await item_keys(world)
+    found = await world.item_keys()
     assert len(found) == len(set(found)) == 20_000
 
 

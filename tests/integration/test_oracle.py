@@ -11,7 +11,7 @@ from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
 from tests.eventually import until_async
 from tests.integration.random_workload import RandomWorkload
-from tests.integration.source_world import World
+from tests.integration.source_world import World, kill_binlog_links
 
 SEED = 20_261_123
 
@@ -20,12 +20,6 @@ def findings(world: World) -> oracle.Findings:
     templates = {str(spec.name): spec.templates for spec in world.tables.specs}
     assert isinstance(world.server, MariaDb)
     return oracle.compare(oracle.changes(world.server, templates), oracle.read_stamps(world.redis.url))
-
-
-def kill_binlog_links(server: MariaDb) -> None:
-    for row in server.query("SHOW PROCESSLIST"):
-        if row["Command"] == "Binlog Dump":
-            server.execute(f"KILL {row['Id']}")
 
 
 async def progress(workload: RandomWorkload, transactions: int) -> None:

@@ -1,7 +1,7 @@
 """What a source does when it, its MySQL or its Redis fails: nothing is lost, nothing claimed that is not known."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,20 +13,10 @@ from replicator.doctor.ask_mysql import ask_schema
 from replicator.errors import MySqlAuthenticationError, PreflightError
 from replicator.source.run import run_source
 from replicator.tables import TableName
-from tests.integration.source_world import World, address, watch
+from tests.integration.source_world import World, address, kill_binlog_links, watch
 from versioning import backoff
 from versioning.backends.base import DigestRefusedError
 from versioning.entries import Gap, Heartbeat, Replayed
-
-
-def insert(world: World, numbers: Iterable[int]) -> set[str]:
-    for number in numbers:
-        world.run(f"INSERT INTO item (id, code) VALUES ({number}, 'c{number}')")
-    return {f"item:{number}" for number in numbers}
-
-
-async def item_keys(world: World) -> list[str]:
-    return [key for key in await world.keys() if key.startswith("item:") and not key.startswith("item:code")]
 
 
 def kinds(bodies: list[Any]) -> list[type]:
@@ -44,12 +34,12 @@ async def test_the_first_start_says_gap_and_stamps_again_what_the_binlog_has(
     mariadb_a: MariaDb, redis_a: RedisServer
 ) -> None:
     world = World.with_items(mariadb_a, redis_a)
-    keys = insert(world, range(1, 4))
+    keys = world.insert(1, 3)
     async with world.source():
         await replayed(world)
     bodies = await world.bodies()
     assert isinstance(bodies[0], Gap)
-    assert set(await item_keys(world)) == keys
+    assert set(await world.item_keys()) == keys
     assert Replayed in kinds(bodies)
 
 
@@ -57,12 +47,12 @@ async def test_a_replay_of_mysql_begins_with_its_oldest_file_where_nothing_is_be
     mysql56: MySql56, redis_a: RedisServer
 ) -> None:
     world = World.with_items(mysql56, redis_a)
-    keys = insert(world, range(1, 3))
+    keys = world.insert(1, 2)
     world.run("FLUSH LOGS")
     async with world.source():
-        keys |= insert(world, range(3, 5))
+        keys |= world.insert(3, 4)
         await replayed(world)
-    assert set(await item_keys(world)) == keys
+    assert set(await world.item_keys()) == keys
 
 
 async def test_a_replay_that_was_interrupted_is_ended_by_the_next_source(
@@ -80,13 +70,13 @@ async def test_a_replay_that_was_interrupted_is_ended_by_the_next_source(
 async def test_a_restarted_source_goes_on_behind_its_last_commit(mariadb_a: MariaDb, redis_a: RedisServer) -> None:
     world = World.with_items(mariadb_a, redis_a)
     async with world.source():
-        first = insert(world, range(1, 4))
+        first = world.insert(1, 3)
         await world.caught_up()
-    second = insert(world, range(4, 8))
+    second = world.insert(4, 7)
     async with world.source():
-        third = insert(world, range(8, 10))
+        third = world.insert(8, 9)
         await world.caught_up()
-    keys = await item_keys(world)
+    keys = await world.item_keys()
     assert set(keys) == first | second | third
     assert len(keys) == len(set(keys))
 
@@ -94,12 +84,12 @@ async def test_a_restarted_source_goes_on_behind_its_last_commit(mariadb_a: Mari
 async def test_a_mysql_source_resumes_from_its_gtid_set(mysql56: MySql56, redis_a: RedisServer) -> None:
     world = World.with_items(mysql56, redis_a)
     async with world.source():
-        insert(world, range(1, 4))
+        world.insert(1, 3)
         await world.caught_up()
-    insert(world, range(4, 8))
+    world.insert(4, 7)
     async with world.source():
         await world.caught_up()
-    keys = await item_keys(world)
+    keys = await world.item_keys()
     assert sorted(keys) == sorted(f"item:{number}" for number in range(1, 8))
 
 
@@ -107,9 +97,9 @@ async def test_two_sources_at_once_stamp_every_change_once(mariadb_a: MariaDb, r
     one = World.with_items(mariadb_a, redis_a)
     two = World(mariadb_a, redis_a, one.tables)
     async with one.source(), two.source():
-        keys = insert(one, range(1, 60))
+        keys = one.insert(1, 59)
         await one.caught_up()
-    found = await item_keys(one)
+    found = await one.item_keys()
     assert set(found) == keys
     assert len(found) == len(keys)
     assert one.stats.gaps + two.stats.gaps == 1
@@ -118,34 +108,28 @@ async def test_two_sources_at_once_stamp_every_change_once(mariadb_a: MariaDb, r
     assert stamps == sorted(set(stamps))
 
 
-def kill_dump(server: MariaDb) -> None:
-    for row in server.query("SHOW PROCESSLIST"):
-        if row["Command"] == "Binlog Dump":
-            server.execute(f"KILL {row['Id']}")
-
-
 async def test_a_killed_binlog_connection_is_opened_again_and_loses_nothing(
     mariadb_a: MariaDb, redis_a: RedisServer
 ) -> None:
     world = World.with_items(mariadb_a, redis_a)
     async with world.source():
-        first = insert(world, range(1, 3))
+        first = world.insert(1, 2)
         await world.caught_up()
-        kill_dump(mariadb_a)
-        second = insert(world, range(3, 6))
+        kill_binlog_links(mariadb_a)
+        second = world.insert(3, 5)
         await world.caught_up()
         assert world.stats.connections > 1
-    assert sorted(await item_keys(world)) == sorted(first | second)
+    assert sorted(await world.item_keys()) == sorted(first | second)
 
 
 async def test_a_restarted_mysql_is_followed_again(new_mariadb: Callable[..., MariaDb], redis_a: RedisServer) -> None:
     world = World.with_items(new_mariadb(), redis_a)
     async with world.source():
-        first = insert(world, range(1, 3))
+        first = world.insert(1, 2)
         await asyncio.to_thread(world.server.restart)
-        second = insert(world, range(3, 6))
+        second = world.insert(3, 5)
         await world.caught_up()
-    assert sorted(await item_keys(world)) == sorted(first | second)
+    assert sorted(await world.item_keys()) == sorted(first | second)
 
 
 async def test_a_silent_mysql_is_noticed_and_followed_again(
@@ -159,9 +143,9 @@ async def test_a_silent_mysql_is_noticed_and_followed_again(
             await world.until(lambda: "silent for 1 s" in world.stats.last_error, "the silence is noticed")
         finally:
             world.server.resume()
-        keys = insert(world, range(1, 3))
+        keys = world.insert(1, 2)
         await world.caught_up()
-    assert set(await item_keys(world)) == keys
+    assert set(await world.item_keys()) == keys
 
 
 async def test_a_flushed_redis_gets_a_gap_and_the_window_again_with_stamps_that_grow(
@@ -169,14 +153,14 @@ async def test_a_flushed_redis_gets_a_gap_and_the_window_again_with_stamps_that_
 ) -> None:
     world = World.with_items(mariadb_a, redis_a)
     async with world.source():
-        keys = insert(world, range(1, 4))
+        keys = world.insert(1, 3)
         await world.caught_up()
         before = (await world.entries())[-1].stamp
         redis_a.flush()
         await replayed(world)
         entries = await world.entries()
         assert kinds([entry.body for entry in entries])[0] is Gap
-        assert keys <= set(await item_keys(world))
+        assert keys <= set(await world.item_keys())
         assert entries[0].stamp > before
 
 
@@ -186,14 +170,14 @@ async def test_a_stopped_redis_delays_changes_and_loses_none(
     redis = new_redis(appendonly="yes")
     world = World.with_items(mariadb_a, redis)
     async with world.source():
-        first = insert(world, range(1, 3))
+        first = world.insert(1, 2)
         await world.caught_up()
         await asyncio.to_thread(redis.kill)
-        second = insert(world, range(3, 6))
+        second = world.insert(3, 5)
         await world.until(lambda: world.stats.appends_failed > 0, "an append fails")
         await asyncio.to_thread(redis.restart)
         await world.caught_up()
-    assert first | second <= set(await item_keys(world))
+    assert first | second <= set(await world.item_keys())
 
 
 async def test_a_purged_binlog_gives_a_gap_and_a_replay_of_what_is_left(
@@ -202,9 +186,9 @@ async def test_a_purged_binlog_gives_a_gap_and_a_replay_of_what_is_left(
     world = World.with_items(new_mariadb(), redis_a)
     async with world.source():
         await replayed(world)
-    insert(world, range(1, 3))
+    world.insert(1, 2)
     world.run("FLUSH BINARY LOGS")
-    left = insert(world, range(3, 5))
+    left = world.insert(3, 4)
     newest = world.server.query("SHOW MASTER STATUS")[0]["File"]
     # Deletes files only when the server needs them no more, so the crash recovery marker must have moved on.
     world.run("FLUSH BINARY LOGS")
@@ -213,7 +197,7 @@ async def test_a_purged_binlog_gives_a_gap_and_a_replay_of_what_is_left(
         await world.caught_up()
     bodies = await world.bodies()
     assert kinds(bodies).count(Gap) == 2
-    assert left <= set(await item_keys(world))
+    assert left <= set(await world.item_keys())
 
 
 async def purge(world: World, file: str) -> None:
@@ -229,14 +213,14 @@ async def test_a_rebuilt_server_without_our_position_gives_a_gap(
 ) -> None:
     world = World.with_items(new_mariadb(), redis_a)
     async with world.source():
-        insert(world, range(1, 6))
+        world.insert(1, 5)
         await world.caught_up()
     world.server.execute("RESET MASTER")
-    again = insert(world, range(6, 8))
+    again = world.insert(6, 7)
     async with world.source():
         await world.caught_up()
     assert kinds(await world.bodies()).count(Gap) == 2
-    assert again <= set(await item_keys(world))
+    assert again <= set(await world.item_keys())
 
 
 async def test_a_source_of_another_mysql_writes_nothing_to_a_stream_in_use(
@@ -346,9 +330,9 @@ async def test_a_server_that_comes_back_unfit_is_not_read_until_it_is_mended(
         await asyncio.sleep(1)
         assert (await world.checkpoint()).read_ms == read_ms
         await come_back(world, binlog_ignore_db=None)
-        keys = insert(world, range(1, 3))
+        keys = world.insert(1, 2)
         await world.caught_up()
-    assert set(await item_keys(world)) == keys
+    assert set(await world.item_keys()) == keys
     assert world.stats.failures_by_reason["server_unfit"] > 1
 
 
@@ -367,7 +351,7 @@ async def test_a_server_that_became_a_replica_and_hides_what_it_applies_is_read_
     async with world.source():
         await world.caught_up()
         old.replicate_from(new.port)
-        kill_dump(old)
+        kill_binlog_links(old)
         await world.until(lambda: "set log_slave_updates=ON" in world.stats.last_error, "the server is refused")
 
 
