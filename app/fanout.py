@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from versioning import stamp as stamps
 from versioning.cli.describe import entry_fields, kind_name
+from versioning.client.waiting import wait
 from versioning.entries import Change, Entry, Generation
 from versioning.keys import namespace_of
 
@@ -95,13 +96,9 @@ class Listener:
                 yield SILENCE
 
     async def _is_woken(self) -> bool:
-        try:
-            async with asyncio.timeout(SILENCE_S):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
+        is_woken = await wait(self._wake, SILENCE_S)
         self._wake.clear()
-        return True
+        return is_woken
 
 
 class Fanout:

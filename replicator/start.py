@@ -11,6 +11,7 @@ from replicator.errors import MySqlUnavailableError, UnreachedError
 from versioning.backends.base import UnavailableError
 from versioning.backoff import Backoff
 from versioning.client.pulse import Pulse
+from versioning.client.waiting import wait
 from versioning.errors import StamplineError
 
 _PASSING: Final = (MySqlUnavailableError, UnavailableError)
@@ -40,13 +41,5 @@ async def reach(
                 log.warning("start_put_off", error=str(error), hint="it is tried again until the server answers")
             last, pause_s = str(error), backoff.next_s()
             pulse.beat(pause_s)
-            if await _is_set(stop, pause_s):
+            if await wait(stop, pause_s):
                 raise UnreachedError(error.message, hint=error.hint) from error
-
-
-async def _is_set(stop: asyncio.Event, timeout_s: float) -> bool:
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await stop.wait()
-    except TimeoutError:
-        return False

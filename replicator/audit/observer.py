@@ -14,6 +14,7 @@ from replicator.audit.tally import Tally
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.client.follower import Follower
+from versioning.client.waiting import wait
 from versioning.entries import Change, Entry
 from versioning.keys import namespace_of
 from versioning.liveness import Now
@@ -62,7 +63,7 @@ class Observer:
             while not stop.is_set():
                 for look in self._schedule.due(self._clock().monotonic_ms):
                     self._begin(look)
-                await _either(stop, TICK_S)
+                await wait(stop, TICK_S)
         finally:
             for task in self._looks:
                 task.cancel()
@@ -111,11 +112,3 @@ async def history_of(stream: StreamBackend, matches: Callable[[Entry], bool], mo
         found += [entry for entry in page if matches(entry)]
         before = page[-1].stamp
     return tuple(found[:most])
-
-
-async def _either(stop: asyncio.Event, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -7,7 +7,6 @@ wait per database tells of everything it has.
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -21,6 +20,7 @@ from replicator.mirror.options import GateStats, MirrorStats
 from replicator.mirror.view import View
 from replicator.position import Position
 from versioning.backoff import Backoff
+from versioning.client.waiting import wait
 from versioning.entries import Heartbeat
 from versioning.errors import FormatError
 from versioning.limits import CLOCK_ERROR_MS
@@ -225,9 +225,7 @@ class GateBoard:
         if wanted.gtid:
             await asyncio.sleep(UNANSWERED_PAUSE_S)
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_MS / 1000):
-                await view.wake.wait()
+        await wait(view.wake, IDLE_MS / 1000)
 
     async def _pause(self, view: View, error: Exception, pause_s: float) -> None:
         if view.stats.is_up or str(error) != view.stats.last_error:

@@ -5,7 +5,6 @@ appended it. After a lost answer the checkpoint tells which.
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -32,6 +31,7 @@ from versioning.backends.base import AuthenticationError, BackendError, Checkpoi
 from versioning.backoff import Backoff
 from versioning.checkpoint import Checkpoint
 from versioning.client.pulse import Pulse
+from versioning.client.waiting import wait
 from versioning.entries import Change, Gap, Generation, Heartbeat, Origin
 from versioning.errors import FormatError, StamplineError
 from versioning.liveness import Now
@@ -145,9 +145,7 @@ class MirrorWriter:
             if plan is None and self.is_finishing:
                 return
             if plan is None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._wait_ms(now) / 1000):
-                        await self._wake.wait()
+                await wait(self._wake, self._wait_ms(now) / 1000)
 
     @property
     def _mending(self) -> MirrorPosition | None:

@@ -12,7 +12,6 @@ Only who was asked may change the digest of a stream, and once per asking: two f
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -21,6 +20,7 @@ import structlog
 
 from replicator.errors import SourceError
 from replicator.tables import WatchedTables
+from versioning.client.waiting import wait
 from versioning.errors import ConfigError
 
 LOOK_AGAIN_S: Final = 2.0
@@ -91,9 +91,7 @@ class Templates:
 
     async def look_again(self, wanted: str) -> None:
         """The stream has the digest ``wanted``: look whether the settings give it by now, or somebody asks."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_AGAIN_S):
-                await self._asked.wait()
+        await wait(self._asked, LOOK_AGAIN_S)
         await self._look(only=wanted)
 
     async def _look(self, *, only: str = "") -> bool:

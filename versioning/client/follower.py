@@ -8,7 +8,6 @@ index saying UNKNOWN (by lag or by horizon) and are counted and kept as ``last_e
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,6 +20,7 @@ from versioning.backoff import Backoff
 from versioning.client.clock import system_clock
 from versioning.client.named import named
 from versioning.client.pulse import Pulse
+from versioning.client.waiting import wait
 from versioning.entries import Entry, Poisoned
 from versioning.follow import ContinuityError, Follow
 from versioning.index import Index
@@ -99,9 +99,7 @@ class Follower:
         """Begin to follow; returns once the window is covered, or after ``wait_s``, and goes on in the background."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="stampline-follower")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._covered.wait()
+        await wait(self._covered, wait_s)
 
     async def aclose(self) -> None:
         """Stop following. The index ages into UNKNOWN by itself."""
