@@ -10,6 +10,7 @@ from versioning.backends.tls import TlsFiles
 from versioning.cli.sections import MySqlSection
 from versioning.cli.settings import Section
 from versioning.limits import DEGRADED_TTL_MS, LOCAL_TTL_MS, MAX_LAG_MS, PROVISIONAL_TTL_MS, REDIS_TTL_MS
+from versioning.options import NAME_PATTERN
 
 
 class HttpSection(Section):
@@ -44,7 +45,7 @@ class ComponentSection(Section):
 
     section: ClassVar[str] = "serve.component"
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    name: str = Field(pattern=NAME_PATTERN)
     role: Literal["source", "mirror", "serve", "toc", "audit"]
     url: str
     """``http://host:port`` or ``https://host:port``: of a source, mirror or audit that of its ``--metrics-port``."""

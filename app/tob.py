@@ -3,7 +3,6 @@
 Every write answers the committed row and ``committed_ms``, read after COMMIT returned.
 """
 
-import time
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -19,6 +18,7 @@ from app.errors import ApiError
 from app.http import new_app
 from app.mysql_pool import Connection, DatabaseUnavailableError, MySqlPool
 from app.trackers import COLUMNS, ID_MAX, SELECT_ONE
+from versioning.client.clock import unix_ms
 
 Strict = ConfigDict(extra="forbid", frozen=True)
 Id = Annotated[int, Path(ge=1, le=ID_MAX)]
@@ -203,7 +203,7 @@ async def _transact(
         except BaseException:
             connection.rollback()
             raise
-        return answer(result, time.time_ns() // 1_000_000)
+        return answer(result, unix_ms())
 
     return await _guarded(pool, run)
 

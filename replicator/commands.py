@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +35,7 @@ from versioning.cli.options import ConfigOption
 from versioning.cli.running import Role, run_role
 from versioning.cli.sections import LogSection, MySqlSection, StreamSection
 from versioning.cli.settings import Section, Settings
+from versioning.client.clock import unix_ms
 from versioning.client.installed import installed_version
 from versioning.client.pulse import Pulse
 from versioning.errors import ConfigError
@@ -177,7 +177,7 @@ def readiness(stats: SourceStats | MirrorStats) -> str | None:
         return stats.last_error or "starting: not connected yet"
     if not stats.read_ms:
         return "behind: no heartbeat yet"
-    behind_ms = time.time_ns() // 1_000_000 - stats.read_ms
+    behind_ms = unix_ms() - stats.read_ms
     return None if behind_ms <= MAX_LAG_MS else f"behind: the last heartbeat is {behind_ms} ms old"
 
 

@@ -13,8 +13,7 @@ from versioning.cli.settings import Section
 from versioning.errors import ConfigError
 from versioning.keys import KeyTemplate
 from versioning.limits import GATE_LIMIT_MS, GENERATION_SPREAD_MS, KEYS_PER_ENTRY, MAX_KEYS, SPREAD_MAX_MS
-
-NAME_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+from versioning.options import NAME_PATTERN
 
 
 class SourceSection(Section):

@@ -9,7 +9,7 @@ from versioning import limits
 from versioning.errors import ConfigError
 from versioning.keys import has_hash_tag
 
-STREAM_NAME: Final = r"^[A-Za-z0-9._-]{1,64}$"
+NAME_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
 
 _MAY_BE_ZERO: Final = frozenset({"local_ttl_ms", "degraded_ttl_ms", "lease_wait_ms", "serve_stale_ms"})
 
@@ -23,7 +23,7 @@ def check_whole(name: str, value: object, *, least: int) -> None:
 
 def check_stream_name(name: object) -> None:
     """Raises ConfigError for what no source can have written to: a reader would follow nothing, and never know why."""
-    if not isinstance(name, str) or not re.fullmatch(STREAM_NAME, name):
+    if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
         raise ConfigError(
             f"stream_name is {name!r}", hint="it must be the name of the sources' settings, [stream] name"
         )

@@ -16,6 +16,7 @@ from pymysql.protocol import MysqlPacket
 from replicator.binlog.kinds import FORMAT_DESCRIPTION, MARIADB_GTID_LIST, ROTATE
 from replicator.binlog.wire import PacketRewriter, without_checksum
 from replicator.errors import MySqlUnavailableError, SourceError
+from versioning.client.clock import unix_ms
 
 # How often a waiting reader looks at the clock and at its stop flag: the error of `drained_ms`.
 _SLICE_MS = 50
@@ -178,7 +179,7 @@ class BinlogLink(_Connection):  # type: ignore[misc]
         while True:
             if self._stop.is_set():
                 raise LinkStoppedError("the binlog reader was stopped")
-            looked_ms = time.time_ns() // 1_000_000
+            looked_ms = unix_ms()
             if self._has_data(0):
                 return
             if at_boundary:

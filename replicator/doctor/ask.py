@@ -1,7 +1,6 @@
 """From settings to facts: whatever sections are there are asked about, each server once and for itself."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -26,6 +25,7 @@ from versioning.checkpoint import source_writer
 from versioning.cli.files import unreadable_in
 from versioning.cli.sections import MySqlSection, StreamSection, ValuesSection
 from versioning.cli.settings import AnySection, Settings
+from versioning.client.clock import unix_ms
 from versioning.errors import ConfigError, StamplineError
 from versioning.limits import DEGRADED_TTL_MS, GATE_LIMIT_MS, MAX_LAG_MS, REDIS_TTL_MS, WINDOW_MS
 
@@ -151,7 +151,7 @@ class _Asker:
             state=state,
             oldest=oldest[0] if oldest else None,
             newest=newest[0] if newest else None,
-            now_ms=time.time_ns() // 1_000_000,
+            now_ms=unix_ms(),
             window_ms=at.window_ms,
             **known,
         )

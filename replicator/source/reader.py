@@ -22,6 +22,7 @@ from replicator.source.statements import Effect, Statement
 from replicator.source.stats import SourceStats
 from replicator.source.transaction import Assembler
 from replicator.tables import TableSpec, WatchedTables
+from versioning.client.clock import unix_ms
 
 # Keys waiting for Redis; twice this with the transaction that is put last. About 20 MB.
 WAITING_KEYS_MAX = 200_000
@@ -91,7 +92,7 @@ class BinlogReader:
             trail=trail,
             keys_max=self._keys_max,
             stats=self._stats,
-            now_ms=_now_ms,
+            now_ms=unix_ms,
         )
         binlog = Binlog(self._address, facts, assembler.position, schema=schema, plans=plans, options=self._options)
         try:
@@ -102,7 +103,7 @@ class BinlogReader:
                     if assembler.saw_ddl.may_change_plans(plans):
                         await_executed(client, facts, assembler.saw_ddl.gtid)
                         plans = binlog.plans = assembler.plans = self._make_plans(schema)
-                        assembler.plans_made_ms = _now_ms()
+                        assembler.plans_made_ms = unix_ms()
                         self._name_the_gone(schema, self._named_by(assembler.saw_ddl.statement))
                     assembler.saw_ddl = None
                 if transaction is not None:
@@ -150,11 +151,7 @@ class BinlogReader:
             # Thousands of transactions on tables nobody watches are one pulse per heartbeat.
             if now_s - self._said_at_s < self._options.heartbeat_ms / 2000:
                 return
-            item = ReadUpTo(min(item.committed_ms, _now_ms()), item.position, item.anchor)
+            item = ReadUpTo(min(item.committed_ms, unix_ms()), item.position, item.anchor)
         if is_idle or isinstance(item, ReadUpTo):
             self._said_at_s = now_s
         self.handover.put(item)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -17,7 +17,6 @@ What ends a connection, and the answer:
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -53,6 +52,7 @@ from replicator.tasks import first_of
 from versioning.backends.base import AuthenticationError, BackendError, DigestRefusedError, StreamBackend
 from versioning.backoff import Backoff
 from versioning.checkpoint import Checkpoint
+from versioning.client.clock import unix_ms
 from versioning.client.pulse import Pulse
 from versioning.errors import StamplineError
 
@@ -141,7 +141,7 @@ class _Source:
         self._log = log.bind(source=options.name, mysql=str(options.mysql))
         self._backoff = Backoff(random.random)
         rules = Rules(options.heartbeat_ms, options.keys_per_entry, options.generation_spread_ms, options.window_ms)
-        self._appender = Appender(stream, self._identity(options.tables), rules, now_ms=_now_ms, stats=stats)
+        self._appender = Appender(stream, self._identity(options.tables), rules, now_ms=unix_ms, stats=stats)
         self._lost: _Lost | None = None
 
     async def run(self) -> None:
@@ -234,7 +234,7 @@ class _Source:
                 except (PositionFormatError, PositionLostError) as error:
                     self._lost = _Lost(stored, str(error))
             lost = self._lost or _Lost(stored, "the stream has no checkpoint of this source")
-            now_ms = _now_ms()
+            now_ms = unix_ms()
             start = await asyncio.to_thread(
                 find_replay_start,
                 client,
@@ -259,7 +259,7 @@ class _Source:
         """
         state = await self._stream.state()
         identity = self._appender.identity = self._identity(templates.tables, may_adopt=templates.may_adopt)
-        check_writers(state.checkpoints, identity.writer, _now_ms())
+        check_writers(state.checkpoints, identity.writer, unix_ms())
         if state.digest not in {"", identity.digest} and not identity.adopt_digest:
             raise DigestRefusedError(state.digest, identity.digest)
         return state.checkpoints.get(identity.writer), state.digest
@@ -331,7 +331,3 @@ def _parts(items: list[Item]) -> Iterator[list[Item]]:
             part, keys = [], 0
     if part:
         yield part
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

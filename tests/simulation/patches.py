@@ -67,7 +67,7 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
         yield mock.patch.object(source_run, name, getattr(binlog, name))
     yield mock.patch.object(source_run, "MySqlClient", binlog.SimulatedClient)
     yield mock.patch.object(source_run, "BinlogReader", binlog.SimulatedReader)
-    yield mock.patch.object(source_run, "_now_ms", binlog.now_ms)
+    yield mock.patch.object(source_run, "unix_ms", binlog.now_ms)
     yield mock.patch.object(source_run, "asyncio", binlog.ASYNCIO_WITHOUT_THREADS)
     for module in (index, lags, memory):
         yield mock.patch.object(module, "REPLAY_SLACK_MS", limits.REPLAY_SLACK_MS)

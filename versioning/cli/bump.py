@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -19,6 +18,7 @@ from versioning.cli.sections import StreamSection
 from versioning.cli.service import IS_IT_ONE, ask
 from versioning.cli.settings import Settings
 from versioning.client.bumps import append_bump
+from versioning.client.clock import unix_ms
 from versioning.errors import ConfigError
 
 REASON_HELP: Final = (
@@ -67,7 +67,7 @@ def bump(
 async def _through_stream(wanted: Bump, config: Path | None) -> list[str]:
     stream = open_stream(Settings.load(config).one(StreamSection), version_keys=True)
     try:
-        return await append_bump(stream, wanted, now_ms=time.time_ns() // 1_000_000)
+        return await append_bump(stream, wanted, now_ms=unix_ms())
     finally:
         await stream.aclose()
 

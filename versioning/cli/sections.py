@@ -10,12 +10,13 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_url import ENCODE_HINT
+from versioning.backends.redis_values import TIMEOUT_MS
 from versioning.backends.tls import TlsFiles
 from versioning.cli.files import check_files, read_secret
 from versioning.cli.settings import Section
 from versioning.errors import ConfigError
 from versioning.limits import WINDOW_MS
-from versioning.options import STREAM_NAME
+from versioning.options import NAME_PATTERN
 
 
 def check_redis_url(url: str) -> str:
@@ -90,7 +91,7 @@ class RedisSection(Section):
 class StreamSection(RedisSection):
     section: ClassVar[str] = "stream"
 
-    name: str = Field(default="stampline", pattern=STREAM_NAME)
+    name: str = Field(default="stampline", pattern=NAME_PATTERN)
     dc: str = Field(default="local", pattern=r"^[A-Za-z0-9._-]{1,32}$")
     """Name of this datacenter, for the label of its metrics."""
     window_s: int = Field(default=WINDOW_MS // 1000, ge=1, le=7 * 24 * 3600)
@@ -105,7 +106,7 @@ class ValuesSection(RedisSection):
     section: ClassVar[str] = "values"
 
     prefix: str = ""
-    timeout_ms: int = Field(default=50, ge=1, le=10_000)
+    timeout_ms: int = Field(default=TIMEOUT_MS, ge=1, le=10_000)
 
 
 class LogSection(Section):

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from versioning.backends.base import AsyncValueBackend, BackendError, Fill, StreamBackend
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_stream import RedisStream
-from versioning.backends.redis_values import AsyncRedisValues
+from versioning.backends.redis_values import TIMEOUT_MS, AsyncRedisValues
 from versioning.backends.tls import TlsFiles
 from versioning.client import forks
 from versioning.client.backend import LEFT_BEHIND, Opened
@@ -90,7 +90,7 @@ class AsyncVersionedCache:
         values_url: str | None = None,
         *,
         stream_name: str = "stampline",
-        values_timeout_ms: int = 50,
+        values_timeout_ms: int = TIMEOUT_MS,
         ssl_ca: str | None = None,
         ssl_cert: str | None = None,
         ssl_key: str | None = None,

@@ -18,8 +18,12 @@ Ticks = tuple[Callable[[int], float], int]
 SYSTEM_TICKS: Final[Ticks] = (time.clock_gettime, AWAKE_OR_NOT)
 
 
+def unix_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def system_clock() -> Now:
-    return Now(time.time_ns() // 1_000_000, time.clock_gettime_ns(AWAKE_OR_NOT) // 1_000_000)
+    return Now(unix_ms(), time.clock_gettime_ns(AWAKE_OR_NOT) // 1_000_000)
 
 
 def ticks_of(clock: Callable[[], Now]) -> Ticks:

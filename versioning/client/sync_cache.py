@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from versioning.backends.base import BackendError, Fill, StreamBackend, ValueBackend
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_stream import RedisStream
-from versioning.backends.redis_values import RedisValues
+from versioning.backends.redis_values import TIMEOUT_MS, RedisValues
 from versioning.backends.tls import TlsFiles
 from versioning.client import forks
 from versioning.client.backend import LEFT_BEHIND, OPEN_AGAIN_S, Opened
@@ -89,7 +89,7 @@ class VersionedCache:
         values_url: str | None = None,
         *,
         stream_name: str = "stampline",
-        values_timeout_ms: int = 50,
+        values_timeout_ms: int = TIMEOUT_MS,
         ssl_ca: str | None = None,
         ssl_cert: str | None = None,
         ssl_key: str | None = None,
