@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from versioning.backends.tls import TlsFiles
-from versioning.cli.sections import MySqlSection
+from versioning.cli.sections import MySqlSection, check_names
 from versioning.cli.settings import Section
 from versioning.limits import DEGRADED_TTL_MS, LOCAL_TTL_MS, MAX_LAG_MS, PROVISIONAL_TTL_MS, REDIS_TTL_MS
 from versioning.options import NAME_PATTERN
@@ -81,14 +81,7 @@ class ServeSection(HttpSection):
     component: tuple[ComponentSection, ...] = Field(default=(), max_length=COMPONENTS_MAX)
     """What the dashboard shows, beside this service itself."""
 
-    @field_validator("component")
-    @classmethod
-    def _has_names_of_its_own(cls, components: tuple[ComponentSection, ...]) -> tuple[ComponentSection, ...]:
-        names = [component.name for component in components]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"two of them are named {twice}")
-        return components
+    _has_names_of_its_own = field_validator("component")(check_names)
 
 
 class TocSection(HttpSection):

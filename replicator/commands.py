@@ -89,9 +89,10 @@ def source(
         server_id=section.server_id,
     )
     _announce("source", section, at, tables=masked(tables))
+    probes = _probes("source", stats, at.dc, pulse)
 
     async def role(stop: asyncio.Event) -> None:
-        async with _probes("source", stats, at.dc, metrics_host, metrics_port, pulse=pulse), _opened(at) as stream:
+        async with probes.serve_if_asked(metrics_host, metrics_port), _opened(at) as stream:
             await run_source(options, stream, stop=stop, stats=stats, templates=templates, pulse=pulse)
 
     _run(role, stats, pulse, for_s, on_reload=templates.ask)
@@ -119,10 +120,11 @@ def mirror(
     gates = [MySqlGate(gate.name, address(gate, f"mirror.gate.{gate.name}")) for gate in section.gate]
     _announce("mirror", section, at)
     pulse, stats = Pulse(), MirrorStats()
+    probes = _probes("mirror", stats, at.dc, pulse)
 
     async def role(stop: asyncio.Event) -> None:
         async with (
-            _probes("mirror", stats, at.dc, metrics_host, metrics_port, pulse=pulse),
+            probes.serve_if_asked(metrics_host, metrics_port),
             _opened(origin_at) as origin,
             _opened(at, version_keys=True) as target,
         ):
@@ -190,22 +192,13 @@ async def _opened(section: StreamSection, *, version_keys: bool = False) -> Asyn
         await stream.aclose()
 
 
-@contextlib.asynccontextmanager
-async def _probes(
-    role: str, stats: SourceStats | MirrorStats, dc: str, host: str, port: int | None, *, pulse: Pulse
-) -> AsyncIterator[None]:
-    if port is None:
-        yield
-        return
-    probes = Probes(
+def _probes(role: str, stats: SourceStats | MirrorStats, dc: str, pulse: Pulse) -> Probes:
+    return Probes(
         registry(role, stats, dc),
         lambda: readiness(stats),
         lambda: {"role": role, "dc": dc, **asdict(stats)},
         liveness=pulse.complaint,
     )
-    async with probes.serve(host, port) as bound:
-        _log.info("probes_served", host=host, port=bound)
-        yield
 
 
 def _run(

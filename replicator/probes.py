@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from versioning.errors import ConfigError
@@ -18,6 +19,8 @@ REQUEST_BYTES_MAX: Final = 8 * 1024
 REQUEST_TIMEOUT_S: Final = 5.0
 TEXT: Final = "text/plain; charset=utf-8"
 JSON: Final = "application/json"
+
+_log = structlog.get_logger()
 
 Readiness = Callable[[], str | None]
 """Why the role is not ready (or not alive), or None."""
@@ -39,6 +42,16 @@ class Probes:
         self._readiness = readiness
         self._status = status
         self._liveness = liveness
+
+    @contextlib.asynccontextmanager
+    async def serve_if_asked(self, host: str, port: int | None) -> AsyncIterator[None]:
+        """Serve inside the block, and log where; with no ``port`` do neither. Raises ConfigError."""
+        if port is None:
+            yield
+            return
+        async with self.serve(host, port) as bound:
+            _log.info("probes_served", host=host, port=bound)
+            yield
 
     @contextlib.asynccontextmanager
     async def serve(self, host: str, port: int) -> AsyncIterator[int]:

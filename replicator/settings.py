@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from replicator.tables import TableSpec, WatchedTables
 from versioning.cli.files import check_files
-from versioning.cli.sections import MySqlSection, check_redis_url, full_url, url_with_tls
+from versioning.cli.sections import MySqlSection, check_names, check_redis_url, full_url, url_with_tls
 from versioning.cli.settings import Section
 from versioning.errors import ConfigError
 from versioning.keys import KeyTemplate
@@ -88,15 +88,7 @@ class MirrorSection(Section):
     gate: tuple[GateSection, ...] = ()
 
     _url_is_redis = field_validator("origin_url")(check_redis_url)
-
-    @field_validator("gate")
-    @classmethod
-    def _has_names_of_its_own(cls, gates: tuple[GateSection, ...]) -> tuple[GateSection, ...]:
-        names = [gate.name for gate in gates]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"two of them are named {twice}: give each database a name of its own")
-        return gates
+    _has_names_of_its_own = field_validator("gate")(check_names)
 
     @model_validator(mode="after")
     def _tls_fits_the_url(self) -> Self:

@@ -174,7 +174,8 @@ def _observe(
             def note(error: StamplineError) -> None:
                 follower.stats.last_error = str(error)
 
-            async with _probes(observer.tally, follower, settings.one(StreamSection).dc, metrics_host, metrics_port):
+            probes = _probes(observer.tally, follower, settings.one(StreamSection).dc)
+            async with probes.serve_if_asked(metrics_host, metrics_port):
                 await reach(world.reach, stop=stop, note=note)
                 await world.try_out()
                 await follower.start()
@@ -197,16 +198,8 @@ def _observe(
     return found[0]
 
 
-@contextlib.asynccontextmanager
-async def _probes(tally: Tally, follower: Follower, dc: str, host: str, port: int | None) -> AsyncIterator[None]:
-    if port is None:
-        yield
-        return
-
+def _probes(tally: Tally, follower: Follower, dc: str) -> Probes:
     def readiness() -> str | None:
         return None if follower.stats.is_connected else follower.stats.last_error or "starting: not connected yet"
 
-    probes = Probes(registry(tally, dc), readiness, lambda: {"role": "audit", "dc": dc, **tally.as_json()})
-    async with probes.serve(host, port) as bound:
-        _log.info("probes_served", host=host, port=bound)
-        yield
+    return Probes(registry(tally, dc), readiness, lambda: {"role": "audit", "dc": dc, **tally.as_json()})

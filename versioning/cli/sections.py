@@ -27,6 +27,15 @@ def check_redis_url(url: str) -> str:
     return url
 
 
+def check_names(sections: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Raises ValueError where two of them have the same ``name``."""
+    names = [section.name for section in sections]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two of them are named {twice}: give each a name of its own")
+    return sections
+
+
 def url_with_password(url: str, password: str) -> str:
     """Put a password that came from a file into a Redis URL that has none."""
     parts = urlsplit(url)
