@@ -243,3 +243,22 @@ class MirrorView:
     def keys(self) -> list[str]:
         """Keys of the mirrored changes in order, what was said again left out."""
         return [key for body in self.changes if not body.settled for key in body.keys]
+
+
+def assert_joined(view: MirrorView) -> None:
+    previous = ""
+    for entry in view.entries:
+        assert entry.previous == previous
+        previous = entry.nonce
+    assert [e.stamp for e in view.entries] == sorted({e.stamp for e in view.entries})
+
+
+async def trim_what_is_pending(world: MirrorWorld, unseen_by: RunningMirror | None = None) -> None:
+    """Let ``t:2`` be pending, and trim the target down to a heartbeat behind it. ``unseen_by``: ended first."""
+    await world.change(2)
+    await world.until(lambda v: any(body.pending for body in v.changes))
+    await world.beat("0-1-2")
+    view = await world.until(lambda v: isinstance(v.entries[-1].body, Heartbeat))
+    if unseen_by is not None:
+        await unseen_by.kill()
+    world.target.trim(view.entries[-1].stamp)
