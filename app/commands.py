@@ -78,7 +78,7 @@ def toc(
     async def role(stop: asyncio.Event) -> None:
         tls = tls_of(section)
         listener = bind(section)
-        pool = MySqlPool(section.mysql.target("toc.mysql"), section.mysql_connections)
+        pool = MySqlPool(section.mysql.full_address("toc.mysql"), section.mysql_connections)
         cache = toc_cache(section, at, values)
         collectors = _collectors(cache, at.dc)
         app = toc_service.create_app(
@@ -102,7 +102,7 @@ def tob(*, config: ConfigOption = None, host: HostOption = None, port: PortOptio
     async def role(stop: asyncio.Event) -> None:
         tls = tls_of(section)
         listener = bind(section)
-        pool = MySqlPool(section.mysql.target("tob.mysql"), section.mysql_connections)
+        pool = MySqlPool(section.mysql.full_address("tob.mysql"), section.mysql_connections)
         await serve_app(tob_service.create_app(pool), listener, stop, tls=tls, pulse=pulse)
 
     run_role(role, pulse=pulse)

@@ -15,7 +15,7 @@ import pymysql
 from pymysql.cursors import DictCursor
 
 from versioning.backends.tls import refusal_in
-from versioning.cli.sections import MySqlTarget
+from versioning.cli.sections import MySqlAddress
 from versioning.errors import StamplineError
 
 CONNECT_TIMEOUT_S: Final = 3
@@ -36,8 +36,8 @@ class DatabaseUnavailableError(StamplineError):
 
 
 class MySqlPool:
-    def __init__(self, target: MySqlTarget, connections: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._target = target
+    def __init__(self, address: MySqlAddress, connections: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._address = address
         self._clock = clock
         self._refused = ""
         self._shut_until_s = 0.0
@@ -67,9 +67,8 @@ class MySqlPool:
             return work(self._connection())
         except (pymysql.err.OperationalError, pymysql.err.InterfaceError, OSError) as error:
             self._drop()
-            target = self._target
             raise DatabaseUnavailableError(
-                f"MySQL {target.host}:{target.port} as {target.user}: {error}",
+                f"MySQL {self._address} as {self._address.user}: {error}",
                 hint="is it up, and may that user connect?",
             ) from error
 
@@ -97,14 +96,9 @@ class MySqlPool:
         return connection
 
     def _log_in(self) -> Connection:
-        target = self._target
         return pymysql.connect(
-            host=target.host,
-            port=target.port,
-            user=target.user,
-            password=target.password,
-            database=target.database or None,
-            **target.tls(),
+            **self._address.login(),
+            database=self._address.database or None,
             charset="utf8mb4",
             autocommit=True,
             cursorclass=DictCursor,

@@ -70,7 +70,7 @@ def main(mode: str, config: str) -> None:
 
     async def role(stop: asyncio.Event) -> None:
         listener = bind(section)
-        pool = MySqlPool(section.mysql.target(), section.mysql_connections)
+        pool = MySqlPool(section.mysql.full_address(), section.mysql_connections)
         cache = make_cache(mode, settings)
         app = toc_service.create_app(cache, pool, readiness=toc_service.readiness(cache), registry=None)
         app.include_router(plans(cache, pool))

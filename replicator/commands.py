@@ -15,7 +15,6 @@ from replicator.metrics import registry
 from replicator.mirror.gate_mysql import MySqlGate, check_gates
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.run import run_mirror
-from replicator.mysql import MySqlAddress
 from replicator.probes import Probes
 from replicator.settings import MirrorSection, SourceSection, TableSection, watched_tables
 from replicator.source.options import SourceOptions
@@ -33,7 +32,7 @@ from versioning.cli.help import ROLE_EXITS, explained
 from versioning.cli.masked import masked
 from versioning.cli.options import ConfigOption
 from versioning.cli.running import Role, run_role
-from versioning.cli.sections import LogSection, MySqlSection, StreamSection
+from versioning.cli.sections import LogSection, MySqlAddress, StreamSection
 from versioning.cli.settings import Section, Settings
 from versioning.client.clock import unix_ms
 from versioning.client.installed import installed_version
@@ -74,7 +73,7 @@ def source(
     pulse, stats = Pulse(), SourceStats()
 
     def server() -> MySqlAddress:
-        return address(section.mysql, "source.mysql")
+        return section.mysql.full_address("source.mysql")
 
     templates = Templates(watched_tables(tables), lambda: _read_tables(config, server()), may_adopt=adopt_templates)
     options = SourceOptions(
@@ -117,7 +116,7 @@ def mirror(
         heartbeat_ms=section.heartbeat_ms,
         window_ms=at.window_ms,
     )
-    gates = [MySqlGate(gate.name, address(gate, f"mirror.gate.{gate.name}")) for gate in section.gate]
+    gates = [MySqlGate(gate.name, gate.full_address(f"mirror.gate.{gate.name}")) for gate in section.gate]
     _announce("mirror", section, at)
     pulse, stats = Pulse(), MirrorStats()
     probes = _probes("mirror", stats, at.dc, pulse)
@@ -134,21 +133,6 @@ def mirror(
             raise UnreachedError(stats.last_error or "no server has answered yet")
 
     _run(role, stats, pulse, for_s)
-
-
-def address(section: MySqlSection, key: str) -> MySqlAddress:
-    """Raises ConfigError, about the section as ``key``."""
-    target = section.target(key)
-    return MySqlAddress(
-        host=target.host,
-        port=target.port,
-        user=target.user,
-        password=target.password,
-        ssl_ca=target.ssl_ca,
-        ssl_cert=target.ssl_cert,
-        ssl_key=target.ssl_key,
-        ssl_disabled=target.ssl_disabled,
-    )
 
 
 def _check_no_loop(origin: StreamSection, target: StreamSection) -> None:

@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pymysql
@@ -24,6 +24,7 @@ from replicator.position import Flavor, MariaDbPosition, Position, parse
 from versioning.backends.base import IS_IT_UP
 from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.backends.tls_dates import dates_problem
+from versioning.cli.sections import MySqlAddress
 
 CONNECT_TIMEOUT_S = 5
 EXECUTED_TIMEOUT_S = 5
@@ -55,46 +56,17 @@ _PACKET_TOO_BIG = "max_allowed_packet"
 _ACCESS_HINT = "check user, password and the grants REPLICATION SLAVE, REPLICATION CLIENT and SELECT"
 
 
-@dataclass(frozen=True, slots=True)
-class MySqlAddress:
-    host: str
-    port: int = 3306
-    user: str = "stampline_source"
-    password: str = field(default="", repr=False)
-    ssl_ca: str | None = None
-    ssl_cert: str | None = None
-    ssl_key: str | None = None
-    ssl_verify_identity: bool = True
-    ssl_disabled: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    def settings(self, *, read_timeout_s: float) -> dict[str, Any]:
-        """Arguments of pymysql.connect, a new dict each time: the binlog library changes what it gets."""
-        settings: dict[str, Any] = {
-            "host": self.host,
-            "port": self.port,
-            "user": self.user,
-            "password": self.password,
-            "database": "information_schema",
-            "charset": "utf8mb4",
-            "connect_timeout": CONNECT_TIMEOUT_S,
-            "read_timeout": read_timeout_s,
-            "write_timeout": read_timeout_s,
-            "autocommit": True,
-        }
-        if self.ssl_ca is not None:
-            settings |= {
-                "ssl_ca": self.ssl_ca,
-                "ssl_verify_cert": True,
-                "ssl_verify_identity": self.ssl_verify_identity,
-            }
-        if self.ssl_cert is not None:
-            settings |= {"ssl_cert": self.ssl_cert, "ssl_key": self.ssl_key}
-        if self.ssl_disabled:
-            settings["ssl_disabled"] = True
-        return settings
+def connect_arguments(address: MySqlAddress, *, read_timeout_s: float) -> dict[str, Any]:
+    """Arguments of pymysql.connect, a new dict each time: the binlog library changes what it gets."""
+    return {
+        **address.login(),
+        "database": "information_schema",
+        "charset": "utf8mb4",
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "read_timeout": read_timeout_s,
+        "write_timeout": read_timeout_s,
+        "autocommit": True,
+    }
 
 
 @contextmanager
@@ -203,7 +175,7 @@ class MySqlClient:
     def _log_in(self) -> "pymysql.Connection[Any]":
         with _login(self.address):
             return pymysql.connect(
-                **self.address.settings(read_timeout_s=self._read_timeout_s),
+                **connect_arguments(self.address, read_timeout_s=self._read_timeout_s),
                 init_command=f"SET SESSION lock_wait_timeout = {_LOCK_TIMEOUT_S}",
             )
 

@@ -23,7 +23,6 @@ from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.sql_server import PASSWORD
 from loadtests.bench.contract import Contender, Sample
 from loadtests.bench.servers import process_group, start_redis
-from replicator.mysql import MySqlAddress
 from replicator.position import Flavor
 from replicator.source.options import SourceOptions
 from replicator.source.progress import Progress
@@ -33,6 +32,7 @@ from replicator.tables import TableSpec, WatchedTables
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
+from versioning.cli.sections import MySqlAddress
 from versioning.entries import NONCE_CHARS, Gap, NewEntry
 from versioning.keys import KeyTemplate
 

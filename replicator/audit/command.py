@@ -21,7 +21,7 @@ from replicator.audit.schedule import Schedule
 from replicator.audit.settings import AuditSection
 from replicator.audit.tally import Tally
 from replicator.audit.trace import HISTORY_MAX, Trace, lines, make_trace, names
-from replicator.commands import MetricsHostOption, MetricsPortOption, address
+from replicator.commands import MetricsHostOption, MetricsPortOption
 from replicator.errors import MySqlAuthenticationError, UnreachedError
 from replicator.probes import Probes
 from replicator.start import reach
@@ -133,7 +133,7 @@ async def _opened(settings: Settings, section: AuditSection | None) -> AsyncIter
         stack.push_async_callback(stream.aclose)
         values = open_values(settings.one(ValuesSection))
         stack.push_async_callback(values.aclose)
-        rows = Rows(address(section.mysql, "audit.mysql")) if section else None
+        rows = Rows(section.mysql.full_address("audit.mysql")) if section else None
         if rows is not None:
             stack.push_async_callback(rows.aclose)
         degraded_ttl_ms = section.degraded_ttl_ms if section else DEGRADED_TTL_MS

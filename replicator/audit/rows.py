@@ -7,8 +7,9 @@ from typing import Any
 
 from replicator.audit.check import Check
 from replicator.errors import SourceError
-from replicator.mysql import MySqlAddress, MySqlClient
+from replicator.mysql import MySqlClient
 from versioning.backends.base import IS_IT_UP
+from versioning.cli.sections import MySqlAddress
 from versioning.errors import ConfigError
 
 

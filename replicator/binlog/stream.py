@@ -26,8 +26,9 @@ from replicator.binlog.plan import TablePlans
 from replicator.binlog.schema import Schema
 from replicator.binlog.tables import Tables
 from replicator.errors import MySqlUnavailableError, SourceError, UnsupportedEventError
-from replicator.mysql import MySqlAddress, ServerFacts, translated
+from replicator.mysql import ServerFacts, connect_arguments, translated
 from replicator.position import FilePosition, Flavor, MySqlPosition, Position
+from versioning.cli.sections import MySqlAddress
 
 logging.getLogger("pymysqlreplication").setLevel(logging.ERROR)  # it warns about settings that are handled here
 
@@ -153,8 +154,8 @@ def _open_reader(address: MySqlAddress, facts: ServerFacts, options: LinkOptions
     silence_s = options.silence_ms / 1000
     link = functools.partial(BinlogLink, stop=options.stop, silence_s=silence_s, has_checksums=facts.has_checksums)
     return BinLogStreamReader(
-        connection_settings=address.settings(read_timeout_s=silence_s),
-        ctl_connection_settings=address.settings(read_timeout_s=silence_s),
+        connection_settings=connect_arguments(address, read_timeout_s=silence_s),
+        ctl_connection_settings=connect_arguments(address, read_timeout_s=silence_s),
         pymysql_wrapper=link,
         server_id=options.server_id,
         blocking=True,

@@ -6,7 +6,6 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 
-from replicator.commands import address
 from replicator.doctor.ask_mysql import ask_schema, ask_server
 from replicator.doctor.findings import Finding, Severity
 from replicator.doctor.mysql_facts import MySqlFacts, SchemaFacts
@@ -99,7 +98,7 @@ class _Asker:
 
     def server(self, role: str, setting: str, section: MySqlSection, key: str) -> MySqlFacts | None:
         try:
-            return ask_server(role, address(section, key))
+            return ask_server(role, section.full_address(key))
         except SourceError as error:
             self.miss(f"{role} {_where(section)}", setting, error)
         except ConfigError as error:
@@ -108,7 +107,7 @@ class _Asker:
 
     def schema(self, section: MySqlSection, tables: WatchedTables) -> SchemaFacts:
         try:
-            return ask_schema(address(section, "source.mysql"), tables)
+            return ask_schema(section.full_address("source.mysql"), tables)
         except SourceError as error:
             self.miss(f"source {_where(section)}", "[source.mysql]", error)
             return SchemaFacts()

@@ -9,9 +9,10 @@ from typing import Any, Final
 from replicator.binlog.schema import Column, Schema
 from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
 from replicator.errors import MySqlAuthenticationError
-from replicator.mysql import MySqlAddress, MySqlClient, binlog_filters, replica_status
+from replicator.mysql import MySqlClient, binlog_filters, replica_status
 from replicator.tables import TableSpec, WatchedTables
 from versioning.backends.tls_dates import CertificateDates, dates_between
+from versioning.cli.sections import MySqlAddress
 
 VARIABLES: Final = (
     "version", "server_id", "server_uuid", "server_uid", "log_bin", "binlog_format", "binlog_row_image",

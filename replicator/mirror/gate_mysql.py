@@ -23,8 +23,9 @@ import structlog
 from replicator.errors import MySqlAuthenticationError, SourceError
 from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError
 from replicator.mirror.gtids import answer_includes, flavor_of, without_server
-from replicator.mysql import MySqlAddress, MySqlClient
+from replicator.mysql import MySqlClient
 from replicator.position import Flavor
+from versioning.cli.sections import MySqlAddress
 from versioning.errors import ConfigError
 
 ANSWER_TIMEOUT_S: Final = 4.0

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from replicator.mysql import MySqlAddress
 from replicator.tables import WatchedTables
 from versioning.checkpoint import source_writer
+from versioning.cli.sections import MySqlAddress
 from versioning.limits import GENERATION_SPREAD_MS, KEYS_PER_ENTRY, MAX_KEYS, WINDOW_MS
 
 HEARTBEAT_MS = 500

@@ -6,7 +6,6 @@ from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
 from replicator.binlog.schema import Column, Schema
 from replicator.errors import OtherWriterError, PreflightError
 from replicator.mysql import (
-    MySqlAddress,
     MySqlClient,
     ServerFacts,
     binlog_filters,
@@ -16,6 +15,7 @@ from replicator.mysql import (
 )
 from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.checkpoint import Checkpoint
+from versioning.cli.sections import MySqlAddress
 from versioning.keys import KeyTemplate
 from versioning.limits import MAX_LAG_MS
 

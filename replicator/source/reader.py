@@ -13,7 +13,7 @@ from replicator.binlog.plan import TablePlans, make_plans
 from replicator.binlog.schema import Schema
 from replicator.binlog.stream import Binlog, LinkOptions
 from replicator.errors import MySqlUnavailableError, ReaderFailedError, SourceError
-from replicator.mysql import MySqlAddress, MySqlClient, ServerFacts, await_executed, binlog_end
+from replicator.mysql import MySqlClient, ServerFacts, await_executed, binlog_end
 from replicator.position import FilePosition
 from replicator.source.anchor import Trail
 from replicator.source.handover import Handover, Item, ReadUpTo
@@ -22,6 +22,7 @@ from replicator.source.statements import Effect, Statement
 from replicator.source.stats import SourceStats
 from replicator.source.transaction import Assembler
 from replicator.tables import TableSpec, WatchedTables
+from versioning.cli.sections import MySqlAddress
 from versioning.client.clock import unix_ms
 
 # Keys waiting for Redis; twice this with the transaction that is put last. About 20 MB.

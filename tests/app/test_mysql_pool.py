@@ -6,7 +6,7 @@ import pytest
 from app.mysql_pool import REFUSED_S, DatabaseUnavailableError, MySqlPool
 from versioning.cli.sections import MySqlSection
 
-TARGET = MySqlSection(url="mysql://toc:hunter2@127.0.0.1:1/shop").target()
+ADDRESS = MySqlSection(url="mysql://toc:hunter2@127.0.0.1:1/shop").full_address()
 
 
 class Server:
@@ -28,7 +28,7 @@ class Server:
 @pytest.mark.parametrize(("code", "logins"), [(1045, 1), (2026, 1), (2003, 50)])
 async def test_only_a_refused_login_is_held_back(monkeypatch: pytest.MonkeyPatch, code: int, logins: int) -> None:
     server = Server(code)
-    pool = MySqlPool(TARGET, 1, clock=lambda: server.now_s)
+    pool = MySqlPool(ADDRESS, 1, clock=lambda: server.now_s)
     monkeypatch.setattr(pool, "_log_in", server.refuse)
     for _ in range(50):
         await server.ask(pool)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from replicator.commands import address
 from replicator.settings import MirrorSection, SourceSection
 from versioning.cli import program
 from versioning.cli.files import unreadable_in
@@ -86,7 +85,7 @@ def test_a_secret_must_have_something_in_it(tmp_path: Path) -> None:
 def test_a_role_that_needs_it_names_its_section(tmp_path: Path) -> None:
     settings = Settings.load(write(tmp_path, "[source.mysql]", "password_file"))
     with pytest.raises(ConfigError, match=r"^source\.mysql\.password_file: cannot read /nope"):
-        address(settings.one(SourceSection).mysql, "source.mysql")
+        settings.one(SourceSection).mysql.full_address("source.mysql")
     (gate,) = Settings.load(write(tmp_path, "[[mirror.gate]]", "ssl_ca")).one(MirrorSection).gate
     with pytest.raises(ConfigError, match=r"^mirror\.gate\.b1\.ssl_ca: cannot read /nope"):
-        address(gate, "mirror.gate.b1")
+        gate.full_address("mirror.gate.b1")

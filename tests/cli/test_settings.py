@@ -257,9 +257,9 @@ def test_secrets_come_from_files_without_their_line_end(file: Path, tmp_path: Pa
     )
     settings = Settings.load(file)
     assert settings.one(StreamSection).full_url() == "redis://app:p%40ss%3Aw%2Frd@127.0.0.1:6379/0"
-    target = settings.one(TocSection).mysql.target()
-    assert (target.host, target.port, target.user, target.password) == ("db", 3307, "toc", "p@ss:w/rd")
-    assert target.database == "shop"
+    address = settings.one(TocSection).mysql.full_address()
+    assert (address.host, address.port, address.user, address.password) == ("db", 3307, "toc", "p@ss:w/rd")
+    assert address.database == "shop"
 
 
 @pytest.mark.parametrize("text", ["\N{BOM}p@ss\r\n", "\N{BOM}p@ss", "p@ss\r\n"])
@@ -287,7 +287,7 @@ def test_tables_and_gates_are_lists(file: Path) -> None:
         '[[table]]\nname = "shop.a"\nkeys = ["a:{id}"]\n[[table]]\nname = "shop.b"\nkeys = ["b:{id}"]\n'
     )
     settings = Settings.load(file)
-    assert [gate.target().port for gate in settings.one(MirrorSection).gate] == [3306, 3307]
+    assert [gate.full_address().port for gate in settings.one(MirrorSection).gate] == [3306, 3307]
     assert watched_tables(settings.many(TableSection)).namespaces == {"a", "b"}
 
 
@@ -320,7 +320,7 @@ def test_what_is_printed_is_masked(file: Path) -> None:
     assert "hunter2" not in shown
     assert f"redis://u:{MASK}@a:6379/0" in shown
     assert "hunter2" not in repr(settings.values)
-    assert settings.one(SourceSection).mysql.target().password == "hunter2"
+    assert settings.one(SourceSection).mysql.full_address().password == "hunter2"
 
 
 def test_the_example_file_is_valid() -> None:
@@ -352,7 +352,7 @@ def test_no_part_of_a_password_is_shown(scheme: str, password: str) -> None:
 def test_what_is_masked_is_what_logs_in(scheme: str, password: str) -> None:
     url = f"{scheme}://u:{password}@127.0.0.1/0"
     if scheme in {"mysql", "mariadb"}:
-        assert MySqlSection(url=url).target().password == unquote(password)
+        assert MySqlSection(url=url).full_address().password == unquote(password)
     else:
         assert RedisAddress.parse(url).password == unquote(password)
     assert mask_url(url) == f"{scheme}://u:{MASK}@127.0.0.1/0"

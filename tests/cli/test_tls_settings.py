@@ -1,5 +1,6 @@
 """Files of TLS in the settings: written into the URL, and every mistake is one line that names the section."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,10 +61,18 @@ def test_a_missing_file_of_mysql_is_named(kind: type[MySqlSection]) -> None:
         else {"url": "mysql://u@h", "ssl_ca": "/absent/ca"}
     )
     with pytest.raises(ConfigError, match=r"mirror\.gate\.b1\.ssl_ca: cannot read /absent/ca"):
-        section.target("mirror.gate.b1")
+        section.full_address("mirror.gate.b1")
 
 
 def test_a_mysql_with_a_ca_is_verified_by_name_too(tmp_path: Path) -> None:
     section = load(tmp_path, '[toc.mysql]\nurl = "mysql://u@h"\n').one(TocSection)
-    target = section.mysql.target()._replace(ssl_ca="/a")
-    assert target.tls() == {"ssl_ca": "/a", "ssl_verify_cert": True, "ssl_verify_identity": True}
+    login = replace(section.mysql.full_address(), ssl_ca="/a").login()
+    assert login == {
+        "host": "h",
+        "port": 3306,
+        "user": "u",
+        "password": "",
+        "ssl_ca": "/a",
+        "ssl_verify_cert": True,
+        "ssl_verify_identity": True,
+    }

@@ -9,7 +9,6 @@ from typing import Any
 
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.sql_server import PASSWORD, SqlServer
-from replicator.mysql import MySqlAddress
 from replicator.source.options import SourceOptions
 from replicator.source.run import check_source, run_source
 from replicator.source.stats import SourceStats
@@ -17,6 +16,7 @@ from replicator.tables import TableSpec, WatchedTables
 from tests.eventually import now_ms, until_async
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
+from versioning.cli.sections import MySqlAddress
 from versioning.entries import Change, Entry, Generation, Heartbeat
 from versioning.keys import KeyTemplate
 

@@ -38,7 +38,7 @@ def wait_at_gate(server: MariaDb, _: str) -> None:
 def run_as(user: str, *statements: str) -> Callable[[MariaDb, str], None]:
     def run(server: MariaDb, database: str) -> None:
         async def work() -> None:
-            pool = MySqlPool(MySqlSection(url=server.url(user, database)).target(), 1)
+            pool = MySqlPool(MySqlSection(url=server.url(user, database)).full_address(), 1)
             for statement in statements:
                 await pool.select(statement, ())
             await pool.aclose()

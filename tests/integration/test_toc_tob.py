@@ -44,14 +44,14 @@ class World:
         return await self._stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url="http://app"))
 
     async def tob(self) -> httpx2.AsyncClient:
-        return await self._client(tob.create_app(MySqlPool(self._mysql("tob").target(), 2)))
+        return await self._client(tob.create_app(MySqlPool(self._mysql("tob").full_address(), 2)))
 
     async def toc(self, *, ttl_only: bool = False) -> httpx2.AsyncClient:
         section = TocSection(mysql=self._mysql("toc"), ttl_only=ttl_only)
         cache = toc_cache(
             section, StreamSection(url=self.redis.url), ValuesSection(url=self.redis.url, timeout_ms=1_000)
         )
-        pool = MySqlPool(section.mysql.target(), 2)
+        pool = MySqlPool(section.mysql.full_address(), 2)
         return await self._client(toc.create_app(cache, pool, readiness=toc.readiness(cache), registry=None))
 
     async def append(self, *bodies: Body) -> None:

@@ -17,7 +17,8 @@ from replicator.binlog import columns as c
 from replicator.binlog.columns import CHARSETS
 from replicator.binlog.link import BinlogLink
 from replicator.binlog.schema import Column
-from replicator.mysql import MySqlAddress
+from replicator.mysql import connect_arguments
+from versioning.cli.sections import MySqlAddress
 
 Image = Mapping[str, object]
 SERVER_ID = 4_200_000_000
@@ -40,8 +41,8 @@ def read(
 ) -> list[tuple[bytes, Any]]:
     """Maps and rows from a position to the first ones of a table END: the packet, and the library's event."""
     reader = BinLogStreamReader(
-        connection_settings=address.settings(read_timeout_s=10),
-        ctl_connection_settings=address.settings(read_timeout_s=10),
+        connection_settings=connect_arguments(address, read_timeout_s=10),
+        ctl_connection_settings=connect_arguments(address, read_timeout_s=10),
         pymysql_wrapper=partial(Tap, stop=threading.Event(), silence_s=10.0, has_checksums=True),
         server_id=SERVER_ID, is_mariadb=is_mariadb, auto_position=position, blocking=True, enable_logging=False,
         only_events=[TableMapEvent, WriteRowsEvent, UpdateRowsEvent, DeleteRowsEvent],

@@ -7,9 +7,10 @@ import pymysql.err
 import pytest
 
 from replicator.errors import MySqlAuthenticationError, MySqlUnavailableError, SourceError
-from replicator.mysql import REFUSED_S, MySqlAddress, MySqlClient, translated
+from replicator.mysql import REFUSED_S, MySqlClient, translated
 from versioning.backends.base import IS_IT_UP
 from versioning.backoff import Backoff
+from versioning.cli.sections import MySqlAddress
 
 
 @pytest.mark.parametrize(

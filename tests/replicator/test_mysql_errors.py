@@ -4,7 +4,8 @@ import pymysql
 import pytest
 
 from replicator.errors import MySqlUnavailableError, PositionLostError, SourceError, UnsupportedEventError
-from replicator.mysql import MySqlAddress, translated
+from replicator.mysql import translated
+from versioning.cli.sections import MySqlAddress
 
 LOST = [
     "Could not find first log file name in binary log index file",

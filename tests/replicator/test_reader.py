@@ -22,7 +22,7 @@ from replicator.binlog.events import (
 from replicator.binlog.plan import ForeignKey, TablePlans
 from replicator.binlog.stream import LinkOptions
 from replicator.errors import MySqlUnavailableError, PositionLostError, ReaderFailedError, StatementUnknownError
-from replicator.mysql import MySqlAddress, ServerFacts
+from replicator.mysql import ServerFacts
 from replicator.position import Flavor, parse
 from replicator.source import reader as readers
 from replicator.source import run as source_run
@@ -38,6 +38,7 @@ from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
 from versioning.checkpoint import Checkpoint
+from versioning.cli.sections import MySqlAddress
 from versioning.entries import Gap, Heartbeat, NewEntry
 from versioning.keys import KeyTemplate
 

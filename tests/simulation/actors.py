@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from replicator.mirror.options import MirrorStats
 from replicator.mirror.run import Mirror
-from replicator.mysql import MySqlAddress
 from replicator.source.options import SourceOptions
 from replicator.source.run import _Source
 from replicator.source.stats import SourceStats
@@ -21,6 +20,7 @@ from tests.simulation.streams import StreamClient, StreamServer
 from tests.simulation.values import ValueClient
 from tests.simulation.world import KEYS
 from versioning.backends.base import UnavailableError
+from versioning.cli.sections import MySqlAddress
 from versioning.client.async_cache import AsyncVersionedCache
 from versioning.errors import StamplineError
 from versioning.keys import KeyTemplate

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -124,23 +125,34 @@ class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class MySqlTarget(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MySqlAddress:
     """A server and who to be on it, with its secrets read."""
 
     host: str
-    port: int
-    user: str
-    password: str
-    database: str
-    ssl_ca: str | None
+    port: int = 3306
+    user: str = ""
+    password: str = field(default="", repr=False)
+    database: str = ""
+    ssl_ca: str | None = None
     """Path of the CA to verify the server by; None: TLS as the server offers it."""
-    ssl_cert: str | None
-    ssl_key: str | None
-    ssl_disabled: bool
+    ssl_cert: str | None = None
+    ssl_key: str | None = None
+    ssl_disabled: bool = False
 
-    def tls(self) -> dict[str, Any]:
-        """Return the TLS arguments of ``pymysql.connect``."""
-        arguments: dict[str, Any] = {"ssl_disabled": True} if self.ssl_disabled else {}
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def login(self) -> dict[str, Any]:
+        """Return arguments of ``pymysql.connect``: where, as whom and by which TLS. A new dict each time."""
+        arguments: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+        }
+        if self.ssl_disabled:
+            arguments["ssl_disabled"] = True
         if self.ssl_ca is not None:
             arguments |= {"ssl_ca": self.ssl_ca, "ssl_verify_cert": True, "ssl_verify_identity": True}
         if self.ssl_cert is not None:
@@ -197,7 +209,7 @@ class MySqlSection(Section):
         parts = urlsplit(self.url)
         return self.host or parts.hostname or "", self.port or parts.port or 3306
 
-    def target(self, key: str = "mysql") -> MySqlTarget:
+    def full_address(self, key: str = "mysql") -> MySqlAddress:
         """Read the secrets, and look at the files of TLS; raises ConfigError, about this section as ``key``."""
         check_files(self, key)
         if self.ssl_ca or self.ssl_key:
@@ -207,7 +219,7 @@ class MySqlSection(Section):
         password = self.password.get_secret_value() or unquote(parts.password or "")
         if self.password_file is not None:
             password = read_secret(self.password_file, key=f"{key}.password_file")
-        return MySqlTarget(
+        return MySqlAddress(
             host=host,
             port=port,
             user=self.user or unquote(parts.username or ""),

@@ -71,7 +71,7 @@ def _say(seen: Seen) -> None:
 
 
 async def _run(stream_url: str, values_url: str, mysql_url: str, reads: int, limits: Limits) -> None:
-    pool = MySqlPool(MySqlSection(url=mysql_url).target(), 4)
+    pool = MySqlPool(MySqlSection(url=mysql_url).full_address(), 4)
     settings = limits.settings("toc")
     options: dict[str, Any] = {key.partition(".")[2]: value for key, value in settings.items() if key[:4] == "toc."}
     cache = AsyncVersionedCache.from_url(
