@@ -21,6 +21,7 @@ from replicator.errors import (
     UnsupportedEventError,
 )
 from replicator.position import Flavor, MariaDbPosition, Position, parse
+from replicator.server_version import VERSION_VARIABLES, ServerVersion
 from versioning.backends.base import IS_IT_UP
 from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.backends.tls_dates import dates_problem
@@ -211,9 +212,8 @@ class ServerFacts:
 
 
 _VARIABLES = (
-    "version",
+    *VERSION_VARIABLES,
     "server_id",
-    "gtid_mode",
     "gtid_binlog_state",
     "gtid_executed",
     "log_bin",
@@ -228,7 +228,7 @@ _VARIABLES = (
 
 def server_facts(client: MySqlClient) -> ServerFacts:
     variables = client.variables(*_VARIABLES)
-    flavor = _flavor(variables)
+    flavor = ServerVersion.of(variables).flavor
     server_id = int(variables["server_id"])
     return ServerFacts(
         flavor,
@@ -237,12 +237,6 @@ def server_facts(client: MySqlClient) -> ServerFacts:
         parse(_end_of_binlog(client, flavor, server_id, variables), flavor),
         variables,
     )
-
-
-def _flavor(variables: dict[str, str]) -> Flavor:
-    if "mariadb" in variables["version"].lower() or "gtid_binlog_state" in variables:
-        return Flavor.MARIADB
-    return Flavor.MYSQL if variables.get("gtid_mode", "OFF").upper() == "ON" else Flavor.FILE
 
 
 def _end_of_binlog(client: MySqlClient, flavor: Flavor, server_id: int, variables: dict[str, str]) -> str:
@@ -268,7 +262,7 @@ def await_executed(client: MySqlClient, facts: ServerFacts, gtid: str) -> None:
     Its binlog shows a DDL before its data dictionary does (with semi-sync: until a replica has answered). MariaDB, and
     MySQL before 8.0, let a question wait for the lock that the DDL still holds.
     """
-    if facts.flavor is not Flavor.MYSQL or not gtid or facts.variables["version"].startswith("5."):
+    if facts.flavor is not Flavor.MYSQL or not gtid or ServerVersion.of(facts.variables).number < (8, 0):
         return
     sql = "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)"
     if client.query(sql, (gtid, EXECUTED_TIMEOUT_S))[0][0] != 0:

@@ -10,15 +10,16 @@ from replicator.binlog.schema import Column, Schema
 from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
 from replicator.errors import MySqlAuthenticationError
 from replicator.mysql import MySqlClient, binlog_filters, replica_status
+from replicator.server_version import VERSION_VARIABLES
 from replicator.tables import TableSpec, WatchedTables
 from versioning.backends.tls_dates import CertificateDates, dates_between
 from versioning.cli.sections import MySqlAddress
 
 VARIABLES: Final = (
-    "version", "server_id", "server_uuid", "server_uid", "log_bin", "binlog_format", "binlog_row_image",
+    *VERSION_VARIABLES, "server_id", "server_uuid", "server_uid", "log_bin", "binlog_format", "binlog_row_image",
     "binlog_row_metadata", "binlog_checksum", "log_bin_compress", "binlog_transaction_compression",
     "binlog_row_value_options", "expire_logs_days", "binlog_expire_logs_seconds", "binlog_expire_logs_auto_purge",
-    "max_binlog_total_size", "gtid_mode", "gtid_strict_mode", "gtid_binlog_pos", "gtid_slave_pos", "gtid_executed",
+    "max_binlog_total_size", "gtid_binlog_pos", "gtid_slave_pos", "gtid_executed",
     "mysql56_temporal_format", "sync_binlog", "innodb_flush_log_at_trx_commit", "read_only", "log_slave_updates",
     "log_replica_updates", "wsrep_on", "time_zone", "system_time_zone", "rpl_semi_sync_master_enabled",
     "rpl_semi_sync_master_wait_point", "slave_skip_errors", "replica_skip_errors", "slave_exec_mode",

@@ -7,6 +7,7 @@ from typing import Any
 from replicator.binlog.plan import ForeignKey
 from replicator.doctor.findings import Subject
 from replicator.mysql import is_on
+from replicator.server_version import ServerVersion
 from replicator.tables import TableName
 from versioning.backends.tls_dates import CertificateDates
 
@@ -40,8 +41,12 @@ class MySqlFacts:
         return Subject(f"{self.role} {self.address}")
 
     @property
+    def version(self) -> ServerVersion:
+        return ServerVersion.of(self.variables)
+
+    @property
     def is_mariadb(self) -> bool:
-        return "mariadb" in self.variable("version") or "gtid_strict_mode" in self.variables
+        return self.version.is_mariadb
 
     @property
     def server_id(self) -> int:

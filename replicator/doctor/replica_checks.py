@@ -8,7 +8,6 @@ from replicator.doctor.binlog_checks import strictness
 from replicator.doctor.findings import Findings
 from replicator.doctor.mysql_facts import MySqlFacts
 
-_NEW_WORDS: Final = (8, 4)
 _ELSEWHERE: Final = "HOST = '<the primary>', ..."
 _FILTERS: Final = (
     "Replicate_Do_DB", "Replicate_Ignore_DB", "Replicate_Do_Table", "Replicate_Ignore_Table", "Replicate_Wild_Do_Table",
@@ -181,12 +180,6 @@ def _spelled(facts: MySqlFacts, name: str) -> str:
     return f"{_replica(facts).lower()}_{name}"
 
 
-def _has_new_words(facts: MySqlFacts) -> bool:
-    major, _, rest = facts.variable("version").partition(".")
-    minor = rest.partition(".")[0]
-    return not facts.is_mariadb and major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= _NEW_WORDS
-
-
 def _start(facts: MySqlFacts, row: Mapping[str, Any]) -> str:
     return f"START {_replica(facts)}{_for_one(facts, row)};"
 
@@ -197,7 +190,7 @@ def _stop(facts: MySqlFacts, row: Mapping[str, Any]) -> str:
 
 def _changed(facts: MySqlFacts, row: Mapping[str, Any], setting: str, *, has_prefix: bool = True) -> str:
     """``setting``: without MASTER_ or SOURCE_, with which all but a few begin."""
-    is_new = _has_new_words(facts)
+    is_new = facts.version.has_new_words
     setting = f"{'SOURCE' if is_new else 'MASTER'}_{setting}" if has_prefix else setting
     if facts.is_mariadb:
         return f"CHANGE MASTER{_for_one(facts, row)} TO {setting};"
@@ -205,7 +198,7 @@ def _changed(facts: MySqlFacts, row: Mapping[str, Any], setting: str, *, has_pre
 
 
 def _replica(facts: MySqlFacts) -> str:
-    return "REPLICA" if _has_new_words(facts) else "SLAVE"
+    return "REPLICA" if facts.version.has_new_words else "SLAVE"
 
 
 def _for_one(facts: MySqlFacts, row: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError
 from replicator.mirror.gtids import answer_includes, flavor_of, without_server
 from replicator.mysql import MySqlClient
 from replicator.position import Flavor
+from replicator.server_version import VERSION_VARIABLES, ServerVersion
 from versioning.cli.sections import MySqlAddress
 from versioning.errors import ConfigError
 
@@ -45,10 +46,9 @@ class MySqlGate:
         self._address = address
         self._client = MySqlClient(address, read_timeout_s=ANSWER_TIMEOUT_S)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"gate-{name}")
-        self._flavor: Flavor | None = None
         self._asked: Flavor | None = None
         """Of the last GTID waited for."""
-        self._version = ""
+        self._version: ServerVersion | None = None
         self._is_replica = True
         self._has_binlog = True
 
@@ -60,7 +60,7 @@ class MySqlGate:
         limit_s = min(limit_ms / 1000, ANSWER_TIMEOUT_S / 2)
         position = str(await self._run(self._wait, gtid, limit_s))
         if gtid and not answer_includes(position, gtid):
-            self._version = ""  # Promoted, or turned into a replica? Look again.
+            self._version = None  # Promoted, or turned into a replica? Look again.
         return position
 
     async def aclose(self) -> None:
@@ -73,13 +73,13 @@ class MySqlGate:
         except MySqlAuthenticationError as error:
             raise GateDeniedError(str(error)) from error
         except SourceError as error:
-            self._version = ""  # Whatever answers next may be another server.
+            self._version = None  # Whatever answers next may be another server.
             raise GateError(str(error)) from error
 
     def _check(self) -> None:
-        self._learn()
-        rows = self._replication()
-        if not rows and (self._flavor is Flavor.FILE or not self._has_binlog):
+        version = self._learn()
+        rows = self._replication(version)
+        if not rows and (version.flavor is Flavor.FILE or not self._has_binlog):
             raise GateSetupError(
                 f"gate {self.name} ({self._address}) replicates from nowhere and names no GTIDs",
                 hint="list a replica of the source's server, or that server itself",
@@ -91,40 +91,32 @@ class MySqlGate:
             if stopped:
                 log.warning("gate_replication_stopped", gate=self.name, stopped=stopped)
 
-    def _learn(self) -> None:
+    def _learn(self) -> ServerVersion:
         """Ask once per connection what this server is."""
-        if self._version:
-            return
-        variables = self._client.variables("version", "gtid_mode", "gtid_slave_pos", "log_bin")
-        self._version = variables["version"].lower()
-        if "mariadb" in self._version or "gtid_slave_pos" in variables:
-            self._flavor = Flavor.MARIADB
-        else:
-            self._flavor = Flavor.MYSQL if variables.get("gtid_mode", "").upper() == "ON" else Flavor.FILE
+        if self._version is not None:
+            return self._version
+        variables = self._client.variables(*VERSION_VARIABLES, "log_bin")
+        self._version = version = ServerVersion.of(variables)
         self._has_binlog = variables.get("log_bin", "OFF").upper() == "ON"
-        self._is_replica = self._flavor is not Flavor.MARIADB or bool(self._replication())
+        self._is_replica = not version.is_mariadb or bool(self._replication(version))
+        return version
 
-    def _replication(self) -> list[dict[str, Any]]:
-        sql = "SHOW ALL SLAVES STATUS" if self._flavor is Flavor.MARIADB else self._status_sql()
-        return self._client.query_dicts(sql)
-
-    def _status_sql(self) -> str:
-        is_new = "mariadb" not in self._version and _number(self._version) >= _REPLICA_WORDS
-        return "SHOW REPLICA STATUS" if is_new else "SHOW SLAVE STATUS"
+    def _replication(self, version: ServerVersion) -> list[dict[str, Any]]:
+        return self._client.query_dicts("SHOW ALL SLAVES STATUS" if version.is_mariadb else _status_sql(version))
 
     def _wait(self, gtid: str, limit_s: float) -> str:
-        self._learn()
+        version = self._learn()
         # While GTIDs are being switched on, the primary may write offsets and this server have both: one notation only.
-        self._asked = flavor = flavor_of(gtid) if gtid else self._asked or self._flavor
+        self._asked = flavor = flavor_of(gtid) if gtid else self._asked or version.flavor
         if flavor is Flavor.FILE:
-            return self._wait_for_offset(without_server(gtid), limit_s)
-        if flavor is not self._flavor:
+            return self._wait_for_offset(version, without_server(gtid), limit_s)
+        if flavor is not version.flavor:
             raise GateError(
                 f"gate {self.name} ({self._address}) cannot have {gtid[:60]}: it counts in another notation",
                 hint="the listed database must be a replica of the source's server",
             )
         if flavor is Flavor.MYSQL:
-            return self._wait_mysql(gtid, limit_s)
+            return self._wait_mysql(version, gtid, limit_s)
         return self._wait_mariadb(gtid, limit_s) if self._is_replica else self._wait_primary(gtid, limit_s)
 
     def _wait_mariadb(self, gtid: str, limit_s: float) -> str:
@@ -143,22 +135,18 @@ class MySqlGate:
             if not gtid or answer_includes(position, gtid) or time.monotonic() > give_up_at:
                 return position
 
-    def _wait_mysql(self, gtid: str, limit_s: float) -> str:
+    def _wait_mysql(self, version: ServerVersion, gtid: str, limit_s: float) -> str:
         if gtid:
             # Whole seconds: some versions round a fraction down, and 0 waits for ever.
-            self._client.query(f"SELECT {self._mysql_wait()}(%s, %s)", (gtid, math.ceil(limit_s)))
+            self._client.query(f"SELECT {_executed_wait(version)}(%s, %s)", (gtid, math.ceil(limit_s)))
         return self._scalar("SELECT @@GLOBAL.gtid_executed")
 
-    def _mysql_wait(self) -> str:
-        is_old = _number(self._version) < _EXECUTED_WAIT
-        return "WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS" if is_old else "WAIT_FOR_EXECUTED_GTID_SET"
-
-    def _wait_for_offset(self, gtid: str, limit_s: float) -> str:
+    def _wait_for_offset(self, version: ServerVersion, gtid: str, limit_s: float) -> str:
         if gtid:
             waited_file, _, waited_offset = gtid.partition("/")
-            wait = "SOURCE_POS_WAIT" if self._status_sql() == "SHOW REPLICA STATUS" else "MASTER_POS_WAIT"
+            wait = "SOURCE_POS_WAIT" if version.has_new_words else "MASTER_POS_WAIT"
             self._client.query(f"SELECT {wait}(%s, %s, %s)", (waited_file, int(waited_offset), math.ceil(limit_s)))
-        rows = self._client.query_dicts(self._status_sql())
+        rows = self._client.query_dicts(_status_sql(version))
         if not rows:
             raise GateError(f"gate {self.name} ({self._address}) is no replica", hint="list a direct replica")
         row = rows[0]
@@ -171,14 +159,14 @@ class MySqlGate:
 
 
 _RUNNING: Final = ("Slave_IO_Running", "Slave_SQL_Running", "Replica_IO_Running", "Replica_SQL_Running")
-_EXECUTED_WAIT: Final = (5, 7)
-_REPLICA_WORDS: Final = (8, 4)
 
 
-def _number(version: str) -> tuple[int, int]:
-    major, _, rest = version.partition(".")
-    minor = rest.partition(".")[0]
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (0, 0)
+def _status_sql(version: ServerVersion) -> str:
+    return "SHOW REPLICA STATUS" if version.has_new_words else "SHOW SLAVE STATUS"
+
+
+def _executed_wait(version: ServerVersion) -> str:
+    return "WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS" if version.number < (5, 7) else "WAIT_FOR_EXECUTED_GTID_SET"
 
 
 async def check_gates(gates: Sequence[MySqlGate]) -> None:
