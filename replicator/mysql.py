@@ -22,7 +22,6 @@ from replicator.errors import (
 )
 from replicator.position import Flavor, MariaDbPosition, Position, parse
 from replicator.server_version import VERSION_VARIABLES, ServerVersion
-from versioning.backends.base import IS_IT_UP
 from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.backends.tls_dates import dates_problem
 from versioning.cli.sections import MySqlAddress
@@ -118,8 +117,9 @@ def _translate(address: MySqlAddress, error: Exception) -> SourceError:
         return UnsupportedEventError(f"{where}: {text}", hint="raise max_allowed_packet on the server")
     if code == _BINLOG_FATAL and any(part in text.lower() for part in _POSITION_LOST):
         return PositionLostError(f"{where} does not have our position: {text}", damaged_file=_damaged_file(text))
-    hint = IS_IT_UP if code in _CLIENT_CODES else ""
-    return MySqlUnavailableError(f"{where} is not available: {text or type(error).__name__}", hint=hint)
+    return MySqlUnavailableError(
+        f"{where} is not available: {text or type(error).__name__}", is_unreached=code in _CLIENT_CODES
+    )
 
 
 def _damaged_file(text: str) -> str:

@@ -1,16 +1,22 @@
 """Every error the library raises on purpose. Each says what happened, where, and what to do about it."""
 
-from typing import Any
+from typing import Any, Final
+
+IS_IT_UP: Final = "is it up, and does a firewall let us through?"
+"""The hint of every error with ``is_unreached``."""
 
 
 class StamplineError(Exception):
     """Base of all: catch this to catch everything stampline raises by itself."""
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", is_unreached: bool = False) -> None:
+        hint = IS_IT_UP if is_unreached else hint
         super().__init__(f"{message} ({hint})" if hint else message)
         self.message = message
         """What happened, without the hint."""
         self.hint = hint
+        self.is_unreached = is_unreached
+        """The server did not answer at all: there may be none at this address."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let pools of processes hand it on: else a copy is made by ``__init__``, which may take something else."""

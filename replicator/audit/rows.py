@@ -8,7 +8,6 @@ from typing import Any
 from replicator.audit.check import Check
 from replicator.errors import SourceError
 from replicator.mysql import MySqlClient
-from versioning.backends.base import IS_IT_UP
 from versioning.cli.sections import MySqlAddress
 from versioning.errors import ConfigError
 
@@ -40,7 +39,7 @@ class Rows:
         try:
             await self.value(check, (None,) * len(check.columns))
         except SourceError as error:
-            if error.hint == IS_IT_UP:
+            if error.is_unreached:
                 raise
             said = error.__cause__.args[-1] if error.__cause__ else error.message
             hint = f"MySQL {self._client.address} says so: correct its sql, or grant SELECT on what it reads"

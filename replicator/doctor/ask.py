@@ -16,7 +16,7 @@ from replicator.errors import SourceError
 from replicator.settings import GateSection, MirrorSection, SourceSection, TableSection, watched_tables
 from replicator.tables import WatchedTables
 from versioning import stamp as stamps
-from versioning.backends.base import IS_IT_UP, BackendError
+from versioning.backends.base import BackendError
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_facts import RedisFacts, redis_facts
 from versioning.backends.redis_stream import RedisStream
@@ -92,8 +92,8 @@ class _Asker:
             self.unreached.append(finding)
 
     def miss(self, subject: str, setting: str, error: StamplineError) -> None:
-        is_silent = error.hint == IS_IT_UP
-        fix = f"start it, or correct its address in {setting}" if is_silent else error.hint or _SAYS_SO_ITSELF
+        unreached = f"start it, or correct its address in {setting}"
+        fix = unreached if error.is_unreached else error.hint or _SAYS_SO_ITSELF
         self.unreached.append(Finding(Severity.ERROR, subject, "unreached", error.message, fix))
 
     def server(self, role: str, setting: str, section: MySqlSection, key: str) -> MySqlFacts | None:

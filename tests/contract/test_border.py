@@ -7,8 +7,9 @@ from contextlib import suppress
 import pytest
 import redis.exceptions
 
-from versioning.backends.base import IS_IT_UP, AuthenticationError, BackendError, LoginRefusedError, UnavailableError
+from versioning.backends.base import AuthenticationError, BackendError, LoginRefusedError, UnavailableError
 from versioning.backends.redis_connect import DOWN_S, REFUSED_S, Border, translated
+from versioning.errors import IS_IT_UP
 
 
 @pytest.mark.parametrize(
@@ -34,20 +35,23 @@ def test_an_error_of_the_driver_becomes_one_of_ours_that_names_the_server(
 
 
 @pytest.mark.parametrize(
-    ("raised", "hint"),
+    ("raised", "is_unreached"),
     [
-        (redis.exceptions.ConnectionError("Error 111 connecting to b:6379"), IS_IT_UP),
-        (redis.exceptions.TimeoutError("slow"), IS_IT_UP),
-        (ConnectionResetError(), IS_IT_UP),
-        (redis.exceptions.BusyLoadingError("LOADING"), ""),
-        (redis.exceptions.ReadOnlyError("a replica"), ""),
+        (redis.exceptions.ConnectionError("Error 111 connecting to b:6379"), True),
+        (redis.exceptions.TimeoutError("slow"), True),
+        (ConnectionResetError(), True),
+        (redis.exceptions.BusyLoadingError("LOADING"), False),
+        (redis.exceptions.ReadOnlyError("a replica"), False),
     ],
     ids=str,
 )
-def test_who_was_not_reached_is_asked_for_and_who_answered_is_not(raised: Exception, hint: str) -> None:
+def test_who_was_not_reached_is_asked_for_and_who_answered_is_not(
+    raised: Exception,
+    is_unreached: bool,  # noqa: FBT001
+) -> None:
     with pytest.raises(UnavailableError) as caught, translated("b:6379"):
         raise raised
-    assert caught.value.hint == hint
+    assert (caught.value.is_unreached, caught.value.hint) == (is_unreached, IS_IT_UP if is_unreached else "")
 
 
 async def test_a_cancellation_that_makes_the_clean_up_of_the_driver_fail_is_still_a_cancellation() -> None:

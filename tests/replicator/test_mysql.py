@@ -8,28 +8,31 @@ import pytest
 
 from replicator.errors import MySqlAuthenticationError, MySqlUnavailableError, SourceError
 from replicator.mysql import REFUSED_S, MySqlClient, translated
-from versioning.backends.base import IS_IT_UP
 from versioning.backoff import Backoff
 from versioning.cli.sections import MySqlAddress
+from versioning.errors import IS_IT_UP
 
 
 @pytest.mark.parametrize(
-    ("raised", "hint"),
+    ("raised", "is_unreached"),
     [
-        (pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'a'"), IS_IT_UP),
-        (pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query"), IS_IT_UP),
-        (ConnectionResetError("reset"), IS_IT_UP),
-        (pymysql.err.OperationalError(1040, "Too many connections"), ""),
-        (pymysql.err.ProgrammingError(1146, "Table 'shop.a' doesn't exist"), ""),
-        (pymysql.err.OperationalError(3024, "maximum statement execution time exceeded"), ""),
+        (pymysql.err.OperationalError(2003, "Can't connect to MySQL server on 'a'"), True),
+        (pymysql.err.OperationalError(2013, "Lost connection to MySQL server during query"), True),
+        (ConnectionResetError("reset"), True),
+        (pymysql.err.OperationalError(1040, "Too many connections"), False),
+        (pymysql.err.ProgrammingError(1146, "Table 'shop.a' doesn't exist"), False),
+        (pymysql.err.OperationalError(3024, "maximum statement execution time exceeded"), False),
     ],
     ids=str,
 )
-def test_who_was_not_reached_is_asked_for_and_who_answered_is_not(raised: Exception, hint: str) -> None:
+def test_who_was_not_reached_is_asked_for_and_who_answered_is_not(
+    raised: Exception,
+    is_unreached: bool,  # noqa: FBT001
+) -> None:
     where = "MySQL a:3306 is not available: "
     with pytest.raises(MySqlUnavailableError, match=where) as caught, translated(MySqlAddress("a")):
         raise raised
-    assert caught.value.hint == hint
+    assert (caught.value.is_unreached, caught.value.hint) == (is_unreached, IS_IT_UP if is_unreached else "")
 
 
 @pytest.mark.parametrize(

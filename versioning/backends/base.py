@@ -7,15 +7,12 @@ driver's own exception, and an error is never turned into a miss here.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from versioning import stamp as stamps
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry, NewEntry
 from versioning.errors import StamplineError
-
-IS_IT_UP: Final = "is it up, and does a firewall let us through?"
-"""Hint of whoever could not connect to a server."""
 
 
 class BackendError(StamplineError):

@@ -31,7 +31,7 @@ import redis.retry
 import redis.sentinel
 
 from versioning.backends import redis_tls, redis_url
-from versioning.backends.base import IS_IT_UP, AuthenticationError, BackendError, LoginRefusedError, UnavailableError
+from versioning.backends.base import AuthenticationError, BackendError, LoginRefusedError, UnavailableError
 from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.errors import ConfigError
 
@@ -161,8 +161,8 @@ def _translation(address: str, raised: Exception) -> BackendError:
         return LoginRefusedError(f"Redis {address} refused us: {what}", hint="check user, password and ACL")
     if isinstance(error, _UNAVAILABLE) or leads_no_more(error):
         # Others have answered, and say themselves what is wrong.
-        hint = IS_IT_UP if isinstance(error, _UNREACHED) and not isinstance(error, _ANSWERED) else ""
-        return UnavailableError(f"Redis {address} is not available: {what}", hint=hint)
+        is_unreached = isinstance(error, _UNREACHED) and not isinstance(error, _ANSWERED)
+        return UnavailableError(f"Redis {address} is not available: {what}", is_unreached=is_unreached)
     kind = ScriptMissingError if isinstance(error, redis.exceptions.NoScriptError) else BackendError
     return kind(f"Redis {address} answered an error: {what}")
 
