@@ -79,7 +79,6 @@ def source(
     options = SourceOptions(
         name=section.name,
         mysql=server(),
-        tables=templates.current.tables,
         heartbeat_ms=section.heartbeat_ms,
         window_ms=at.window_ms,
         keys_max=section.keys_max,
@@ -92,7 +91,7 @@ def source(
 
     async def role(stop: asyncio.Event) -> None:
         async with probes.serve_if_asked(metrics_host, metrics_port), _opened(at) as stream:
-            await run_source(options, stream, stop=stop, stats=stats, templates=templates, pulse=pulse)
+            await run_source(options, templates, stream, stop=stop, stats=stats, pulse=pulse)
 
     _run(role, stats, pulse, for_s, on_reload=templates.ask)
 

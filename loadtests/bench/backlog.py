@@ -28,6 +28,7 @@ from replicator.source.options import SourceOptions
 from replicator.source.progress import Progress
 from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
+from replicator.source.templates import Templates
 from replicator.tables import TableSpec, WatchedTables
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
@@ -87,9 +88,12 @@ class Backlog:
     async def _drain(self, seconds: float) -> Sample:
         self.redis.flush()
         stream, stop, stats = RedisStream.from_url(self.redis.url), asyncio.Event(), SourceStats()
-        options = self._options()
+        address = MySqlAddress(self.mariadb.host, self.mariadb.port, USER, PASSWORD, ssl_disabled=True)
+        options = SourceOptions("bench", address)
+        spec = TableSpec(DATABASE, self.table, (KeyTemplate.parse(self.table + ":{id}"),))
+        templates = Templates(WatchedTables((spec,)))
         await self._put_checkpoint(stream, options)
-        task = asyncio.create_task(run_source(options, stream, stop=stop, stats=stats))
+        task = asyncio.create_task(run_source(options, templates, stream, stop=stop, stats=stats))
         await _until(lambda: stats.keys or task.done())
         first, began_s, began_cpu_s = stats.keys, time.perf_counter(), time.process_time()
         ends_s = began_s + seconds
@@ -99,11 +103,6 @@ class Backlog:
         await task
         await stream.aclose()
         return Sample(keys / took_s, {"cpu_us": cpu_s / keys * 1e6, "keys_per_append": stats.keys / stats.appends})
-
-    def _options(self) -> SourceOptions:
-        address = MySqlAddress(self.mariadb.host, self.mariadb.port, USER, PASSWORD, ssl_disabled=True)
-        spec = TableSpec(DATABASE, self.table, (KeyTemplate.parse(self.table + ":{id}"),))
-        return SourceOptions("bench", address, WatchedTables((spec,)))
 
     async def _put_checkpoint(self, stream: RedisStream, options: SourceOptions) -> None:
         """As if a source had read everything before the backlog."""

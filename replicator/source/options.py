@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from replicator.tables import WatchedTables
 from versioning.checkpoint import source_writer
 from versioning.cli.sections import MySqlAddress
 from versioning.limits import GENERATION_SPREAD_MS, KEYS_PER_ENTRY, MAX_KEYS, WINDOW_MS
@@ -17,7 +16,6 @@ class SourceOptions:
     name: str
     """Names the checkpoint: all sources of one MySQL share it. Two MySQLs never do, nor do they share a stream."""
     mysql: MySqlAddress
-    tables: WatchedTables
     heartbeat_ms: int = HEARTBEAT_MS
     read_timeout_ms: int = READ_TIMEOUT_MS
     window_ms: int = WINDOW_MS
@@ -26,8 +24,6 @@ class SourceOptions:
     keys_per_entry: int = KEYS_PER_ENTRY
     server_id: int | None = None
     """None: a random high one for each connection."""
-    adopt_digest: bool = False
-    """Take over a stream that was written with other key templates."""
 
     @property
     def writer(self) -> str:

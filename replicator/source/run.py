@@ -52,6 +52,7 @@ from replicator.tasks import first_of
 from versioning.backends.base import AuthenticationError, BackendError, DigestRefusedError, StreamBackend
 from versioning.backoff import Backoff
 from versioning.checkpoint import Checkpoint
+from versioning.cli.sections import MySqlAddress
 from versioning.client.clock import unix_ms
 from versioning.client.pulse import Pulse
 from versioning.errors import StamplineError
@@ -67,19 +68,19 @@ FLUSH_MAX_S: Final = 5.0
 log = structlog.get_logger()
 
 
-async def check_source(options: SourceOptions, stream: StreamBackend) -> None:
+async def check_source(mysql: MySqlAddress, tables: WatchedTables, stream: StreamBackend) -> None:
     """Raises ONE error that names the fix: PreflightError, SourceError or BackendError. Changes nothing."""
-    await asyncio.to_thread(check_mysql, options.mysql, options.tables)
+    await asyncio.to_thread(check_mysql, mysql, tables)
     await stream.state()
 
 
 async def run_source(
     options: SourceOptions,
+    templates: Templates,
     stream: StreamBackend,
     *,
     stop: asyncio.Event,
     stats: SourceStats | None = None,
-    templates: Templates | None = None,
     pulse: Pulse | None = None,
 ) -> None:
     """Runs until `stop`. Raises what `check_source` raises, later only DigestRefusedError and UnsupportedEventError.
@@ -93,8 +94,9 @@ async def run_source(
         stats.last_error = str(error)
         stats.count_failure(Failure.CONNECTION_LOST)
 
-    await reach(lambda: check_source(options, stream), stop=stop, note=note, pulse=pulse)
-    source = _Source(options, stream, stats, templates, pulse)
+    tables = templates.current.tables
+    await reach(lambda: check_source(options.mysql, tables, stream), stop=stop, note=note, pulse=pulse)
+    source = _Source(options, templates, stream, stats, pulse)
     work = asyncio.create_task(source.run())
     stopped = asyncio.create_task(stop.wait())
     try:
@@ -123,15 +125,15 @@ class _Source:
     def __init__(
         self,
         options: SourceOptions,
+        templates: Templates,
         stream: StreamBackend,
         stats: SourceStats,
-        templates: Templates | None = None,
         pulse: Pulse | None = None,
     ) -> None:
         self._options = options
+        self._templates = templates
         self._stream = stream
         self._stats = stats
-        self._templates = templates or Templates(options.tables, may_adopt=options.adopt_digest)
         self._pulse = pulse or Pulse()
         self._reading: StopFlag | None = None
         """Of the binlog connection there is."""
@@ -141,7 +143,7 @@ class _Source:
         self._log = log.bind(source=options.name, mysql=str(options.mysql))
         self._backoff = Backoff(random.random)
         rules = Rules(options.heartbeat_ms, options.keys_per_entry, options.generation_spread_ms, options.window_ms)
-        self._appender = Appender(stream, self._identity(options.tables), rules, now_ms=unix_ms, stats=stats)
+        self._appender = Appender(stream, self._identity(templates.current.tables), rules, now_ms=unix_ms, stats=stats)
         self._lost: _Lost | None = None
 
     async def run(self) -> None:

@@ -22,6 +22,7 @@ from replicator.mirror.run import run_mirror
 from replicator.source.options import SourceOptions
 from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
+from replicator.source.templates import Templates
 from tests.eventually import now_ms, until_async
 from tests.integration.mirror_site import gate_on
 from tests.integration.source_world import address, watch
@@ -122,11 +123,12 @@ class Pipeline:
 
     def _start_source(self) -> None:
         tables = watch(self.database, tracker_web=["tracker_web:{id}"])
-        options = SourceOptions("a", address(self.primary), tables, heartbeat_ms=100)
+        options = SourceOptions("a", address(self.primary), heartbeat_ms=100)
         stats = SourceStats()
         self.source_stats.append(stats)
         stream = self.stream(self.url_a, self.log_a, **self.options_a)
-        self._tasks.append(asyncio.create_task(run_source(options, stream, stop=asyncio.Event(), stats=stats)))
+        source = run_source(options, Templates(tables), stream, stop=asyncio.Event(), stats=stats)
+        self._tasks.append(asyncio.create_task(source))
 
     def _start_mirror(self) -> None:
         stats = MirrorStats()

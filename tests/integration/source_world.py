@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +12,14 @@ from deploy.simulation.sql_server import PASSWORD, SqlServer
 from replicator.source.options import SourceOptions
 from replicator.source.run import check_source, run_source
 from replicator.source.stats import SourceStats
+from replicator.source.templates import Templates
 from replicator.tables import TableSpec, WatchedTables
 from tests.eventually import now_ms, until_async
+from versioning.backends.base import StreamBackend
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
 from versioning.cli.sections import MySqlAddress
+from versioning.client.pulse import Pulse
 from versioning.entries import Change, Entry, Generation, Heartbeat
 from versioning.keys import KeyTemplate
 
@@ -56,6 +59,7 @@ class World:
     redis: RedisServer
     tables: WatchedTables
     options: dict[str, Any] = field(default_factory=dict)
+    may_adopt: bool = False
     stats: SourceStats = field(default_factory=SourceStats)
 
     def stream(self) -> RedisStream:
@@ -63,7 +67,13 @@ class World:
 
     def source_options(self) -> SourceOptions:
         settings = {"name": "a", "mysql": address(self.server), "heartbeat_ms": 200, **self.options}
-        return SourceOptions(tables=self.tables, **settings)
+        return SourceOptions(**settings)
+
+    def run_source(
+        self, stream: StreamBackend, stop: asyncio.Event, pulse: Pulse | None = None
+    ) -> Coroutine[Any, Any, None]:
+        templates = Templates(self.tables, may_adopt=self.may_adopt)
+        return run_source(self.source_options(), templates, stream, stop=stop, stats=self.stats, pulse=pulse)
 
     @classmethod
     def with_items(cls, server: SqlServer, redis: RedisServer, **options: Any) -> "World":
@@ -95,7 +105,7 @@ class World:
         """Runs a source; on entry it reads the binlog, on exit it has stopped without an error."""
         stream, stop = self.stream(), asyncio.Event()
         self.stats = SourceStats()
-        task = asyncio.create_task(run_source(self.source_options(), stream, stop=stop, stats=self.stats))
+        task = asyncio.create_task(self.run_source(stream, stop))
         try:
             await self.until(lambda: self.stats.is_connected or task.done(), "the source reads")
             if task.done():
@@ -112,7 +122,7 @@ class World:
         """What happens before a source starts; raises why it does not."""
         stream = self.stream()
         try:
-            await check_source(self.source_options(), stream)
+            await check_source(self.source_options().mysql, self.tables, stream)
         finally:
             await stream.aclose()
 

@@ -11,6 +11,7 @@ from deploy.simulation.redis_server import RedisServer
 from replicator.mirror.run import run_mirror
 from replicator.source.options import SourceOptions
 from replicator.source.run import run_source
+from replicator.source.templates import Templates
 from tests.eventually import now_ms, until_async
 from tests.integration.mirror_site import OPTIONS, gate_on
 from tests.integration.source_world import address, watch
@@ -32,9 +33,9 @@ class Datacenter:
     def source(self, stream_name: str) -> Role:
         async def role(stop: asyncio.Event) -> None:
             tables = watch(DATABASE, tracker_web=["tracker_web:{id}"])
-            options = SourceOptions("mysql", address(self.mysql), tables, heartbeat_ms=100)
+            options = SourceOptions("mysql", address(self.mysql), heartbeat_ms=100)
             async with opened(self.redis, stream_name) as stream:
-                await run_source(options, stream, stop=stop)
+                await run_source(options, Templates(tables), stream, stop=stop)
 
         return role
 

@@ -370,7 +370,7 @@ async def test_a_server_of_another_flavor_behind_the_same_name_is_a_gap_and_no_c
     async with world.source():
         await world.caught_up()
     moved = World.with_items(mysql56, redis_a)
-    other = World(mysql56, redis_a, moved.tables, {"adopt_digest": True})
+    other = World(mysql56, redis_a, moved.tables, may_adopt=True)
     async with other.source():
         keys = other.insert(1, 2)
         await other.caught_up()

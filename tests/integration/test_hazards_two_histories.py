@@ -7,7 +7,6 @@ from typing import Any
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
-from replicator.source.run import run_source
 from tests.integration.source_world import World
 from versioning.backends.base import Append
 from versioning.backends.redis_stream import RedisStream
@@ -42,7 +41,7 @@ class HeldBack:
 async def stopped_source(world: World) -> AsyncIterator[HeldBack]:
     stream, stop = world.stream(), asyncio.Event()
     held: Any = HeldBack(stream)
-    task = asyncio.create_task(run_source(world.source_options(), held, stop=stop, stats=world.stats))
+    task = asyncio.create_task(world.run_source(held, stop))
     try:
         yield held
     finally:

@@ -8,7 +8,6 @@ import pytest
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
 from replicator.source import run as source_run
-from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
 from tests.eventually import DEADLINE_S
 from tests.integration.source_world import World
@@ -46,9 +45,8 @@ class Ending:
         self.stream = HeldStream.from_url(world.redis.url)
         self.stream.is_open, self.stream.is_asked = asyncio.Event(), asyncio.Event()
         self.stream.is_open.set()
-        stats = world.stats = SourceStats()
-        options = world.source_options()
-        self.task = asyncio.create_task(run_source(options, self.stream, stop=self.stop, stats=stats, pulse=self.pulse))
+        world.stats = SourceStats()
+        self.task = asyncio.create_task(world.run_source(self.stream, self.stop, self.pulse))
 
     async def hold_rows(self) -> None:
         await self.world.until(lambda: self.world.stats.is_connected, "the source reads")

@@ -11,7 +11,6 @@ from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.redis_server import RedisServer
 from replicator.doctor.ask_mysql import ask_schema
 from replicator.errors import MySqlAuthenticationError, PreflightError
-from replicator.source.run import run_source
 from replicator.tables import TableName
 from tests.integration.source_world import World, address, kill_binlog_links, watch
 from versioning import backoff
@@ -231,7 +230,7 @@ async def test_a_source_of_another_mysql_writes_nothing_to_a_stream_in_use(
     async with world.source():
         await world.caught_up()
         stream, stop = other.stream(), asyncio.Event()
-        task = asyncio.create_task(run_source(other.source_options(), stream, stop=stop, stats=other.stats))
+        task = asyncio.create_task(other.run_source(stream, stop))
         try:
             refused = "source:a writes to this stream"
             await world.until(lambda: refused in other.stats.last_error or task.done(), "the other source is refused")

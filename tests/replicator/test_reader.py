@@ -33,6 +33,7 @@ from replicator.source.progress import Progress
 from replicator.source.reader import BinlogReader
 from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
+from replicator.source.templates import Templates
 from replicator.source.transaction import Transaction
 from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.backends.base import Append
@@ -192,8 +193,8 @@ async def test_a_source_counts_a_bug_as_one_and_tries_again(monkeypatch: pytest.
     monkeypatch.setattr(source_run, "check_server", lambda *_: None)
     monkeypatch.setattr(source_run, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, NOW_MS))
     stats, stop = SourceStats(), asyncio.Event()
-    options = SourceOptions("a", ADDRESS, TABLES)
-    source = asyncio.create_task(run_source(options, MemoryStream(lambda: NOW_MS), stop=stop, stats=stats))
+    options, stream = SourceOptions("a", ADDRESS), MemoryStream(lambda: NOW_MS)
+    source = asyncio.create_task(run_source(options, Templates(TABLES), stream, stop=stop, stats=stats))
     async with asyncio.timeout(DEADLINE_S):
         while failing.tries < 2:
             await asyncio.sleep(0.001)
@@ -273,7 +274,8 @@ async def test_of_two_sources_that_lose_their_position_one_says_the_gap(monkeypa
     before = Checkpoint("0-1-1", NOW_MS, "0" * 16)
     await stream.append(Append((NewEntry("0" * 16, Heartbeat(NOW_MS)),), NOW_MS, "source:a", None, before))
     sources = [
-        asyncio.create_task(run_source(SourceOptions("a", ADDRESS, TABLES), stream, stop=stop)) for _ in range(SOURCES)
+        asyncio.create_task(run_source(SourceOptions("a", ADDRESS), Templates(TABLES), stream, stop=stop))
+        for _ in range(SOURCES)
     ]
     async with asyncio.timeout(DEADLINE_S):
         while len(LosingReader.connections) < 2 * SOURCES:

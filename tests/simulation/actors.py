@@ -10,6 +10,7 @@ from replicator.mirror.run import Mirror
 from replicator.source.options import SourceOptions
 from replicator.source.run import _Source
 from replicator.source.stats import SourceStats
+from replicator.source.templates import Templates
 from replicator.tables import TableSpec, WatchedTables
 from tests.simulation import limits
 from tests.simulation.history import LoadBegun, ReadDone
@@ -56,7 +57,6 @@ _TABLES = WatchedTables((TableSpec("shop", "items", (KeyTemplate.parse("item:{id
 _SOURCE_OPTIONS = SourceOptions(
     name="a",
     mysql=MySqlAddress("primary"),
-    tables=_TABLES,
     heartbeat_ms=limits.HEARTBEAT_MS,
     read_timeout_ms=limits.READ_TIMEOUT_MS,
     window_ms=limits.WINDOW_MS,
@@ -92,7 +92,7 @@ def run_source(process: Process) -> None:
     stream = _stream(process, process.world.stream_a)
 
     def begin() -> _Source:
-        return _Source(_SOURCE_OPTIONS, stream, SourceStats())
+        return _Source(_SOURCE_OPTIONS, Templates(_TABLES), stream, SourceStats())
 
     process.spawn(_run_role(process, begin))
 
