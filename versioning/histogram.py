@@ -26,9 +26,5 @@ class Histogram:
         self.counts[bisect_left(BOUNDS_MS, ms)] += 1
         self.sum_ms += ms
 
-    @property
-    def count(self) -> int:
-        return sum(self.counts)
-
     def copy(self) -> "Histogram":
         return Histogram(list(self.counts), self.sum_ms)

@@ -10,8 +10,6 @@ from typing import Final
 
 from versioning.errors import StampFormatError
 
-Stamp = int
-
 _CANONICAL: Final = re.compile(r"(0|[1-9][0-9]{0,13})-(0|[1-9][0-9]{0,13})").fullmatch
 
 SEQUENCE_BITS: Final = 20

@@ -27,9 +27,6 @@ class Schedule:
         self._waiting: list[tuple[float, int, Look]] = []
         self._order = itertools.count()
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     def is_open(self, now_ms: float) -> bool:
         """Whether the rate allows another change."""
         return now_ms >= self._next_ms

@@ -22,4 +22,4 @@ def test_it_counts_what_a_plain_list_would(durations: list[int]) -> None:
     assert found.sum_ms == sum(kept)
     for index, bound in enumerate(BOUNDS_MS):
         assert sum(found.counts[: index + 1]) == sum(duration <= bound for duration in kept)
-    assert found.count == len(kept)
+    assert sum(found.counts) == len(kept)
