@@ -29,7 +29,7 @@ from versioning.backends.redis_stream import RedisStream
 from versioning.backends.redis_values import AsyncRedisValues
 from versioning.cli import log
 from versioning.cli.backends import open_stream, open_values
-from versioning.cli.duration import parse_duration_s
+from versioning.cli.duration import ForOption
 from versioning.cli.help import explained
 from versioning.cli.options import ConfigOption, JsonOption
 from versioning.cli.running import run_role
@@ -56,12 +56,7 @@ def audit(
     *,
     config: ConfigOption = None,
     key: Annotated[str, typer.Option(metavar="KEY", help="Explain this key, once, instead of observing.")] = "",
-    for_s: Annotated[
-        float | None,
-        typer.Option(
-            "--for", "--for-s", metavar="DURATION", parser=parse_duration_s, help="Stop then; default: when told to."
-        ),
-    ] = None,
+    for_s: ForOption = None,
     as_json: JsonOption = False,
     metrics_port: MetricsPortOption = None,
     metrics_host: MetricsHostOption = "127.0.0.1",

@@ -82,7 +82,7 @@ def test_right_and_wrong_values_are_told_apart_and_counted(world: World) -> None
 
 
 def test_a_quiet_audit_ends_by_itself_with_0(world: World) -> None:
-    done = run("audit", "--for-s", "0", "--json", config=world.config)
+    done = run("audit", "--for", "0", "--json", config=world.config)
     assert done.code == 0, done.err
     assert json.loads(done.out) == {"wrong": 0, "rows": []}
 
@@ -116,7 +116,7 @@ def test_a_superseded_value_is_explained_as_harmless(world: World) -> None:
     ],
     ids=["no table", "no SQL", "no right"],
 )
-@pytest.mark.parametrize("flags", [("--for-s", "0"), ("--key", "tracker_web:1")], ids=["observing", "explaining"])
+@pytest.mark.parametrize("flags", [("--for", "0"), ("--key", "tracker_web:1")], ids=["observing", "explaining"])
 def test_a_statement_that_the_database_refuses_is_bad_settings_and_named(
     world: World, flags: tuple[str, str], wrong: str, said: str
 ) -> None:

@@ -23,6 +23,6 @@ ForOption = Annotated[
         "--for",
         metavar="DURATION",
         parser=parse_duration_s,
-        help="End cleanly, with exit 0, after this time (55, 55s, 5m): a run of a scheduled function.",
+        help="End cleanly after this time (55, 55s, 5m): a run of a scheduled function.",
     ),
 ]
