@@ -83,7 +83,7 @@ TABLES = WatchedTables((TableSpec("shop", "item", (KeyTemplate.parse("item:{id}"
 TABLE = TableFacts(ITEM, (ColumnFacts("id", "bigint", "bigint(20) unsigned"),))
 SCHEMA = SchemaFacts((TABLE,))
 
-REDIS = RedisFacts("r:6379", "7.0.15", "master", "noeviction", 0, 1_000_000, True, "", False, 0, True, 0, 1)
+REDIS = RedisFacts("r:6379", "7.0.15", "master", "noeviction", 0, 1_000_000, True, False, 0, True, 0, 1)
 
 
 def entry(ms: int, nonce: str, previous: str) -> Entry:

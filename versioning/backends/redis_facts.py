@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from versioning.backends.base import AuthenticationError, BackendError
+from versioning.backends.base import BackendError
 from versioning.backends.redis_connect import RedisAddress, aclose, translated
 from versioning.backends.tls import TlsFiles, reloaded_client
 from versioning.backends.tls_dates import CertificateDates, dates_in
@@ -27,8 +27,6 @@ class RedisFacts:
     """0: none."""
     memory_used_bytes: int
     has_aof: bool
-    save: str | None
-    """The setting ``save``; None where we may not ask."""
     is_saving_failed: bool
     """The last snapshot or append-only write failed: Redis then refuses writes, or soon will."""
     replicas: int
@@ -83,7 +81,6 @@ async def _ask(client: Any, address: str, target: Mapping[str, Any]) -> RedisFac
         memory_limit_bytes=int(info.get("maxmemory", 0)),
         memory_used_bytes=int(info.get("used_memory", 0)),
         has_aof=bool(info.get("aof_enabled")),
-        save=await _save(client, address, target),
         is_saving_failed="err" in {info.get("rdb_last_bgsave_status"), info.get("aof_last_write_status")},
         replicas=_online_replicas(info),
         is_fenced="min_slaves_good_slaves" in info or bool(info.get("cluster_enabled")),
@@ -129,17 +126,6 @@ async def _allowed(client: Any, address: str, target: Mapping[str, Any], *comman
             return _only(await client.execute_command(*command, **target))
     except BackendError:
         return None
-
-
-async def _save(client: Any, address: str, target: Mapping[str, Any]) -> str | None:
-    try:
-        with translated(address):
-            found = _only(await client.config_get("save", **target))
-    except AuthenticationError:
-        return None
-    except BackendError:  # renamed or switched off, as hosted services do
-        return None
-    return {_text(name): _text(value) for name, value in found.items()}.get("save")
 
 
 def _online_replicas(info: Mapping[str, Any]) -> int:
