@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from replicator.binlog.events import (
+    UNTOLD_CHANGES,
     BinlogEvent,
     Committed,
     FileBegan,
@@ -137,7 +138,7 @@ class EventDecoder:
         return QueryRan(sql, time_ms, self._end(), self._take_changed_ms())
 
     def _unknown_changes(self, time_ms: int, _kind: int, _packet: bytes) -> BinlogEvent:
-        return QueryRan("LOAD DATA or an incident", time_ms, self._end(), self._take_changed_ms())
+        return QueryRan(UNTOLD_CHANGES, time_ms, self._end(), self._take_changed_ms())
 
     def _commit(self, time_ms: int, _kind: int, _packet: bytes) -> BinlogEvent:
         return Committed(time_ms, self._end(), self._take_changed_ms())

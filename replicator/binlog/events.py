@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from replicator.tables import TableName
 
@@ -43,8 +43,13 @@ class RowsChanged(NamedTuple):
     """Decoded while iterating, at most once; raises RowsUndecodableError. Not iterating skips the work."""
 
 
+UNTOLD_CHANGES: Final = "LOAD DATA or an incident"
+"""Stands for the statement of an event that tells nothing but that something has changed."""
+
+
 class QueryRan(NamedTuple):
     sql: str
+    """Or ``UNTOLD_CHANGES``."""
     time_ms: int
     end: str
     """file/offset behind the event."""

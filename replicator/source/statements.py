@@ -14,6 +14,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from replicator.binlog.columns import CHARSETS
+from replicator.binlog.events import UNTOLD_CHANGES
 from replicator.binlog.rowdata import charsets
 
 
@@ -115,6 +116,8 @@ class _Word(NamedTuple):
 
 def classify(sql: str) -> Statement:
     """Never raises; a statement it does not know has effect EVERYTHING."""
+    if sql == UNTOLD_CHANGES:
+        return Statement(Effect.EVERYTHING)
     found = _classify(sql, _FOR_MARIADB)
     return _safer(found, _classify(sql, _FOR_MYSQL)) if "/*M!" in sql else found
 

@@ -1,8 +1,15 @@
 """What a statement in the binlog means: the harmless is known by name, the rest ages something out."""
 
+import struct
+
 import pytest
 
-from replicator.source.statements import Effect, classify
+from replicator.binlog.decoder import EventDecoder
+from replicator.binlog.events import QueryRan
+from replicator.binlog.kinds import UNKNOWN_CHANGES
+from replicator.binlog.tables import Tables
+from replicator.source import statements
+from replicator.source.statements import Effect, Statement, classify
 
 
 @pytest.mark.parametrize(
@@ -37,6 +44,7 @@ from replicator.source.statements import Effect, classify
         ("ANALYZE UPDATE t SET a = 1", Effect.EVERYTHING),
         ("TRUNCATE TABLE gr\\xf6\\xdfe", Effect.EVERYTHING),
         ("INSERT INTO t VALUES (1)", Effect.EVERYTHING),
+        ("LOAD DATA INFILE 'f' INTO TABLE t", Effect.EVERYTHING),
         ("SELECT f()", Effect.EVERYTHING),
         ("CREATE SOMETHING NEW", Effect.EVERYTHING),
         ("XA COMMIT 'x'", Effect.EVERYTHING),
@@ -86,6 +94,18 @@ from replicator.source.statements import Effect, classify
 )
 def test_a_statement_has_the_effect_that_is_safe(sql: str, effect: Effect) -> None:
     assert classify(sql).effect is effect
+
+
+@pytest.mark.parametrize("kind", sorted(UNKNOWN_CHANGES))
+def test_an_event_that_does_not_tell_what_changed_concerns_everything(
+    monkeypatch: pytest.MonkeyPatch, kind: int
+) -> None:
+    """Whatever words are known as harmless."""
+    monkeypatch.setattr(statements, "_HARMLESS", statements._HARMLESS | {"LOAD"})
+    tables = Tables({}, lambda _: (), lambda _: None, is_mariadb=True)
+    event = EventDecoder(tables, drained_ms=lambda: 0).decode(struct.pack("<xIBIIIH", 1, kind, 1, 19, 23, 0))
+    assert isinstance(event, QueryRan)
+    assert classify(event.sql) == Statement(Effect.EVERYTHING)
 
 
 @pytest.mark.parametrize(
