@@ -14,8 +14,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 import pymysql
 from pymysql.cursors import DictCursor
 
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backends.tls import refusal_in
-from versioning.cli.sections import MySqlAddress
 from versioning.errors import StamplineError
 
 CONNECT_TIMEOUT_S: Final = 3

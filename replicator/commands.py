@@ -23,6 +23,7 @@ from replicator.source.run import run_source
 from replicator.source.stats import SourceStats
 from replicator.source.templates import Templates
 from replicator.tables import WatchedTables
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_stream import RedisStream
 from versioning.cli import log
@@ -32,7 +33,7 @@ from versioning.cli.help import ROLE_EXITS, explained
 from versioning.cli.masked import masked
 from versioning.cli.options import ConfigOption
 from versioning.cli.running import Role, run_role
-from versioning.cli.sections import LogSection, MySqlAddress, StreamSection
+from versioning.cli.sections import LogSection, StreamSection
 from versioning.cli.settings import Section, Settings
 from versioning.client.clock import unix_ms
 from versioning.client.installed import installed_version

@@ -22,9 +22,9 @@ from replicator.errors import (
 )
 from replicator.position import Flavor, MariaDbPosition, Position, parse
 from replicator.server_version import VERSION_VARIABLES, ServerVersion
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backends.tls import TLS_HINT, TlsFiles, refusal_in
 from versioning.backends.tls_dates import dates_problem
-from versioning.cli.sections import MySqlAddress
 
 CONNECT_TIMEOUT_S = 5
 EXECUTED_TIMEOUT_S = 5

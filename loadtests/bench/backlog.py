@@ -31,9 +31,9 @@ from replicator.source.stats import SourceStats
 from replicator.source.templates import Templates
 from replicator.tables import TableSpec, WatchedTables
 from versioning.backends.base import Append
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
-from versioning.cli.sections import MySqlAddress
 from versioning.entries import NONCE_CHARS, Gap, NewEntry
 from versioning.keys import KeyTemplate
 

@@ -8,7 +8,7 @@ from typing import Any
 from replicator.audit.check import Check
 from replicator.errors import SourceError
 from replicator.mysql import MySqlClient
-from versioning.cli.sections import MySqlAddress
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.errors import ConfigError
 
 

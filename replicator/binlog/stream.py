@@ -28,7 +28,7 @@ from replicator.binlog.tables import Tables
 from replicator.errors import MySqlUnavailableError, SourceError, UnsupportedEventError
 from replicator.mysql import ServerFacts, connect_arguments, translated
 from replicator.position import FilePosition, Flavor, MySqlPosition, Position
-from versioning.cli.sections import MySqlAddress
+from versioning.backends.mysql_address import MySqlAddress
 
 logging.getLogger("pymysqlreplication").setLevel(logging.ERROR)  # it warns about settings that are handled here
 

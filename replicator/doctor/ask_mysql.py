@@ -12,8 +12,8 @@ from replicator.errors import MySqlAuthenticationError
 from replicator.mysql import MySqlClient, binlog_filters, replica_status
 from replicator.server_version import VERSION_VARIABLES
 from replicator.tables import TableSpec, WatchedTables
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backends.tls_dates import CertificateDates, dates_between
-from versioning.cli.sections import MySqlAddress
 
 VARIABLES: Final = (
     *VERSION_VARIABLES, "server_id", "server_uuid", "server_uid", "log_bin", "binlog_format", "binlog_row_image",

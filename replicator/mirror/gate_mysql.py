@@ -26,7 +26,7 @@ from replicator.mirror.gtids import answer_includes, flavor_of, without_server
 from replicator.mysql import MySqlClient
 from replicator.position import Flavor
 from replicator.server_version import VERSION_VARIABLES, ServerVersion
-from versioning.cli.sections import MySqlAddress
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.errors import ConfigError
 
 ANSWER_TIMEOUT_S: Final = 4.0

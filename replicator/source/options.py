@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.checkpoint import source_writer
-from versioning.cli.sections import MySqlAddress
 from versioning.limits import GENERATION_SPREAD_MS, KEYS_PER_ENTRY, MAX_KEYS, WINDOW_MS
 
 HEARTBEAT_MS = 500

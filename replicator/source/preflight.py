@@ -14,8 +14,8 @@ from replicator.mysql import (
     server_facts,
 )
 from replicator.tables import TableName, TableSpec, WatchedTables
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.checkpoint import Checkpoint
-from versioning.cli.sections import MySqlAddress
 from versioning.keys import KeyTemplate
 from versioning.limits import MAX_LAG_MS
 

@@ -22,7 +22,7 @@ from replicator.source.statements import Effect, Statement
 from replicator.source.stats import SourceStats
 from replicator.source.transaction import Assembler
 from replicator.tables import TableSpec, WatchedTables
-from versioning.cli.sections import MySqlAddress
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.client.clock import unix_ms
 
 # Keys waiting for Redis; twice this with the transaction that is put last. About 20 MB.

@@ -50,9 +50,9 @@ from replicator.start import reach
 from replicator.tables import WatchedTables
 from replicator.tasks import first_of
 from versioning.backends.base import AuthenticationError, BackendError, DigestRefusedError, StreamBackend
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backoff import Backoff
 from versioning.checkpoint import Checkpoint
-from versioning.cli.sections import MySqlAddress
 from versioning.client.clock import unix_ms
 from versioning.client.pulse import Pulse
 from versioning.errors import StamplineError

@@ -16,8 +16,8 @@ from replicator.mirror.run import run_mirror
 from tests.eventually import now_ms, until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backends.redis_stream import RedisStream
-from versioning.cli.sections import MySqlAddress
 from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
 
 OPTIONS = MirrorOptions(gate_limit_ms=20_000, heartbeat_ms=100, silence_ms=2_000, check_ms=300)

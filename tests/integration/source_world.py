@@ -16,9 +16,9 @@ from replicator.source.templates import Templates
 from replicator.tables import TableSpec, WatchedTables
 from tests.eventually import now_ms, until_async
 from versioning.backends.base import StreamBackend
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
-from versioning.cli.sections import MySqlAddress
 from versioning.client.pulse import Pulse
 from versioning.entries import Change, Entry, Generation, Heartbeat
 from versioning.keys import KeyTemplate

@@ -10,7 +10,7 @@ from deploy.simulation.certificates import Authority, Certificate
 from deploy.simulation.mariadb import MariaDb
 from replicator.errors import MySqlAuthenticationError, MySqlUnavailableError
 from replicator.mysql import REFUSED_S, MySqlClient
-from versioning.cli.sections import MySqlAddress
+from versioning.backends.mysql_address import MySqlAddress
 
 
 def test_all_certificates_are_replaced_without_a_restart(new_mariadb: Callable[..., MariaDb], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from replicator.binlog.columns import CHARSETS
 from replicator.binlog.link import BinlogLink
 from replicator.binlog.schema import Column
 from replicator.mysql import connect_arguments
-from versioning.cli.sections import MySqlAddress
+from versioning.backends.mysql_address import MySqlAddress
 
 Image = Mapping[str, object]
 SERVER_ID = 4_200_000_000

@@ -8,8 +8,8 @@ import pytest
 
 from replicator.errors import MySqlAuthenticationError, MySqlUnavailableError, SourceError
 from replicator.mysql import REFUSED_S, MySqlClient, translated
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backoff import Backoff
-from versioning.cli.sections import MySqlAddress
 from versioning.errors import IS_IT_UP
 
 

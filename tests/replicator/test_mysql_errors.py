@@ -5,7 +5,7 @@ import pytest
 
 from replicator.errors import MySqlUnavailableError, PositionLostError, SourceError, UnsupportedEventError
 from replicator.mysql import translated
-from versioning.cli.sections import MySqlAddress
+from versioning.backends.mysql_address import MySqlAddress
 
 LOST = [
     "Could not find first log file name in binary log index file",

@@ -9,8 +9,8 @@ from replicator.errors import MySqlUnavailableError, OtherWriterError, Preflight
 from replicator.mysql import MySqlClient, ServerFacts, translated
 from replicator.position import Flavor, parse
 from replicator.source.preflight import check_server, check_writers
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.checkpoint import Checkpoint
-from versioning.cli.sections import MySqlAddress
 from versioning.limits import MAX_LAG_MS
 
 NOW_MS = 1_700_000_000_000

@@ -38,8 +38,8 @@ from replicator.source.transaction import Transaction
 from replicator.tables import TableName, TableSpec, WatchedTables
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.checkpoint import Checkpoint
-from versioning.cli.sections import MySqlAddress
 from versioning.entries import Gap, Heartbeat, NewEntry
 from versioning.keys import KeyTemplate
 

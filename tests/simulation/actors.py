@@ -21,7 +21,7 @@ from tests.simulation.streams import StreamClient, StreamServer
 from tests.simulation.values import ValueClient
 from tests.simulation.world import KEYS
 from versioning.backends.base import UnavailableError
-from versioning.cli.sections import MySqlAddress
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.client.async_cache import AsyncVersionedCache
 from versioning.errors import StamplineError
 from versioning.keys import KeyTemplate

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from versioning.backends.mysql_address import MySqlAddress
 from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_url import ENCODE_HINT
 from versioning.backends.redis_values import TIMEOUT_MS
@@ -123,41 +123,6 @@ class LogSection(Section):
     section: ClassVar[str] = "log"
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-@dataclass(frozen=True, slots=True)
-class MySqlAddress:
-    """A server and who to be on it, with its secrets read."""
-
-    host: str
-    port: int = 3306
-    user: str = ""
-    password: str = field(default="", repr=False)
-    database: str = ""
-    ssl_ca: str | None = None
-    """Path of the CA to verify the server by; None: TLS as the server offers it."""
-    ssl_cert: str | None = None
-    ssl_key: str | None = None
-    ssl_disabled: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    def login(self) -> dict[str, Any]:
-        """Return arguments of ``pymysql.connect``: where, as whom and by which TLS. A new dict each time."""
-        arguments: dict[str, Any] = {
-            "host": self.host,
-            "port": self.port,
-            "user": self.user,
-            "password": self.password,
-        }
-        if self.ssl_disabled:
-            arguments["ssl_disabled"] = True
-        if self.ssl_ca is not None:
-            arguments |= {"ssl_ca": self.ssl_ca, "ssl_verify_cert": True, "ssl_verify_identity": True}
-        if self.ssl_cert is not None:
-            arguments |= {"ssl_cert": self.ssl_cert, "ssl_key": self.ssl_key}
-        return arguments
 
 
 class MySqlSection(Section):
