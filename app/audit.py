@@ -43,6 +43,10 @@ class AuditLog:
             if not _is_at(file, self._descriptor):
                 moved, self._descriptor = self._descriptor, _opened(file)
                 os.close(moved)
+            # What a full disk took of a line, of whichever process, would make this one unreadable.
+            # It is ended and not cut off: somebody's whole line may be behind it by now.
+            if _ends_inside_a_line(self._descriptor):
+                line = b"\n" + line
             # One write call: lines of several processes on one file do not mix.
             if os.write(self._descriptor, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -55,7 +59,12 @@ class AuditLog:
 
 
 def _opened(file: Path) -> int:
-    return os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    return os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
+
+
+def _ends_inside_a_line(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
 def _is_at(file: Path, descriptor: int) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.audit import AuditLog
 from app.bumps import REFUSALS_PER_MIN
 from app.errors import ApiError
 from app.service import create_app
@@ -308,6 +310,24 @@ async def test_a_bump_that_cannot_be_audited_is_not_answered_as_done(
         answer = await world.bump(keys=["a:1"], reason="why")
         monkeypatch.undo()
         assert code_of(answer) == (500, "audit_failed")
+
+
+@pytest.mark.parametrize("is_same", [True, False], ids=["same process", "another one"])
+async def test_a_line_of_which_the_disk_took_a_part_does_not_spoil_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_same: bool
+) -> None:
+    file, write = tmp_path / "audit.jsonl", os.write
+    log, other = AuditLog(file), AuditLog(file)
+    await log.write({"who": "alice"})
+    monkeypatch.setattr("app.audit.os.write", lambda descriptor, line: write(descriptor, line[:10]))
+    with pytest.raises(OSError, match="No space left"):
+        await log.write({"who": "bob", "reason": "a long one"})
+    monkeypatch.undo()
+    for who in ("carol", "dave"):
+        await (log if is_same else other).write({"who": who})
+    log.close()
+    other.close()
+    assert file.read_text().splitlines() == ['{"who":"alice"}', '{"who":"bo', '{"who":"carol"}', '{"who":"dave"}']
 
 
 def test_an_audit_log_that_cannot_be_opened_refuses_the_start(tmp_path: Path) -> None:
