@@ -35,6 +35,7 @@ WRONG_FRESH = Outcome(Result.WRONG, "FRESH, and not what the row says")
 WRONG_UNKNOWN = Outcome(Result.WRONG, "UNKNOWN and still served, and not what the row says")
 UNREADABLE = Outcome(Result.INCONCLUSIVE, "the cached value is not JSON")
 OVERTAKEN = Outcome(Result.INCONCLUSIVE, "a newer change was on its way")
+OUTPACED = Outcome(Result.INCONCLUSIVE, "UNKNOWN, and lacks only what is newer than the change: the stamp is stuck")
 UNCHECKED = Outcome(Result.INCONCLUSIVE, "served, and no [[audit.check]] says what the row is")
 BUSY = Outcome(Result.INCONCLUSIVE, "too many looks at one time: lower samples_per_s")
 
@@ -58,6 +59,16 @@ def refusal(verdict: Verdict) -> Outcome:
 
 def difference(verdict: Verdict) -> Outcome:
     return WRONG_FRESH if verdict is Verdict.FRESH else WRONG_UNKNOWN
+
+
+def of_change(stamp: int, outcome: Outcome, header: ValueHeader | None) -> Outcome:
+    """What a look that was planned for the change of this stamp says of it."""
+    # A fill stamp that is not below the change's says that the value has the change (P4). So it lacks a commit behind
+    # that one, younger than the look's delay, whose stamp is still in the pipeline: in an outage such a value is served
+    # UNKNOWN, rightly. I1 asks for the age of what a value lacks: the look after that commit's own stamp will judge it.
+    # What is FRESH nothing excuses (I2).
+    has_it = header is not None and header.fill_stamp >= stamp
+    return OUTPACED if has_it and outcome is WRONG_UNKNOWN else outcome
 
 
 def is_equal(cached: Any, row: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from replicator.audit.check import Checks
-from replicator.audit.judge import BUSY, Outcome, Result
+from replicator.audit.judge import BUSY, Outcome, Result, of_change
 from replicator.audit.look import Looker
 from replicator.audit.schedule import Look, Schedule
 from replicator.audit.tally import Tally
@@ -80,10 +80,11 @@ class Observer:
 
     async def _look(self, look: Look) -> None:
         sight = await self._looker.look(look.key, self._confirm_ms)
-        self.tally.add(namespace_of(look.key), look.after_s, sight.outcome)
-        if sight.outcome.result is Result.INCONCLUSIVE:
-            self._doubt(sight.outcome)
-        elif sight.outcome.result is Result.WRONG:
+        outcome = of_change(look.stamp, sight.outcome, sight.header)
+        self.tally.add(namespace_of(look.key), look.after_s, outcome)
+        if outcome.result is Result.INCONCLUSIVE:
+            self._doubt(outcome)
+        elif outcome.result is Result.WRONG:
             fill = stamps.text(sight.header.fill_stamp) if sight.header else None
             log.error(
                 "wrong_value_seen",
@@ -91,7 +92,7 @@ class Observer:
                 after_s=look.after_s,
                 stamp=stamps.text(look.stamp),
                 fill_stamp=fill,
-                reason=sight.outcome.reason,
+                reason=outcome.reason,
                 hint=f"stampline audit --key {look.key}",
             )
 

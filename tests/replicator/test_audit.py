@@ -133,11 +133,12 @@ class World:
         self.now = Now(self.now.ms, self.now.monotonic_ms + 100)
         return self.now
 
-    async def look(self, confirm_ms: int = 0) -> Sight:
+    def looker(self) -> Looker:
         checks = Checks([Check.parse("item:{id}", SQL)])
-        return await Looker(self.index, self, self, checks, clock=self.clock, degraded_ttl_ms=240_000).look(
-            KEY, confirm_ms
-        )
+        return Looker(self.index, self, self, checks, clock=self.clock, degraded_ttl_ms=240_000)
+
+    async def look(self, confirm_ms: int = 0) -> Sight:
+        return await self.looker().look(KEY, confirm_ms)
 
 
 async def reason_of(world: World, confirm_ms: int = 0) -> tuple[Result, str]:
@@ -306,6 +307,26 @@ async def test_looks_at_one_time_are_bounded_and_the_rest_is_counted_as_unsure()
     await run_until(observer, lambda: bool(list(observer.tally.rows())))
     (row,) = observer.tally.rows()
     assert (row.consistent, row.wrong, row.inconclusive) == (0, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "changed_ms", "result"),
+    [
+        (100_000, NOW_MS, Result.INCONCLUSIVE),
+        (100_000, NOW_MS + 1, Result.WRONG),
+        (0, NOW_MS, Result.WRONG),
+    ],
+    ids=["unknown-has-it", "unknown-lacks-it", "fresh"],
+)
+async def test_an_unknown_value_that_has_the_change_is_not_blamed_for_what_is_stuck_behind_it(
+    lag_ms: int, changed_ms: int, result: Result
+) -> None:
+    world = World(row={"id": 2}, now=Now(NOW_MS + lag_ms, lag_ms))
+    world.cache({"id": 1}, age_ms=0)
+    observer = observer_of(world.looker())
+    observer.offer(Entry(stamps.make(changed_ms), "n", "p", Change((KEY,))))
+    await run_until(observer, lambda: bool(observer.tally.counts))
+    assert [found for _, _, found in observer.tally.counts] == [result]
 
 
 async def run_until(observer: Observer, is_done: Callable[[], bool]) -> None:
