@@ -36,6 +36,7 @@ WRONG_UNKNOWN = Outcome(Result.WRONG, "UNKNOWN and still served, and not what th
 UNREADABLE = Outcome(Result.INCONCLUSIVE, "the cached value is not JSON")
 OVERTAKEN = Outcome(Result.INCONCLUSIVE, "a newer change was on its way")
 OUTPACED = Outcome(Result.INCONCLUSIVE, "UNKNOWN, and lacks only what is newer than the change: the stamp is stuck")
+LAGGING = Outcome(Result.INCONCLUSIVE, "the audit lags: readers that do not may serve it")
 UNCHECKED = Outcome(Result.INCONCLUSIVE, "served, and no [[audit.check]] says what the row is")
 BUSY = Outcome(Result.INCONCLUSIVE, "too many looks at one time: lower samples_per_s")
 
@@ -53,8 +54,11 @@ def no_answer(error: str) -> Outcome:
     return Outcome(Result.INCONCLUSIVE, error)
 
 
-def refusal(verdict: Verdict) -> Outcome:
-    return SUPERSEDED if verdict is Verdict.STALE else TOO_OLD
+def refusal(verdict: Verdict, *, is_lagging: bool) -> Outcome:
+    """What a value tells that a reader who knows as much as the audit refuses. Another reader may know more."""
+    if verdict is Verdict.STALE:
+        return SUPERSEDED
+    return LAGGING if is_lagging else TOO_OLD
 
 
 def difference(verdict: Verdict) -> Outcome:

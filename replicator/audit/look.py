@@ -98,7 +98,7 @@ class Looker:
         now = self._clock()
         judged = verdict, _ = self._index.judge(key, head.fill_stamp, now)
         if not is_served(judged, key, head, now.ms, self._degraded_ttl_ms):
-            return Sight(refusal(verdict), head, verdict, data)
+            return Sight(refusal(verdict, is_lagging=self._index.is_lagging(now)), head, verdict, data)
         return Sight(await self._compared(key, head, verdict, payload), head, verdict, data)
 
     async def _compared(self, key: str, head: ValueHeader, verdict: Verdict, payload: bytes) -> Outcome:

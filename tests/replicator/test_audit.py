@@ -180,8 +180,17 @@ async def test_an_unknown_value_is_wrong_only_while_readers_serve_it() -> None:
     world.cache({"id": 1})
     assert (await reason_of(world))[0] is Result.WRONG
     world.index = Index()
+    world.apply(NOW_MS, Heartbeat(NOW_MS))
     world.cache({"id": 1}, age_ms=250_000)
     assert await reason_of(world) == (Result.CONSISTENT, "UNKNOWN for too long to be served")
+
+
+async def test_an_audit_that_lags_cannot_say_what_readers_refuse_but_by_a_proof() -> None:
+    world = World(row={"id": 2}, now=Now(NOW_MS + 260_000, 260_000))
+    world.cache({"id": 1})
+    assert await reason_of(world) == (Result.INCONCLUSIVE, "the audit lags: readers that do not may serve it")
+    world.cache({"id": 1}, age_ms=40_000)
+    assert await reason_of(world) == (Result.CONSISTENT, "superseded, and readers refuse it")
 
 
 async def test_a_difference_must_last() -> None:
