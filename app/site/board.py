@@ -40,6 +40,8 @@ class Sighting:
     """Gate of a mirror to when its position was last seen to move, by the monotonic clock."""
     wrong_ms: int | None = None
     """When an audit was last seen to have found another wrong value, by the same clock."""
+    compared_ms: int | None = None
+    """When it was last seen to have compared another value, or was first seen."""
 
     def took(self, report: Report, now: Now) -> None:
         if isinstance(report, TocReport | AuditReport):
@@ -47,7 +49,7 @@ class Sighting:
         if isinstance(report, MirrorReport):
             self._note_moves(report, now.monotonic_ms)
         if isinstance(report, AuditReport):
-            self._note_wrong(report, now.monotonic_ms)
+            self._note_looks(report, now.monotonic_ms)
         self.report, self.seen, self.reason = report, now, None
 
     def _note_moves(self, report: MirrorReport, at_ms: int) -> None:
@@ -57,10 +59,12 @@ class Sighting:
             for name, gate in report.gates.items()
         }
 
-    def _note_wrong(self, report: AuditReport, at_ms: int) -> None:
-        before = self.report.wrong if isinstance(self.report, AuditReport) else 0
-        if report.wrong > before:
+    def _note_looks(self, report: AuditReport, at_ms: int) -> None:
+        before = self.report if isinstance(self.report, AuditReport) else AuditReport()
+        if report.wrong > before.wrong:
             self.wrong_ms = at_ms
+        if self.compared_ms is None or report.compared != before.compared:
+            self.compared_ms = at_ms
 
     def age_ms(self, now: Now) -> int | None:
         return None if self.report is None else max(now.monotonic_ms - self.seen.monotonic_ms, 0)

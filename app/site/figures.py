@@ -15,6 +15,9 @@ ASKED_AGE_MS_MAX: Final = 5_000
 WRONG_LATELY_MS: Final = 3_600_000
 """An audit runs for months, and one wrong value is no reason to warn for as long."""
 
+UNCOMPARED_MS_MAX: Final = 3 * 3_600_000
+"""What changes at night may be read by day only; as StamplineAuditComparesNothing has it."""
+
 AnyReport = TypeVar("AnyReport", bound=Report)
 
 
@@ -132,13 +135,20 @@ def is_wrong(sighting: Sighting, now: Now) -> bool:
 def is_blind(sighting: Sighting) -> bool:
     """Whether an audit has looked within the last minute, and could not tell anything of any value."""
     per_s = sighting.rates.per_s() or {}
-    return per_s.get("inconclusive", 0) > 0 and not per_s.get("conclusive", 0)
+    return per_s.get("inconclusive", 0) > 0 and not per_s["compared"] and not per_s["unserved"]
+
+
+def compares_nothing(sighting: Sighting, now: Now) -> bool:
+    """Whether an audit goes on looking, and has compared no value for hours."""
+    per_s = sighting.rates.per_s() or {}
+    is_late = sighting.compared_ms is not None and now.monotonic_ms - sighting.compared_ms > UNCOMPARED_MS_MAX
+    return is_late and per_s.get("unserved", 0) > 0
 
 
 def audit_rows(audits: Sequence[Sighting]) -> list[AuditRow]:
     """All rows of all audits. Two that look at the same namespace are two rows: nines do not add up."""
     return [
-        AuditRow(**row.model_dump(exclude={"inconclusive"}))
+        AuditRow(**row.model_dump(exclude={"unserved", "inconclusive"}))
         for sighting in audits
         if (report := _report(sighting, AuditReport))
         for row in report.rows

@@ -138,6 +138,15 @@ def audit(view: View) -> Iterator[Finding]:
             effect=UNCHECKED,
             action="Its log says why (look_inconclusive): does its database answer, and the Redis of the values?",
         )
+    if elsewhere := [audit.name for audit in view.audits if audit.is_up and audit.compares_nothing]:
+        yield Finding(
+            code="audit_compares_nothing",
+            state=State.WARNING,
+            part="audit",
+            text=ended(f"No look of the last three hours could compare a value with its row: {names(elsewhere)}"),
+            effect=UNCHECKED,
+            action="Are the Redis and the prefix of its [values] those of the readers? Does anybody read what changes?",
+        )
     down = [audit for audit in view.audits if not audit.is_up]
     if down:
         yield Finding(

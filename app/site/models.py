@@ -152,13 +152,14 @@ class AuditRow(BaseModel):
     after_s: float = Field(description="How long after a change its key was looked at.")
     consistent: int
     wrong: int
-    nines: str = Field(description="`3.0` is 99.9 %; `>2.4` what so many looks can prove; `-` nothing yet.")
+    nines: str = Field(description="`3.0` is 99.9 %; `>2.4` what so many looks can prove; `-` nothing was compared.")
 
 
 class AuditProcess(Process):
     wrong: int | None = Field(description="Wrong values seen since its start.")
     is_wrong: bool = Field(description="It found another one within the last hour.")
     is_blind: bool = Field(description="All its looks of the last minute ended in a doubt.")
+    compares_nothing: bool = Field(description="It looks, and has compared no value for three hours.")
 
 
 class AuditPart(Part):

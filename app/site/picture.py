@@ -171,10 +171,10 @@ def _toc(view: View, findings: Sequence[Finding]) -> TocPart:
 
 def _audit(view: View, findings: Sequence[Finding]) -> AuditPart:
     def well() -> Judged:
-        looks = sum(row.consistent for row in view.audit_rows)
+        compared = sum(row.consistent + row.wrong for row in view.audit_rows)
         lately = " within the last hour" if any(row.wrong for row in view.audit_rows) else ""
-        text = f"{count(looks, 'look')}, no wrong value{lately}." if looks else "Runs; no look could tell anything yet."
-        return _judge(State.OK, text)
+        text = f"{count(compared, 'value')} compared, none wrong{lately}."
+        return _judge(State.OK, text if compared else "Runs; it has not compared any value yet.")
 
     judged = _judged(findings, "audit", well) if view.audits else _UNLISTED
     return AuditPart.model_validate({**judged, "processes": view.audits, "rows": view.audit_rows})

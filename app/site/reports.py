@@ -78,6 +78,7 @@ class AuditRowReport(BaseModel):
     after_s: float
     consistent: int = 0
     wrong: int = 0
+    unserved: int = 0
     inconclusive: int = 0
     nines: str = "-"
 
@@ -86,10 +87,17 @@ class AuditReport(Report):
     wrong: int = 0
     rows: list[AuditRowReport] = []
 
+    @property
+    def compared(self) -> int:
+        return sum(row.consistent + row.wrong for row in self.rows)
+
     def counts(self) -> dict[str, int]:
-        """Return its looks by whether they could tell anything."""
-        conclusive = sum(row.consistent + row.wrong for row in self.rows)
-        return {"conclusive": conclusive, "inconclusive": sum(row.inconclusive for row in self.rows)}
+        """Return its looks by what they could tell."""
+        return {
+            "compared": self.compared,
+            "unserved": sum(row.unserved for row in self.rows),
+            "inconclusive": sum(row.inconclusive for row in self.rows),
+        }
 
 
 REPORTS: Final[dict[str, type[Report]]] = {

@@ -118,6 +118,7 @@ def make_view(
                 wrong=figures.wrong(s),
                 is_wrong=figures.is_wrong(s, now),
                 is_blind=figures.is_blind(s),
+                compares_nothing=figures.compares_nothing(s, now),
             )
             for s in of("audit")
         ],

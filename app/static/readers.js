@@ -37,7 +37,7 @@ export function showAudit({ rows, text }) {
 }
 
 function table(rows) {
-  const head = ["Namespace", "After", "Looks", "Wrong", "Nines"].map((name) => el("th", { scope: "col" }, name));
+  const head = ["Namespace", "After", "Compared", "Wrong", "Nines"].map((name) => el("th", { scope: "col" }, name));
   const body = rows.map((row) => el("tr", {},
     el("td", {}, row.namespace), el("td", {}, `${row.after_s} s`), el("td", {}, number(row.consistent + row.wrong)),
     el("td", row.wrong ? { class: "wrong" } : {}, number(row.wrong)), el("td", {}, row.nines)));

@@ -1,7 +1,7 @@
 """What one look at one key says. Pure: the observer brings what it saw.
 
-A value is wrong when a reader would serve it now and the row says otherwise. A value that readers refuse, or that is
-not there, is consistent: the next read loads it.
+A value is wrong when a reader would serve it now and the row says otherwise. One that readers refuse, or that is not
+there, is unserved: the next read loads it. That is no fault, and no proof of anything: the audit may look elsewhere.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from versioning.verdict import Verdict
 class Result(StrEnum):
     CONSISTENT = "consistent"
     WRONG = "wrong"
+    UNSERVED = "unserved"
     INCONCLUSIVE = "inconclusive"
 
 
@@ -26,10 +27,10 @@ class Outcome:
     reason: str
 
 
-MISSING = Outcome(Result.CONSISTENT, "not in Redis: the next read loads it")
-FOREIGN = Outcome(Result.CONSISTENT, "a value without our header: readers take it as a miss")
-SUPERSEDED = Outcome(Result.CONSISTENT, "superseded, and readers refuse it")
-TOO_OLD = Outcome(Result.CONSISTENT, "UNKNOWN for too long to be served")
+MISSING = Outcome(Result.UNSERVED, "not in Redis: the next read loads it")
+FOREIGN = Outcome(Result.UNSERVED, "a value without our header: readers take it as a miss")
+SUPERSEDED = Outcome(Result.UNSERVED, "superseded, and readers refuse it")
+TOO_OLD = Outcome(Result.UNSERVED, "UNKNOWN for too long to be served")
 EQUAL = Outcome(Result.CONSISTENT, "equal to the row")
 WRONG_FRESH = Outcome(Result.WRONG, "FRESH, and not what the row says")
 WRONG_UNKNOWN = Outcome(Result.WRONG, "UNKNOWN and still served, and not what the row says")

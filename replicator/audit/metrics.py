@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from replicator.audit.judge import Result
 from replicator.audit.tally import Tally
 from versioning.client.exposition import new_registry
 
@@ -20,12 +21,12 @@ class TallyCollector(Collector):
             labels=["dc", "namespace", "after_s", "result"],
         )  # fmt: skip
         fraction = GaugeMetricFamily(
-            "stampline_audit_consistent_ratio", "Fraction of conclusive looks that found the value consistent",
+            "stampline_audit_consistent_ratio", "Fraction of the compared values that were consistent",
             labels=["dc", "namespace", "after_s"],
         )  # fmt: skip
         for row in self._tally.rows():
             place = [self._dc, row.namespace, f"{row.after_s:g}"]
-            for result in ("consistent", "wrong", "inconclusive"):
+            for result in Result:
                 looks.add_metric([*place, result], getattr(row, result))
             if row.fraction is not None:
                 fraction.add_metric(place, row.fraction)

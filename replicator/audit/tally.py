@@ -15,21 +15,25 @@ class Row:
     after_s: float
     consistent: int
     wrong: int
+    unserved: int
     inconclusive: int
 
     @property
+    def compared(self) -> int:
+        """Looks that found a value which readers are served, and the row."""
+        return self.consistent + self.wrong
+
+    @property
     def fraction(self) -> float | None:
-        """None: nothing was conclusive."""
-        looked = self.consistent + self.wrong
-        return self.consistent / looked if looked else None
+        """None: nothing was compared."""
+        return self.consistent / self.compared if self.compared else None
 
     @property
     def nines(self) -> str:
         """As ``3.0`` for 99.9 %; without a wrong value only what so many looks can prove, as ``>2.4``."""
-        looked = self.consistent + self.wrong
-        if not looked:
+        if not self.compared:
             return "-"
-        return _nines(looked / self.wrong) if self.wrong else f">{_nines(looked)}"
+        return _nines(self.compared / self.wrong) if self.wrong else f">{_nines(self.compared)}"
 
 
 def _nines(looks_per_wrong: float) -> str:
@@ -59,6 +63,7 @@ class Tally:
                 "after_s": row.after_s,
                 "consistent": row.consistent,
                 "wrong": row.wrong,
+                "unserved": row.unserved,
                 "inconclusive": row.inconclusive,
                 "fraction": row.fraction,
                 "nines": row.nines,
@@ -69,13 +74,13 @@ class Tally:
 
     def lines(self) -> list[str]:
         rows = list(self.rows())
-        width = max((len(row.namespace) for row in rows), default=0)
-        head = f"{'namespace':<{max(width, 9)}}  {'after':>7}  {'looks':>8}  {'wrong':>6}  {'unsure':>6}  nines"
+        width = max([9, *(len(row.namespace) for row in rows)])
+        head = f"{'namespace':<{width}}    after  compared   wrong  unserved  unsure  nines"
         return [
             head,
             *(
-                f"{row.namespace:<{max(width, 9)}}  {f'{row.after_s:g} s':>7}  {row.consistent + row.wrong:>8}  "
-                f"{row.wrong:>6}  {row.inconclusive:>6}  {row.nines}"
+                f"{row.namespace:<{width}}  {f'{row.after_s:g} s':>7}  {row.compared:>8}  {row.wrong:>6}  "
+                f"{row.unserved:>8}  {row.inconclusive:>6}  {row.nines}"
                 for row in rows
             ),
         ]

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from app.site.board import Sighting
-from app.site.figures import WRONG_LATELY_MS
+from app.site.figures import UNCOMPARED_MS_MAX, WRONG_LATELY_MS
 from app.site.models import State
 from app.site.reports import AuditReport
 from tests.app.sites import NOW, Site, mirror, sighting, source, toc
+from versioning.liveness import Now
 
 CUT: dict[str, Any] = {
     "is_connected": False,
@@ -212,7 +213,7 @@ def test_wrong_values_of_long_ago_are_no_warning_any_more_and_new_ones_are() -> 
     audit = sighting("audit", age_ms=WRONG_LATELY_MS + 1, wrong=1, rows=rows)
     audit.took(AuditReport.model_validate({"wrong": 1, "rows": rows}), NOW)
     site = Site(others=[audit]).draw()
-    assert (site.findings, site.audit.text) == ([], "99 looks, no wrong value within the last hour.")
+    assert (site.findings, site.audit.text) == ([], "100 values compared, none wrong within the last hour.")
     audit.took(AuditReport.model_validate({"wrong": 2, "rows": rows}), NOW)
     assert Site(others=[audit]).codes() == ["audit_wrong"]
 
@@ -229,6 +230,27 @@ def test_an_audit_whose_looks_tell_nothing_any_more_is_not_well(
     audit = sighting("audit", age_ms=30_000, rows=[row])
     later = AuditReport.model_validate({"rows": [row | {"consistent": consistent, "inconclusive": inconclusive}]})
     audit.took(later, NOW)
+    assert Site(others=[audit]).codes() == codes
+
+
+@pytest.mark.parametrize(
+    ("ago_ms", "consistent", "unserved", "codes"),
+    [
+        (UNCOMPARED_MS_MAX, 0, 8, []),
+        (UNCOMPARED_MS_MAX + 1, 0, 8, ["audit_compares_nothing"]),
+        (UNCOMPARED_MS_MAX + 1, 0, 7, []),
+        (UNCOMPARED_MS_MAX + 1, 1, 8, []),
+    ],
+    ids=["not for long", "for hours", "no look", "compared just now"],
+)
+def test_an_audit_that_finds_nothing_to_compare_for_hours_is_not_well(
+    ago_ms: int, consistent: int, unserved: int, codes: list[str]
+) -> None:
+    row = {"namespace": "tracker_web", "after_s": 60, "unserved": 7}
+    audit = sighting("audit", age_ms=ago_ms, rows=[row])
+    before = Now(NOW.ms - 30_000, NOW.monotonic_ms - 30_000)
+    audit.took(AuditReport.model_validate({"rows": [row]}), before)
+    audit.took(AuditReport.model_validate({"rows": [row | {"consistent": consistent, "unserved": unserved}]}), NOW)
     assert Site(others=[audit]).codes() == codes
 
 

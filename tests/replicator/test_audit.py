@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from replicator.audit.check import Check, Checks
-from replicator.audit.judge import BUSY, EQUAL, WRONG_FRESH, Result, is_equal
+from replicator.audit.judge import BUSY, EQUAL, FOREIGN, MISSING, WRONG_FRESH, Result, is_equal
 from replicator.audit.look import Looker, Sight
 from replicator.audit.metrics import registry
 from replicator.audit.observer import LOOKS_MAX, Observer
@@ -146,16 +146,16 @@ async def reason_of(world: World, confirm_ms: int = 0) -> tuple[Result, str]:
     return outcome.result, outcome.reason
 
 
-async def test_a_value_that_is_not_there_is_consistent() -> None:
-    assert (await World().look()).outcome.result is Result.CONSISTENT
+async def test_a_value_that_is_not_there_tells_nothing() -> None:
+    assert (await World().look()).outcome.result is Result.UNSERVED
 
 
-async def test_a_value_that_readers_refuse_is_consistent_whatever_it_says() -> None:
+async def test_a_value_that_readers_refuse_is_not_compared_whatever_it_says() -> None:
     world = World(row={"id": 2})
     world.cache({"id": 1}, age_ms=40_000)
-    assert await reason_of(world) == (Result.CONSISTENT, "superseded, and readers refuse it")
+    assert await reason_of(world) == (Result.UNSERVED, "superseded, and readers refuse it")
     world.data = b"not ours"
-    assert (await world.look()).outcome.result is Result.CONSISTENT
+    assert (await world.look()).outcome.result is Result.UNSERVED
 
 
 async def test_a_fresh_value_is_compared_with_the_row() -> None:
@@ -182,7 +182,7 @@ async def test_an_unknown_value_is_wrong_only_while_readers_serve_it() -> None:
     world.index = Index()
     world.apply(NOW_MS, Heartbeat(NOW_MS))
     world.cache({"id": 1}, age_ms=250_000)
-    assert await reason_of(world) == (Result.CONSISTENT, "UNKNOWN for too long to be served")
+    assert await reason_of(world) == (Result.UNSERVED, "UNKNOWN for too long to be served")
 
 
 async def test_an_audit_that_lags_cannot_say_what_readers_refuse_but_by_a_proof() -> None:
@@ -190,7 +190,7 @@ async def test_an_audit_that_lags_cannot_say_what_readers_refuse_but_by_a_proof(
     world.cache({"id": 1})
     assert await reason_of(world) == (Result.INCONCLUSIVE, "the audit lags: readers that do not may serve it")
     world.cache({"id": 1}, age_ms=40_000)
-    assert await reason_of(world) == (Result.CONSISTENT, "superseded, and readers refuse it")
+    assert await reason_of(world) == (Result.UNSERVED, "superseded, and readers refuse it")
 
 
 async def test_a_difference_must_last() -> None:
@@ -261,12 +261,24 @@ def test_consistency_is_given_as_nines_and_never_as_more_than_was_looked_at(
     assert (row.nines, row.inconclusive) == (nines, 3)
 
 
+def test_an_audit_that_sees_no_value_of_the_readers_claims_nothing() -> None:
+    """Its ``[values]`` name another Redis than theirs, or another prefix."""
+    tally = Tally()
+    for outcome in (MISSING, FOREIGN):
+        tally.add("item", 1.0, outcome)
+    (row,) = tally.rows()
+    assert (row.unserved, row.fraction, row.nines) == (2, None, "-")
+    assert "stampline_audit_consistent_ratio{" not in generate_latest(registry(tally, "b")).decode()
+    tally.add("item", 1.0, EQUAL)
+    assert tally.as_json()["rows"][0]["nines"] == ">0.0"
+
+
 def test_the_report_has_a_line_a_namespace_and_delay() -> None:
     tally = tally_of(999, 1)
     tally.add("a_longer_namespace", 10.0, EQUAL)
     assert [line.split() for line in tally.lines()[1:]] == [
-        ["a_longer_namespace", "10", "s", "1", "0", "0", ">0.0"],
-        ["item", "1", "s", "1000", "1", "3", "3.0"],
+        ["a_longer_namespace", "10", "s", "1", "0", "0", "0", ">0.0"],
+        ["item", "1", "s", "1000", "1", "0", "3", "3.0"],
     ]
     assert tally.as_json()["wrong"] == 1
 
