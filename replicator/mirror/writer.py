@@ -6,7 +6,7 @@ appended it. After a lost answer the checkpoint tells which.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -14,17 +14,18 @@ import structlog
 
 from replicator.mirror.beats import NO_BEAT
 from replicator.mirror.board import GateBoard
+from replicator.mirror.counting import count_latencies, count_plan
 from replicator.mirror.due import TICK_MS, Due
 from replicator.mirror.gate import WAIT_MS, Wanted
 from replicator.mirror.options import FULL_LIMIT_MS, Break, LostLink, MirrorOptions, MirrorStats
+from replicator.mirror.passing import passing_beat
 from replicator.mirror.plan import Plan, make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
-from replicator.mirror.queue import MirrorQueue, Queued, Released
+from replicator.mirror.queue import MirrorQueue, Released
 from replicator.mirror.reasons import SHORT
 from replicator.mirror.rewind import gap_of_replicas, lost_again, unapplied_again
 from replicator.mirror.settle import Again
 from replicator.mirror.target import MirrorTarget
-from replicator.mirror.words import is_unapplied, spreads_late_until
 from replicator.retry import STAND_BACK_S
 from versioning import stamp as stamps
 from versioning.backends.base import AuthenticationError, BackendError, CheckpointRefusedError
@@ -32,7 +33,7 @@ from versioning.backoff import Backoff
 from versioning.checkpoint import Checkpoint
 from versioning.client.pulse import Pulse
 from versioning.client.waiting import wait
-from versioning.entries import Change, Gap, Generation, Heartbeat, Origin
+from versioning.entries import Origin
 from versioning.errors import FormatError, StamplineError
 from versioning.liveness import Now
 
@@ -169,7 +170,9 @@ class MirrorWriter:
         released = released.spreading_from(now.ms)
         if released.position is None and not self._may_say:
             return None
-        self._passing = self._passing_beat(released, now)
+        self._passing = passing_beat(
+            queue, self._board, released, state, now=now, source_late_ms=options.source_late_ms
+        )
         heartbeat = None
         if now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
             if self._owes_word(now):
@@ -182,36 +185,6 @@ class MirrorWriter:
         """Whether readers must be told first what replicas lack, or lacked: until then none of them may vouch."""
         state = self._target.state
         return state.is_short or self._has_rewound or state.has_forgotten(now.ms)
-
-    def _passing_beat(self, released: Released, now: Now) -> Heartbeat:
-        """The newest heartbeat of the origin that may enter the target stream.
-
-        It goes past entries at the gate only where every replica they wait for has said that it lacks them, and never
-        had them: then they wait for the data's own lag, which ``applied_ms`` tells. A gate that has not answered proves
-        nothing, and of a replica that went back newer values have been served; a follower that was told "read up to
-        now" would vouch for values which those entries supersede. Nor does it go past a gap: that stands for commits
-        which every replica may have had long ago. And none enters while a generation spreads late, or while a replica
-        shows that the source does not read what the replicas follow.
-        """
-        held = released.held
-        silent_until_ms = max(map(spreads_late_until, (body for body, _ in released.bodies)), default=0)
-        if released.is_cut or now.ms < max(silent_until_ms, self._target.state.silent_until_ms):
-            return NO_BEAT
-        if self._board.contradicts(self.queue.beats.newest, now.ms, self._options.source_late_ms):
-            return NO_BEAT
-        is_gap_held = self.queue.gaps_count > sum(isinstance(body, Gap) for body, _ in released.bodies)
-        if (held is None or self._is_unapplied(held, released.taken)) and not is_gap_held:
-            return self.queue.beats.newest
-        return released.beat or NO_BEAT
-
-    def _is_unapplied(self, held: Queued, taken: int) -> bool:
-        """Whether nothing of what is held is in all replicas.
-
-        Each GTID domain has an order of its own: entries of one that a replica is behind in may hold up those of
-        another, whose data is everywhere.
-        """
-        waiting = [held, *self.queue.fronts(taken)]
-        return all(item.gtid and self._board.says_unapplied(item.gtid, item.came_ms) for item in waiting)
 
     async def _look_at_target(self, now: Now) -> None:
         """Where there may be nothing to append, no refusal tells what the target stream has lost, or others say there.
@@ -265,13 +238,13 @@ class MirrorWriter:
     def _appended(self, plan: Plan, now: Now) -> None:
         self._backoff.reset()
         self.is_breaking = False
-        self._time(self.queue.drop(plan.taken))
+        count_latencies(self._stats, self.queue.drop(plan.taken), self._clock())
         self._room.set()
         if plan.heartbeat is not None:
             self._beat_ms = now.monotonic_ms
         if self._target.state.pending_count:
             self._board.wake()
-        self._count(plan)
+        count_plan(self._stats, plan)
 
     async def _retrying(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -377,27 +350,6 @@ class MirrorWriter:
             if not await self._say(agains[first : first + AGAIN_ENTRIES]):
                 return False  # Refused or lost: start over from what is there now.
         return True
-
-    def _count(self, plan: Plan) -> None:
-        stats = self._stats
-        for body in plan.released:
-            stats.entries += 1
-            stats.keys += len(body.keys) if isinstance(body, Change) else 0
-            stats.gaps += isinstance(body, Gap)
-            stats.entries_pending += is_unapplied(body)
-        stats.heartbeats += plan.heartbeat is not None
-        stats.entries_settled += sum(again.is_settled for again in plan.agains)
-        stats.entries_renewed += sum(not again.is_settled for again in plan.agains)
-        stats.replays_not_claimed += plan.not_claimed
-        if plan.not_claimed:
-            log.warning("replay_not_claimed", hint="an unreadable entry or a lost gap lies in what it would vouch for")
-
-    def _time(self, appended: Sequence[Queued]) -> None:
-        stats, now = self._stats, self._clock()
-        for item in appended:
-            if isinstance(item.body, Change | Generation):
-                stats.stream_latency.observe(now.ms - stamps.ms_of(item.position.stamp))
-                stats.gate_hold.observe(now.monotonic_ms - item.came_ms)
 
     def _measure(self) -> None:
         stats, state = self._stats, self._target.state
