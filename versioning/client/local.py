@@ -8,6 +8,7 @@ Redis.
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from versioning.held import Held
@@ -57,13 +58,11 @@ class LocalCache:
             self._count(len(fresh))
 
     def touch(self, key: str) -> None:
-        """Note that ``key`` is in use; not worth waiting for."""
-        if self._lock.acquire(blocking=False):
-            try:
-                if key in self.held:
-                    self.held.move_to_end(key)
-            finally:
-                self._lock.release()
+        """Note that ``key`` is in use."""
+        # One step of the interpreter, and no lock: a thread interrupted between taking one without waiting for it and
+        # the ``try`` that gives it back would leave it taken for ever, and every miss of the process waiting.
+        with suppress(KeyError):
+            self.held.move_to_end(key)
 
     def after_fork(self) -> None:
         """Begin empty: the parent may have been cut off in the middle of a write, and its lock may never open again."""

@@ -1,0 +1,71 @@
+"""A thread may be interrupted between any two steps (a timeout by signal, as jobs have them): nobody waits for ever."""
+
+import itertools
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from versioning.client import local
+from versioning.client.local import LocalCache
+from versioning.held import Held
+
+KEY = "t:1"
+HELD = Held("value", 1, 0, 0, 0, 0)
+INTERRUPTED = {local.__file__, threading.__file__}
+
+
+class Interrupt(BaseException):
+    pass
+
+
+def is_interrupted(work: Callable[[], object], step: int) -> bool:
+    """Perform the work, interrupted once, at that step of ours and of the threading module; False: it has fewer.
+
+    A step is where the interpreter looks for interrupts: a function begins, or one that is not in Python has returned.
+    """
+    left = step
+
+    def count(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal left
+        if event in {"call", "c_return"} and frame.f_code.co_filename in INTERRUPTED:
+            left -= 1
+            if not left:
+                raise Interrupt
+
+    def run() -> None:
+        sys.setprofile(count)
+        try:
+            work()
+        except Interrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+
+    within(20, run)
+    return left <= 0
+
+
+def within(seconds: float, work: Callable[[], object]) -> None:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), "it waits for ever"
+
+
+def at_each_step(is_interrupted_at: Callable[[int], bool]) -> None:
+    steps = itertools.count(1)
+    while is_interrupted_at(next(steps)):
+        pass
+
+
+def test_a_reader_interrupted_as_it_touches_an_entry_leaves_the_cache_to_the_others() -> None:
+    def is_interrupted_at(step: int) -> bool:
+        cache = LocalCache(2, lambda: 0)
+        cache.put(KEY, HELD)
+        was_interrupted = is_interrupted(lambda: cache.touch(KEY), step)
+        within(20, lambda: cache.put("t:2", HELD))
+        return was_interrupted
+
+    at_each_step(is_interrupted_at)
