@@ -4,16 +4,21 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from versioning.client import local
+import pytest
+
+from tests.eventually import until
+from versioning.client import local, singleflight
 from versioning.client.local import LocalCache
+from versioning.client.singleflight import Flight, Flights, Reads
 from versioning.held import Held
 
 KEY = "t:1"
 HELD = Held("value", 1, 0, 0, 0, 0)
-INTERRUPTED = {local.__file__, threading.__file__}
+INTERRUPTED = {local.__file__, singleflight.__file__, threading.__file__}
 
 
 class Interrupt(BaseException):
@@ -69,3 +74,38 @@ def test_a_reader_interrupted_as_it_touches_an_entry_leaves_the_cache_to_the_oth
         return was_interrupted
 
     at_each_step(is_interrupted_at)
+
+
+@pytest.mark.parametrize("error", [None, LookupError("the database is away")], ids=["loaded", "failed"])
+def test_a_leader_interrupted_beside_its_load_leaves_nobody_waiting(error: Exception | None) -> None:
+    def is_interrupted_at(step: int) -> bool:
+        flights, waiters = Flights(), []
+
+        def load(keys: tuple[str, ...]) -> Reads:
+            count = sys.getprofile()
+            sys.setprofile(None)
+            [flight] = flights.board(Flight(0), keys).values()
+            waiters.append(threading.Thread(target=wait_for, args=(flight,), daemon=True))
+            waiters[0].start()
+            until(lambda: waiters[0].ident in singleflight._WAITING, "another one waits for the load")
+            sys.setprofile(count)
+            if error is not None:
+                raise error
+            return {}
+
+        def fly() -> None:
+            with suppress(LookupError):
+                flights.fly((KEY,), 0, load)
+
+        was_interrupted = is_interrupted(fly, step)
+        for waiter in waiters:
+            within(20, waiter.join)
+        assert not flights.has(KEY)
+        return was_interrupted
+
+    at_each_step(is_interrupted_at)
+
+
+def wait_for(flight: Flight) -> None:
+    with suppress(LookupError):
+        flight.landed(KEY)

@@ -24,7 +24,6 @@ from versioning import (
 )
 from versioning.backends.memory import MemoryValues
 from versioning.client.follower import FIRST_READS_MAX_S
-from versioning.client.singleflight import Flight, Flights
 
 KEY = "t:1"
 
@@ -127,44 +126,6 @@ def test_when_the_leader_is_interrupted_a_waiter_takes_over(cache: VersionedCach
     interrupted.answer.set()
     assert isinstance(leader.exception(), KeyboardInterrupt)
     assert waiter.result() == "loaded by the waiter"
-
-
-@pytest.mark.parametrize(("owner", "step"), [(Flights, "board"), (Flight, "land")])
-def test_a_leader_that_is_interrupted_beside_its_load_leaves_nobody_waiting(
-    cache: VersionedCache, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, owner: type, step: str
-) -> None:
-    performed, interrupts = getattr(owner, step), [KeyboardInterrupt()]
-
-    def interrupted(*arguments: Any) -> Any:
-        result = performed(*arguments) if step == "board" or not interrupts else None
-        if interrupts:
-            raise interrupts.pop()
-        return result
-
-    monkeypatch.setattr(owner, step, interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        cache.get(KEY, lambda: "value")
-    assert pool.submit(cache.get, KEY, lambda: "value").result(5) == "value"
-
-
-def test_a_leader_that_is_interrupted_behind_a_load_that_failed_leaves_nobody_waiting(
-    cache: VersionedCache, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    land, interrupts = Flights._land, [KeyboardInterrupt()]
-
-    def interrupted(*arguments: Any) -> None:
-        # As while it waits for the lock.
-        if interrupts:
-            raise interrupts.pop()
-        land(*arguments)
-
-    def fail() -> None:
-        raise LookupError("the database is away")
-
-    monkeypatch.setattr(Flights, "_land", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        cache.get(KEY, fail)
-    assert pool.submit(cache.get, KEY, lambda: "value").result(5) == "value"
 
 
 def test_a_loader_that_reads_its_own_key_is_told_so(cache: VersionedCache) -> None:

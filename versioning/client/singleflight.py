@@ -8,6 +8,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from types import TracebackType
 from typing import Any, Final
@@ -123,7 +124,11 @@ class Flight:
         self.keys: tuple[str, ...] = ()
         self.began_ms = began_ms
         self.leader = threading.get_ident()
-        self.has_landed = threading.Event()
+        self.has_landed = False
+        # Locked until it has landed. No Event: that is made of several steps, and a thread interrupted between them
+        # leaves waiters behind, or stops at its lock for ever as it tries again. To release a lock is one.
+        self._latch = threading.Lock()
+        self._latch.acquire()
         self._reads: Reads | None = None
         self._error: Exception | None = None
         self._traceback: TracebackType | None = None
@@ -132,7 +137,13 @@ class Flight:
         """``None`` twice: the leader was stopped by something that is no error of the load (KeyboardInterrupt)."""
         self._reads, self._error = reads, error
         self._traceback = None if error is None else error.__traceback__
-        self.has_landed.set()
+        self.has_landed = True
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Wake all who wait; once more does no harm."""
+        with suppress(RuntimeError):
+            self._latch.release()
 
     def landed(self, key: str) -> Reads | None:
         """Wait for the flight. None: its leader has gone, and someone has to fly again."""
@@ -141,7 +152,8 @@ class Flight:
         try:
             if self.waits_for(thread):
                 _refuse_own(key)
-            self.has_landed.wait()
+            with suppress(RuntimeError), self._latch:  # the error: let go of once more meanwhile
+                pass
         finally:
             _WAITING.pop(thread, None)
         if self._error is not None:
@@ -151,7 +163,7 @@ class Flight:
 
     def waits_for(self, thread: int) -> bool:
         flight: Flight | None = self
-        while flight is not None and not flight.has_landed.is_set():
+        while flight is not None and not flight.has_landed:
             if flight.leader == thread:
                 return True
             flight = _WAITING.get(flight.leader)
@@ -179,7 +191,9 @@ class Flights:
         try:
             return self._fly(flight, keys, run)
         except BaseException:
-            if not flight.has_landed.is_set():
+            if flight.has_landed:
+                flight.let_go()
+            else:
                 self._land(flight, None)
             raise
 
