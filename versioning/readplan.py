@@ -58,7 +58,7 @@ def plan_read(reading: Reading, keys: Sequence[str], looked: Answers | None = No
 
 def plan_renewal(reading: Reading, keys: Sequence[str]) -> Plan:
     """The same for keys whose superseded values are served meanwhile: nobody waits, so the plan waits for the fill."""
-    return _Refill(reading, keys, {}, is_awaited=False).run(None)
+    return _Refill(reading, keys, reading.still_usable(keys), is_awaited=False).run(None)
 
 
 def plan_refresh(reading: Reading, keys: Sequence[str]) -> Plan:

@@ -430,6 +430,18 @@ def test_over_the_load_budget_an_old_value_is_served_while_its_age_keeps_the_pro
         process.read()
 
 
+def test_over_the_load_budget_a_refill_that_nobody_waits_for_serves_the_old_value_of_the_process_too(
+    at: Datacenter,
+) -> None:
+    """Readers join it once the old value is not served without waiting any more."""
+    process = Process(at, max_loads_per_s=0.001)
+    process.read()
+    process.change()
+    at.is_redis_up = False
+    read = finish(process.step(plan_renewal(process.reading, [KEY]), process.load))[KEY]
+    assert (read.value, read.tier) == ("new", Tier.STALE)
+
+
 def test_over_the_load_budget_a_reader_waits_no_longer_than_for_a_lease_when_redis_is_down(at: Datacenter) -> None:
     process = Process(at, max_loads_per_s=0.001)
     at.is_redis_up = False
