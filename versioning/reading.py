@@ -131,8 +131,8 @@ class Reading:
         return hits
 
     def keep(self, key: str, held: Held, now: Now) -> None:
-        """Keep a value in the process, but not where a refresh has overtaken it on its way here."""
-        if not self._holds_newer(key, held, now):
+        """Keep a value in the process, if it keeps any, but not where a refresh has overtaken it on its way here."""
+        if self.options.local_ttl_ms and not self._holds_newer(key, held, now):
             self.local.put(key, held)
 
     def _holds_newer(self, key: str, held: Held, now: Now) -> bool:

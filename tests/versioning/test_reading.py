@@ -71,10 +71,11 @@ def test_the_local_ttl_ends_a_copy_that_redis_still_has(at: Datacenter) -> None:
     assert process.read().tier is Tier.REDIS
 
 
-def test_without_local_ttl_every_read_asks_redis(at: Datacenter) -> None:
+def test_without_local_ttl_every_read_asks_redis_and_nothing_is_kept(at: Datacenter) -> None:
     process = Process(at, local_ttl_ms=0)
     process.read()
     assert [process.read().tier for _ in range(2)] == [Tier.REDIS, Tier.REDIS]
+    assert not process.local
 
 
 def test_a_provisional_value_past_its_life_is_a_miss_whatever_its_stamp(at: Datacenter) -> None:
