@@ -44,7 +44,8 @@ CLOCK_LEAD_MAX_MS: Final = 60_000
 """A writer's clock further ahead of Redis's than this is wrong, and must not drag the stamps along."""
 
 OVERTAKEN_MAX_MS: Final = 60_000
-"""A fill leaves a value with a newer fill stamp alone, unless that is further ahead: of a lost or foreign history."""
+"""A fill leaves a value with a newer fill stamp alone (with the same: a later fill time), unless that is further ahead:
+of a lost or foreign history, or a wrong clock."""
 
 FUTURE_MS: Final = 60_000
 """A fill stamp this far above a follower's watermark does not come from the follower's stream."""

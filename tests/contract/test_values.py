@@ -18,6 +18,8 @@ from versioning.backends.redis_values import AsyncRedisValues, RedisValues
 from versioning.header import SIZE, ValueHeader, pack
 
 TOKEN, OTHER = "token", "other"
+NOW_MS = 1_732_370_000_000
+"""More than 32 bits have."""
 
 
 class Values:
@@ -52,8 +54,8 @@ async def values(request: pytest.FixtureRequest) -> AsyncIterator[Values]:
     await caller("aclose" if kind.endswith("async") else "close")
 
 
-def value(ms: int, payload: bytes = b"1") -> bytes:
-    return pack(ValueHeader(stamps.make(ms), ms), payload)
+def value(ms: int, payload: bytes = b"1", *, fill_ms: int | None = None) -> bytes:
+    return pack(ValueHeader(stamps.make(ms), ms if fill_ms is None else fill_ms), payload)
 
 
 async def test_filled_values_are_read_one_by_one_and_together(values: Values) -> None:
@@ -122,6 +124,20 @@ async def test_an_overtaken_loader_does_not_replace_the_newer_value(values: Valu
 async def test_a_value_from_a_far_future_does_not_keep_refills_out(values: Values) -> None:
     await values("fill", [Fill("t:1", value(1_000_000), 60_000)])
     assert await values("fill", [Fill("t:1", value(900_000), 60_000)]) == [True]
+
+
+async def test_of_two_loads_under_one_stamp_the_one_that_began_later_stays(values: Values) -> None:
+    """A refresh, and a load that was under way: no heartbeat has come between."""
+    earlier, later = (value(5, fill_ms=ms) for ms in (NOW_MS, NOW_MS + 1))
+    await values("fill", [Fill("t:1", later, 60_000)])
+    assert await values("fill", [Fill("t:1", earlier, 60_000)]) == [False]
+    assert await values("get", "t:1") == later
+    assert await values("fill", [Fill("t:1", later, 60_000)]) == [True]
+
+
+async def test_a_clock_far_ahead_does_not_keep_refills_out(values: Values) -> None:
+    await values("fill", [Fill("t:1", value(5, fill_ms=NOW_MS + 60_001), 60_000)])
+    assert await values("fill", [Fill("t:1", value(5, fill_ms=NOW_MS), 60_000)]) == [True]
 
 
 async def test_a_foreign_value_is_replaced(values: Values) -> None:

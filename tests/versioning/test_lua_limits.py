@@ -13,7 +13,7 @@ PYTHON = {
         "CLOCK_LEAD_MAX_MS": limits.CLOCK_LEAD_MAX_MS,
         "KEPT_MAX": generations.KEPT_MAX,
     },
-    "fill.lua": {"OVERTAKEN_MAX_MS": limits.OVERTAKEN_MAX_MS},
+    "fill.lua": {"HEADER_BYTES": header.SIZE, "OVERTAKEN_MAX_MS": limits.OVERTAKEN_MAX_MS},
     "lease.lua": {"HEADER_BYTES": header.SIZE},
     "release.lua": {},
 }

@@ -170,7 +170,8 @@ class AsyncValueBackend(Protocol):
         ...
 
     async def fill(self, fills: Sequence[Fill]) -> list[bool]:
-        """Store values and give their leases back. False where the stored value has a newer fill stamp: it stays."""
+        """Store values and give their leases back. False where the stored value stays: its fill stamp is newer, or the
+        same and its fill time later."""
         ...
 
     async def release(self, keys: Sequence[str], token: str) -> None:

@@ -296,9 +296,7 @@ class MemoryValues:
             return [self._fill(fill) for fill in fills]
 
     def _fill(self, fill: Fill) -> bool:
-        held = self.get(fill.key)
-        overtaken_by = (_fill_stamp(held) if held else 0) - _fill_stamp(fill.data)
-        is_overtaken = overtaken_by > 0 and stamps.ms_of(overtaken_by) <= OVERTAKEN_MAX_MS
+        is_overtaken = _is_overtaken(fill.data, self.get(fill.key) or b"")
         if not is_overtaken:
             self._values[fill.key] = (fill.data, self._clock() + fill.life_ms)
         self._release(fill.key, fill.lease_token)
@@ -337,11 +335,20 @@ class MemoryValues:
             self._values, self._leases = dict(snapshot.values), dict(snapshot.leases)
 
 
-def _fill_stamp(data: bytes) -> int:
+def _is_overtaken(data: bytes, held: bytes) -> bool:
+    stamp, fill_ms = _fill_of(data)
+    held_stamp, held_fill_ms = _fill_of(held)
+    if held_stamp == stamp:
+        return 0 < held_fill_ms - fill_ms <= OVERTAKEN_MAX_MS
+    return held_stamp > stamp and stamps.ms_of(held_stamp - stamp) <= OVERTAKEN_MAX_MS
+
+
+def _fill_of(data: bytes) -> tuple[int, int]:
     try:
-        return header.unpack(data)[0].fill_stamp
+        head, _ = header.unpack(data)
     except HeaderFormatError:
-        return 0
+        return stamps.ZERO, 0
+    return head.fill_stamp, head.fill_ms
 
 
 class AsyncMemoryValues:
