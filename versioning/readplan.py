@@ -9,7 +9,7 @@ A plan is a generator. It yields effects, one at a time, and is sent what came o
    back since step 1, and one change means one load. A cold key (``Reading.is_cold``) needs no lease: it would cost a
    command for each of the many keys that are read once in a while, to save a load that hardly ever happens.
 3. ``Load``; the fill stamp and the fill time are read BEFORE it begins.
-4. ``FillValues``, which also gives the leases back; ``ReleaseLeases`` where there is nothing to fill.
+4. ``FillValues``, which also gives the leases back; ``ReleaseLeases`` where there is nothing to fill, or that failed.
 5. Who did not get the lease: the superseded value where that is allowed and somebody waits for it, else ``Wait`` and
    step 1 again, up to ``lease_wait_ms``, and then a load without lease.
 
@@ -214,7 +214,7 @@ class _Refill:
                 yield from self._release(leased)
             raise
         reading.counters.loads += 1
-        yield from self._fill(fills, self._token if leased else "")
+        yield from self._fill(fills, leased)
 
     def _values_of(self, loaded: Any) -> Mapping[str, Any]:
         if isinstance(loaded, Raised):
@@ -234,10 +234,11 @@ class _Refill:
         except Exception as error:
             raise SerializeError(key, error) from error
 
-    def _fill(self, fills: Sequence[_Loaded], token: str) -> Generator[Effect, Any, None]:
+    def _fill(self, fills: Sequence[_Loaded], leased: tuple[str, ...]) -> Generator[Effect, Any, None]:
         reading = self._reading
         now = reading.clock()
-        stored = yield FillValues(tuple(self._stored(key, data, head, now) for key, head, data, _ in fills), token)
+        values = tuple(self._stored(key, data, head, now) for key, head, data, _ in fills)
+        stored = yield FillValues(values, self._token if leased else "")
         if stored is FAILED:
             self._note_failure()
         else:
@@ -245,6 +246,9 @@ class _Refill:
         now = reading.clock()
         for key, head, _, value in fills:
             self._keep(key, head, value, now)
+        if stored is FAILED and leased:
+            # A value too large for its link, say: Redis answers, and other processes would wait for the lease to end.
+            yield from self._release(leased)
 
     def _stored(self, key: str, data: bytes, head: ValueHeader, now: Now) -> StoredValue:
         """A value's life counts from its fill time, so a slow load has used up some of it."""

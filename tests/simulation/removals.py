@@ -107,13 +107,13 @@ def _gate_on_one() -> Sequence[Any]:
 def _stamp_after_the_load() -> Sequence[Any]:
     fill = readplan._Refill._fill
 
-    def late(self: Any, fills: Any, token: str) -> Any:
+    def late(self: Any, fills: Any, leased: tuple[str, ...]) -> Any:
         watermark = self._reading.index.watermark
         again = []
         for key, head, data, value in fills:
             late_head = head._replace(fill_stamp=watermark)
             again.append((key, late_head, header.pack(late_head, data[header.SIZE :]), value))
-        return fill(self, again, token)
+        return fill(self, again, leased)
 
     return [_of(readplan._Refill, "_fill", late)]
 

@@ -368,6 +368,18 @@ def test_redis_may_go_down_at_any_step(at: Datacenter, kind: type) -> None:
     assert finish(steps)[KEY].value == "new"
 
 
+def test_a_value_that_cannot_be_stored_leaves_no_lease_that_others_wait_for(at: Datacenter) -> None:
+    process = Process(at)
+    steps = process.begin()
+    advance(steps, FillValues)
+    at.is_redis_up = False
+    advance(steps, ReleaseLeases)
+    at.is_redis_up = True
+    assert finish(steps)[KEY].value == "new"
+    assert at.values.get(KEY) is None
+    assert at.lease()
+
+
 def test_a_superseded_value_is_served_to_those_who_do_not_refill_it(at: Datacenter) -> None:
     leader, reader = (Process(at, serve_stale_ms=5_000, lease_ttl_ms=60_000) for _ in range(2))
     filled(at, leader)
