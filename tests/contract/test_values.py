@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import itertools
 from collections.abc import AsyncIterator
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -102,6 +103,17 @@ async def test_a_redis_that_has_forgotten_the_scripts_is_told_them_again(redis_b
         await values("release", ["t:2"], TOKEN)
         assert await values("try_lease", {"t:1": value(5)[:SIZE], "t:2": NONE}, OTHER, 60_000) == [True, True]
     await values("aclose" if flavour is AsyncRedisValues else "close")
+
+
+class Page(str, Enum):  # noqa: UP042 - as applications have them; a StrEnum is formatted as its text
+    FRONT = "t:1"
+
+
+async def test_a_key_that_is_a_member_of_an_enum_has_the_lease_of_its_text(values: Values) -> None:
+    assert await values("try_lease", {Page.FRONT: NONE}, TOKEN, 60_000) == [True]
+    assert await values("try_lease", {"t:1": NONE}, OTHER, 60_000) == [False]
+    assert await values("fill", [Fill(Page.FRONT, value(5), 60_000, TOKEN)]) == [True]
+    assert await values("try_lease", {"t:1": value(5)[:SIZE]}, OTHER, 60_000) == [True]
 
 
 async def test_a_fill_gives_its_own_lease_back_and_no_other(values: Values) -> None:

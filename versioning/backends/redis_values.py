@@ -72,8 +72,10 @@ class _Names:
         return [self._prefix + key for key in keys]
 
     def _lease(self, key: str) -> str:
-        # Where the application's prefix has a hash tag, that decides the slot of both.
-        return f"lease:{self._prefix}{key}" if self._has_tag else f"lease:{{{self._prefix}{key}}}"
+        # Where the application's prefix has a hash tag, that decides the slot of both. Added, not formatted: the latter
+        # makes the name of an Enum's member, where it is added as its text.
+        value = self.value(key)
+        return "lease:" + value if self._has_tag else "lease:{" + value + "}"
 
     def leases(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Call]:
         return [((self.value(key), self._lease(key)), (token, str(ttl_ms), head)) for key, head in seen.items()]
