@@ -10,7 +10,7 @@ import redis
 from tests.client.worlds import CountedValues, World
 from versioning import AsyncVersionedCache, LoadFailedError
 from versioning.backends.base import UnavailableError
-from versioning.backends.redis_connect import Border
+from versioning.backends.redis_border import Border
 from versioning.backends.redis_pipeline import Pipeline
 
 EAGER: Any = getattr(asyncio, "eager_task_factory", None)

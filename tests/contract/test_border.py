@@ -8,7 +8,7 @@ import pytest
 import redis.exceptions
 
 from versioning.backends.base import AuthenticationError, BackendError, LoginRefusedError, UnavailableError
-from versioning.backends.redis_connect import DOWN_S, REFUSED_S, Border, translated
+from versioning.backends.redis_border import DOWN_S, REFUSED_S, Border, translated
 from versioning.errors import IS_IT_UP
 
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from versioning.backends.base import UnavailableError
-from versioning.backends.redis_connect import Border
+from versioning.backends.redis_border import Border
 from versioning.backends.redis_pipeline import Pipeline
 
 TIMEOUT_MS: Final = 200

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import redis.exceptions
 
-from versioning.backends.redis_connect import RAISED
+from versioning.backends.redis_border import RAISED
 
 _ELSEWHERE: Final = (redis.exceptions.AskError, redis.exceptions.ClusterError)
 """Answers that the slot is, or may soon be, at another node. All others leave what is known as it is."""

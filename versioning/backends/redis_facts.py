@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from versioning.backends.base import BackendError
-from versioning.backends.redis_connect import RedisAddress, aclose, translated
+from versioning.backends.redis_border import translated
+from versioning.backends.redis_connect import RedisAddress, aclose
 from versioning.backends.tls import TlsFiles, reloaded_client
 from versioning.backends.tls_dates import CertificateDates, dates_in
 

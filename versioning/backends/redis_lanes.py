@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import redis
 
-from versioning.backends.redis_connect import leads_no_more
+from versioning.backends.redis_border import leads_no_more
 
 IDLE_MAX: Final = 16
 """Lanes kept for the next reads. All others go back to the pool, where the next burst finds them."""

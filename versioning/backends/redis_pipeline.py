@@ -18,7 +18,7 @@ from typing import Any, Final
 import hiredis
 import redis
 
-from versioning.backends.redis_connect import Border, leads_no_more
+from versioning.backends.redis_border import Border, leads_no_more
 from versioning.backends.redis_lanes import STAY_S
 
 UNDER_WAY_MAX: Final = 512

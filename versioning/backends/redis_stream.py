@@ -21,8 +21,9 @@ from versioning.backends.base import (
     StreamState,
     UnavailableError,
 )
+from versioning.backends.redis_border import leads_no_more, translated
 from versioning.backends.redis_cluster import ClusterClient
-from versioning.backends.redis_connect import RedisAddress, aclose, leads_no_more, translated
+from versioning.backends.redis_connect import RedisAddress, aclose
 from versioning.backends.redis_wait import run_and_wait
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Entry, encode_body, kind_of, read

@@ -16,16 +16,9 @@ from typing import Any, Final, Self
 import redis.exceptions
 
 from versioning.backends.base import Answer, BackendError, Fill, UnavailableError
+from versioning.backends.redis_border import RAISED, Border, ScriptMissingError
 from versioning.backends.redis_cluster import ClusterClient
-from versioning.backends.redis_connect import (
-    RAISED,
-    Border,
-    RedisAddress,
-    ScriptMissingError,
-    aclose,
-    close,
-    disconnect_idle,
-)
+from versioning.backends.redis_connect import RedisAddress, aclose, close, disconnect_idle
 from versioning.backends.redis_lanes import Lanes
 from versioning.backends.redis_pipeline import Pipeline
 from versioning.backends.redis_scripts import FILL, LEASE, RELEASE, Call, Script, packed
