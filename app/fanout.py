@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
+from app.connections import files_max
 from versioning import stamp as stamps
 from versioning.cli.describe import entry_fields, kind_name
 from versioning.client.waiting import wait
@@ -16,8 +17,8 @@ from versioning.keys import namespace_of
 QUEUE_EVENTS_MAX: Final = 10_000
 """Ten pages of the follower: one that catches up must not take its listeners for slow ones."""
 
-CLIENTS_MAX: Final = 1_000
-"""Each costs a socket and at worst a full queue of references to shared events."""
+CLIENTS_MAX: Final = min(1_000, files_max() // 2)
+"""Each costs a file, for as long as it likes, and at worst a full queue of references to shared events."""
 
 SILENCE_S: Final = 15.0
 """Heartbeats come twice a second. Without any, a listener is told so often that the connection still is one."""

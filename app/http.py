@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import docs, errors
+from app.connections import SWEEP_S, Patience
 from app.settings import HttpSection
 from versioning.backends.tls import reloading_server
 from versioning.cli.sections import named
@@ -163,6 +164,13 @@ async def _until_closed(connections: Collection[object]) -> None:
         await asyncio.sleep(DRAIN_POLL_S)
 
 
+async def _sweep(connections: Collection[object]) -> None:
+    patience, loop = Patience(), asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        patience.sweep(connections, loop.time())
+
+
 def _beating(pulse: Pulse) -> Callable[[], Awaitable[None]]:
     async def beat() -> None:
         pulse.beat()
@@ -215,6 +223,7 @@ async def serve(
     door = _Door(app, listener)
     config = uvicorn.Config(
         door,
+        http="httptools",  # what ``Patience`` knows
         log_config=None,
         access_log=False,
         timeout_keep_alive=KEEP_ALIVE_S,
@@ -239,12 +248,13 @@ async def serve(
 
     has_started = True
     async with asyncio.TaskGroup() as group:
-        watcher = group.create_task(watch())
+        watchers = [group.create_task(watch()), group.create_task(_sweep(server.server_state.connections))]
         try:
             await server.serve(sockets=[listener])
         except SystemExit:
             has_started = False
         finally:
-            watcher.cancel()
+            for watcher in watchers:
+                watcher.cancel()
     if not has_started:  # not raised inside: the group would wrap it
         raise StartFailedError(door.problem or "the service did not start", hint="the log above says why")

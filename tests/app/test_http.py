@@ -18,7 +18,8 @@ from versioning.errors import ConfigError
 REQUEST = b"GET / HTTP/1.1\r\nHost: service\r\n\r\n"
 
 
-async def answer(_: Request) -> PlainTextResponse:
+async def answer(request: Request) -> PlainTextResponse:
+    await request.body()
     return PlainTextResponse("here\n")
 
 
@@ -28,9 +29,12 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
+    def send(self, data: bytes) -> None:
+        self._writer.write(data)
+
     async def ask(self) -> bytes:
         """Return the head of the answer."""
-        self._writer.write(REQUEST)
+        self.send(REQUEST)
         async with asyncio.timeout(20):
             head = await self._reader.readuntil(b"\r\n\r\n")
             assert await self._reader.readline() == b"here\n"
@@ -39,6 +43,9 @@ class Client:
     async def is_closed(self) -> bool:
         async with asyncio.timeout(20):
             return await self._reader.read() == b""
+
+    def was_closed(self) -> bool:
+        return self._reader.at_eof()
 
     def close(self) -> None:
         self._writer.close()

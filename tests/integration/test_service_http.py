@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import resource
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,17 @@ def config(tmp_path: Path, redis_b: RedisServer) -> Path:
 def service(config: Path) -> Iterator[Role]:
     with Role(["serve", "--port", "PORT"], config) as role:
         yield role
+
+
+@contextmanager
+def few_files(files: int) -> Iterator[None]:
+    """Begin processes inside with this limit of open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class Listener:
@@ -144,3 +157,19 @@ def test_sigterm_ends_it_with_0_although_a_client_listens(service: Role) -> None
     service.process.stop(DEADLINE_S)
     assert service.process.exit_code == 0
     listener.close()
+
+
+@pytest.mark.parametrize("path", ["/livez", "/v1/stream"])
+def test_probes_are_answered_however_many_connections_clients_keep_open(path: str, config: Path) -> None:
+    kept: list[http.client.HTTPConnection] = []
+    with ExitStack() as stack:
+        with few_files(128):
+            service = stack.enter_context(Role(["serve", "--port", "PORT"], config))
+        for _ in range(200):
+            kept.append(http.client.HTTPConnection(LOOPBACK, service.port, timeout=DEADLINE_S))
+            with suppress(OSError, http.client.HTTPException):
+                kept[-1].request("GET", path)
+                kept[-1].getresponse().read1()
+        until(lambda: service.is_answering("/livez"), "the service answers")
+    for connection in kept:
+        connection.close()
