@@ -12,7 +12,8 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 PATIENCE_S: Final = 10.0
-"""What a client has for the head of a request, and then for its body: 1 MiB at 1 Mbit/s takes 8 s."""
+"""What a client has for the head of a request, for its body (1 MiB at 1 Mbit/s takes 8 s), and to take any of an answer
+that does not fit into the buffers between."""
 
 SWEEP_S: Final = 1.0
 
@@ -68,11 +69,9 @@ class Patience:
 def _debt_of(connection: HttpToolsProtocol) -> _Debt | None:
     """None: nothing. The client is owed an answer, or has a while (the server's timer runs) to ask again."""
     request, unsent_bytes = connection.cycle, connection.transport.get_write_buffer_size()
-    if request is not None:
-        is_answered = request.response_complete
-        if not is_answered and not request.more_body:
-            return None
-        if is_answered and not unsent_bytes and connection.timeout_keep_alive_task is not None:
+    if request is not None and not unsent_bytes:
+        is_idle = request.response_complete and connection.timeout_keep_alive_task is not None
+        if is_idle or not (request.response_complete or request.more_body):
             return None
     return _Debt(connection, request, unsent_bytes)
 

@@ -115,11 +115,11 @@ class Fanout:
         return len(self._listeners) >= CLIENTS_MAX
 
     def publish(self, event: Event) -> None:
-        for listener in list(self._listeners):
-            listener.offer(event)
-            if listener.is_slow:
-                self.slow_count += 1
-                self._listeners.discard(listener)
+        # One that is slow counts until its request ends: at the latest when its connection is owed for too long.
+        for listener in self._listeners:
+            if not listener.is_slow:
+                listener.offer(event)
+                self.slow_count += listener.is_slow
 
     @contextmanager
     def listen(self, namespace: str = "") -> Iterator[Listener]:

@@ -141,6 +141,7 @@ async def test_a_client_that_does_not_keep_up_is_let_go_by_name_and_nobody_else(
         taken = asyncio.create_task(fast.rest())
         for _ in range(QUEUE_EVENTS_MAX // 500 + 1):
             await world.append(*([CHANGE] * 500))
+        assert len(world.knowledge.fanout) == 2, "as long as it has its connection it counts"
         left = await slow.rest()
         assert [event.name for event in left] == ["slow"]
         assert world.knowledge.fanout.slow_count == 1

@@ -1,13 +1,13 @@
 """How a service ends: whoever has a connection open loses no request with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
@@ -16,6 +16,9 @@ from app.settings import ServeSection
 from versioning.errors import ConfigError
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: service\r\n\r\n"
+
+
+Answer = Callable[[Request], Awaitable[Response]]
 
 
 async def answer(request: Request) -> PlainTextResponse:
@@ -57,7 +60,9 @@ async def at_once(_: Starlette) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def served(stop: asyncio.Event, lifespan: Lifespan[Starlette] = at_once) -> AsyncIterator[int]:
+async def served(
+    stop: asyncio.Event, lifespan: Lifespan[Starlette] = at_once, answer: Answer = answer
+) -> AsyncIterator[int]:
     listener = http.bind(ServeSection(port=0))
     app = Starlette(routes=[Route("/", answer)], lifespan=lifespan)
     serving = asyncio.create_task(http.serve(app, listener, stop))
