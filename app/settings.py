@@ -53,11 +53,14 @@ class ComponentSection(Section):
     @field_validator("url")
     @classmethod
     def _is_a_base(cls, url: str) -> str:
-        parts = urlsplit(url)
-        _ = parts.port  # Raises ValueError for what is no port.
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:  # as for what is no port; its message may repeat a password
+            raise ValueError("is not http://host:port") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("is not http://host:port")
-        if "@" in parts.netloc or parts.query or parts.fragment:
+        if "@" in url or parts.query or parts.fragment:
             raise ValueError("names more than a server and a path")
         return url.rstrip("/")
 

@@ -242,9 +242,16 @@ def test_a_port_that_is_none_is_refused_by_its_key(file: Path, port: str) -> Non
     assert "source.mysql.port: " in refused(file, server)
 
 
-@pytest.mark.parametrize("url", ["://u:hunter2/x@h", "://u:1/hunter2@h", "://u:[hunter2@h", "://u:hunter2?x@h"])
+UNENCODED = [
+    "://u:hunter2/x@h", "://u:1/hunter2@h", "://u:[hunter2@h", "://u:hunter2?x@h", "://u:1?hunter2@h", "://u:1#hunter2@h",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", UNENCODED)
 def test_a_url_whose_password_is_not_encoded_is_refused_without_it(file: Path, url: str) -> None:
-    assert "hunter2" not in refused(file, f'[stream]\nurl = "redis{url}"\n')
+    for scheme in ("redis", "sentinel"):
+        assert "hunter2" not in refused(file, f'[stream]\nurl = "{scheme}{url}"\n')
+    assert "hunter2" not in refused(file, f'[[serve.component]]\nname = "a"\nrole = "source"\nurl = "http{url}"\n')
     assert "hunter2" not in refused(file, f'[source]\nname = "a"\n[source.mysql]\nurl = "mysql{url}"\n')
 
 

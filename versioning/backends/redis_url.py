@@ -22,9 +22,13 @@ _WORDS: Final = {"required": True, "true": True, "1": True, "none": False, "fals
 
 def split(url: str) -> SplitResult:
     try:
-        return urlsplit(url)
+        parts = urlsplit(url)
     except ValueError:  # as for a bracket that does not close; its message may repeat the password
         raise ConfigError("a Redis URL cannot be read", hint="redis://user:password@host:6379/0") from None
+    names = (option.partition("=")[0] for option in parts.query.split("&"))
+    if "@" in "".join((parts.path, parts.fragment, *names)):  # sentinel://user:1/word@host:26379/mymaster
+        raise ConfigError("a Redis URL has an @ behind its server", hint=ENCODE_HINT)
+    return parts
 
 
 def check_kind(kind: str, hosts: str, path: str, given: Mapping[str, str]) -> None:
