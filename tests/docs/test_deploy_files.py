@@ -17,6 +17,7 @@ import yaml
 from compose_spec import PyCompose
 
 from app.settings import ComponentSection, ServeSection
+from tests.app import worlds
 from tests.docs.pages import ROOT, pages
 from versioning.cli.settings import Settings
 
@@ -153,6 +154,19 @@ def test_pods_that_clients_are_sent_to_end_when_nobody_is_any_more() -> None:
     for path, deployment in _deployments():
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         assert ("lifecycle" in container) is (container["args"][0] == "serve"), path
+
+
+async def test_pods_that_clients_are_sent_to_stay_ready_in_an_outage() -> None:
+    path = DEPLOY / "k8s" / "dc-b" / "serve.yaml"
+    (deployment,) = [item for item in manifests(path) if item["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    probe = container["readinessProbe"]["httpGet"]["path"]
+    async with worlds.service() as world:
+        assert (await world.client.get(probe)).status_code == 503, "what has read nothing is not asked"
+        await world.complete()
+        world.clock.ms += 3_600_000
+        assert (await world.client.get("/readyz")).status_code == 503
+        assert (await world.client.get(probe)).status_code == 200
 
 
 def test_commands_of_containers_are_commands_of_ours() -> None:
