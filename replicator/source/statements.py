@@ -98,12 +98,13 @@ _OBJECTS = {
     "TABLE": Effect.TABLES,
     "TABLES": Effect.TABLES,
     "INDEX": Effect.TABLES,
+    "SEQUENCE": Effect.TABLES,  # MariaDB's is a table: OR REPLACE puts it in the place of any
     "DATABASE": Effect.DATABASES,
     "SCHEMA": Effect.DATABASES,
 }
 _KEYLESS_OBJECTS = frozenset({
-    "EVENT", "FUNCTION", "INSTANCE", "LOGFILE", "PACKAGE", "PROCEDURE", "REFERENCE", "RESOURCE", "ROLE", "SEQUENCE",
-    "SERVER", "TABLESPACE", "TRIGGER", "USER", "VIEW",
+    "EVENT", "FUNCTION", "INSTANCE", "LOGFILE", "PACKAGE", "PROCEDURE", "REFERENCE", "RESOURCE", "ROLE", "SERVER",
+    "TABLESPACE", "TRIGGER", "USER", "VIEW",
 })  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from replicator.source.statements import Effect, Statement, classify
         ("CREATE UNIQUE INDEX i ON t (c)", Effect.TABLES),
         ("SET STATEMENT max_statement_time=5 FOR ALTER TABLE t FORCE", Effect.TABLES),
         ("RENAME TABLE a TO b", Effect.TABLES),
+        ("CREATE OR REPLACE SEQUENCE t", Effect.TABLES),
         ("DROP DATABASE shop", Effect.DATABASES),
         ("CREATE TEMPORARY TABLE t (id INT)", Effect.NOTHING),
         ("DROP TEMPORARY TABLE IF EXISTS `t`", Effect.NOTHING),
