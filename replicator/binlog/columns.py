@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Unsure(Enum):
@@ -11,6 +11,13 @@ class Unsure(Enum):
 
 
 UNSURE: Final = Unsure.UNSURE
+
+
+class Opaque(NamedTuple):
+    """A value of a type that no key takes: it has changed or it has not, and is nothing that a SELECT shows."""
+
+    raw: bytes
+
 
 # information_schema's DATA_TYPE: what a key template may use.
 KEY_TYPES: Final = frozenset({
@@ -94,3 +101,5 @@ class ColumnFacts:
     """Digits behind the point that a SELECT shows of a FLOAT(m,d) or DOUBLE(m,d); None: as many as there are."""
     is_null_sure: bool = True
     is_sure: bool = True
+    is_key_type: bool = True
+    """False: what a template names has been altered since preflight looked at it, or it is a column of a parent."""

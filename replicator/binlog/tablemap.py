@@ -17,6 +17,7 @@ from replicator.binlog.columns import (
     HIDDEN_ROW_END,
     HIDDEN_ROW_START,
     JSON,
+    KEY_TYPES,
     LONGLONG,
     NULL,
     OLD_TEMPORAL,
@@ -119,6 +120,7 @@ def _resolve(raw: RawMap, index: int, name: str, column: Column | None, lists: _
         decimals,
         is_null_sure=column is None or column.is_null_sure,
         is_sure=column is None or column.is_sure,
+        is_key_type=column is None or column.data_type in KEY_TYPES,
     )
 
 

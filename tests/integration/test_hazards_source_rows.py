@@ -139,6 +139,20 @@ async def test_without_metadata_a_table_altered_outside_the_binlog_is_read_as_it
         assert await stamped(world) == ({"pair:30", "one:30"}, set())
 
 
+async def test_a_column_altered_to_a_type_that_no_key_takes_ages_out_its_namespace(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    """Preflight refuses it, and is long over."""
+    world = World.with_items(mariadb_a, redis_a)
+    world.run("CREATE TABLE visit (id CHAR(36) PRIMARY KEY, n INT)", "INSERT INTO visit VALUES (UUID(), 1)")
+    world.tables = watch(world.database, visit=["visit:{id}"])
+    async with world.source():
+        world.run("ALTER TABLE visit MODIFY id UUID NOT NULL")
+        await world.forget()
+        world.run("UPDATE visit SET n = 2")
+        assert await stamped(world) == (set(), {"visit"})
+
+
 @pytest.mark.parametrize("metadata", ["FULL", "NO_LOG"])
 async def test_columns_that_we_may_not_read_have_their_place_in_a_row(
     new_mariadb: NewMariaDb, redis_a: RedisServer, metadata: str

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from replicator.binlog import columns as c
-from replicator.binlog.columns import UNSURE, ColumnFacts
+from replicator.binlog.columns import UNSURE, ColumnFacts, Opaque
 from replicator.binlog.rowdata.values import decoder
 from replicator.binlog.schema import Column
 from replicator.binlog.tablemap import MapMismatchError, RawMap, resolve
@@ -123,6 +123,14 @@ def test_a_map_without_metadata_is_completed_from_the_table() -> None:
     ]  # fmt: skip
     assert found[0].is_unsigned
     assert found[2].members == ("a", "it's")
+
+
+@pytest.mark.parametrize("data_type", ["uuid", "inet6", "vector"])
+def test_a_value_of_a_type_that_no_key_takes_is_not_the_bytes_that_the_map_says_it_is(data_type: str) -> None:
+    """Of a UUID a SELECT shows a text; to the binlog it is a STRING of bytes."""
+    raw = raw_map((c.STRING,), sizes=[16], names=["code"], charsets=["binary"])
+    (altered,) = resolve(raw, (Column("code", data_type, data_type, None),))
+    assert decoder(altered)(b"\x12") == Opaque(b"\x12")
 
 
 def test_a_column_that_we_may_not_see_has_its_place_and_one_that_is_in_no_event_has_none() -> None:

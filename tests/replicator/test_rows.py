@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from replicator.binlog import columns as c
-from replicator.binlog.columns import UNSURE, ColumnFacts
+from replicator.binlog.columns import UNSURE, ColumnFacts, Opaque
 from replicator.binlog.events import RowImage, RowKind, RowsChanged
 from replicator.binlog.kinds import PARTIAL_UPDATE_ROWS
 from replicator.binlog.plan import Cascade, TablePlan
@@ -120,6 +120,8 @@ def test_a_parents_key_that_is_known_on_both_sides_or_not_named_did_not_change(d
         ({}, {"a": UNSURE}, True),
         ({"a": UNSURE}, {}, False),
         ({"a": None}, {"a": None}, False),
+        ({"a": Opaque(b"1")}, {"a": Opaque(b"1")}, False),
+        ({"a": Opaque(b"1")}, {"a": Opaque(b"2")}, True),
     ],
 )
 def test_what_is_not_known_may_have_changed(
@@ -144,6 +146,7 @@ def test_a_key_is_too_long_only_where_every_value_is_known() -> None:
         ({"email": "Joe"}, "user:joe"),
         ({}, Underivable("user")),
         ({"email": b"Joe"}, Underivable("user")),
+        ({"email": Opaque(b"Joe")}, Underivable("user")),
         ({"email": "x" * KEY_BYTES_MAX}, TooLong()),
     ],
 )

@@ -27,7 +27,7 @@ _BY_SIZE: Final[Mapping[int, Callable[[int], Decode]]] = {
 
 
 def decoder(facts: c.ColumnFacts) -> Decode:
-    """A function from the bytes of a value, without a length in front, to SELECT's value or c.UNSURE."""
+    """A function from the bytes of a value, without a length in front, to SELECT's value, c.Opaque or c.UNSURE."""
     kind = facts.kind
     if not facts.is_sure or (kind in c.OLD_TEMPORAL and facts.size):  # with a fraction they are another number
         return _unsure
@@ -36,7 +36,7 @@ def decoder(facts: c.ColumnFacts) -> Decode:
     if kind in _INTEGERS:
         return numbers.unsigned if facts.is_unsigned else numbers.signed
     if kind in c.TEXTUAL:
-        return text.string(facts.charset, facts.size if kind == c.STRING else 0)
+        return text.string(facts.charset, facts.size if kind == c.STRING else 0) if facts.is_key_type else c.Opaque
     if kind in {c.ENUM, c.SET}:
         return text.enum(facts.members) if kind == c.ENUM else text.flags(facts.members)
     # c.JSON, spatial types: no key may use them.
