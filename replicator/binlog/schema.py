@@ -18,6 +18,8 @@ from replicator.tables import TableName, WatchedTables
 _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _ESCAPED = re.compile(r"''|\\[\\0nr]")
 _ESCAPES = {"''": "'", "\\\\": "\\", "\\0": "\0", "\\n": "\n", "\\r": "\r"}
+# information_schema is in utf8mb3: of what only these have (emoji) it writes a question mark.
+_BEYOND_BMP = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
 _DECIMALS = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
 _DIGITS = re.compile(r"(?:time|datetime|timestamp|year)\((\d)\)")
 _ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
@@ -74,9 +76,11 @@ class Column:
         return "unsigned" in self.column_type
 
     @property
-    def members(self) -> list[str]:
-        """Values of an ENUM or SET, in order."""
-        return [_ESCAPED.sub(_unescaped, member) for member in _MEMBER.findall(self.column_type)]
+    def members(self) -> list[str | None]:
+        """Values of an ENUM or SET, in order; None: not known for sure."""
+        is_whole = self.charset not in _BEYOND_BMP
+        written = _MEMBER.findall(self.column_type)
+        return [_ESCAPED.sub(_unescaped, member) if is_whole or "?" not in member else None for member in written]
 
     @property
     def decimals(self) -> int | None:

@@ -6,7 +6,10 @@ import pytest
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
-from tests.integration.source_world import World, watch
+from replicator.binlog.schema import Schema
+from replicator.mysql import MySqlClient
+from replicator.tables import TableName
+from tests.integration.source_world import World, address, watch
 from versioning.keys import KeyTemplate
 
 COLUMNS = [
@@ -132,6 +135,18 @@ async def test_tables_as_only_mariadb_has_them_are_read_to_their_last_column(
         await world.caught_up()
         assert await world.generations() == []
         assert set(await world.keys()) == {f"{name}:1:%C3%A4:%C3%B6:y" for name in names}
+
+
+@pytest.mark.parametrize("server", ["mariadb_a", "mysql56"])
+def test_members_with_an_emoji_are_not_known_from_information_schema(
+    request: pytest.FixtureRequest, redis_a: RedisServer, server: str
+) -> None:
+    world = World.with_items(request.getfixturevalue(server), redis_a)
+    world.run("SET NAMES utf8mb4", "CREATE TABLE e (v ENUM('😀','ä?','ä') CHARACTER SET utf8mb4 PRIMARY KEY)")
+    client = MySqlClient(address(world.server))
+    (column,) = Schema(client).columns(TableName(world.database, "e"))
+    client.close()
+    assert column.members == [None, None, "ä"]
 
 
 @pytest.mark.parametrize("charset", ["utf8mb4", "ucs2"])

@@ -116,6 +116,16 @@ def test_members_and_decimals_are_read_as_information_schema_writes_them() -> No
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("charset", "members"),
+    [("utf8mb4", ["a", None]), ("utf16le", ["a", None]), ("utf8mb3", ["a", "b?"]), ("latin1", ["a", "b?"])],
+)
+def test_a_question_mark_may_stand_for_a_character_that_information_schema_cannot_write(
+    charset: str, members: list[str | None]
+) -> None:
+    assert Column("v", "enum", "enum('a','b?')", charset).members == members
+
+
 def test_a_map_without_metadata_is_completed_from_the_table() -> None:
     found = resolve(raw_map(KINDS, sizes=[0, 0, 0, 4]), TABLE)
     assert [(one.name, one.charset) for one in found] == [
