@@ -33,6 +33,12 @@ HIDDEN_ROW_END: Final = "row_end"
 # Those whose values are bytes.
 BYTE_TYPES: Final = frozenset({"bit", "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 
+
+def is_compressed(column_type: str) -> bool:
+    """By information_schema's COLUMN_TYPE: MariaDB stores such a value, and logs it, in a format of its own."""
+    return column_type.endswith(" COMPRESSED*/")
+
+
 # MySQL's name of a character set: Python's of the nearest one (see `rowdata.charsets`). None: binary, it is bytes.
 CHARSETS: Final[Mapping[str, str | None]] = {
     "binary": None, "utf8mb4": "utf-8", "utf8mb3": "utf-8", "utf8": "utf-8", "ascii": "ascii", "latin1": "cp1252",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from replicator.binlog.columns import BYTE_TYPES, CHARSETS, DATA_TYPES, KEY_TYPES
+from replicator.binlog.columns import BYTE_TYPES, CHARSETS, DATA_TYPES, KEY_TYPES, is_compressed
 from replicator.binlog.plan import ForeignKey, make_plans
 from replicator.doctor.findings import Finding, Findings, Subject
 from replicator.doctor.grant_checks import may
@@ -130,9 +130,11 @@ def _no_column(subject: Subject, template: KeyTemplate, name: str, known: Iterab
 
 
 def column_type(subject: Subject, table: TableName, template: KeyTemplate, column: ColumnFacts) -> Findings:
-    del table
-    if column.data_type not in KEY_TYPES:
-        what = f"column {column.name} of key template {template.text} has type {column.data_type}"
+    what = f"column {column.name} of key template {template.text} has type {column.data_type}"
+    if is_compressed(column.column_type):
+        fix = f"ALTER TABLE {_quoted(table)} MODIFY `{column.name}` without COMPRESSED; or take another into the key"
+        yield subject.error("column_type", f"{what} COMPRESSED", fix)
+    elif column.data_type not in KEY_TYPES:
         yield subject.error("column_type", what, "take a column of a number, text, binary or time type into the key")
 
 

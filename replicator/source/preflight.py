@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Mapping
 
-from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES
+from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES, is_compressed
 from replicator.binlog.schema import Column, Schema
 from replicator.errors import OtherWriterError, PreflightError
 from replicator.mysql import (
@@ -114,6 +114,8 @@ def _check_column(
     kind = schema.key_type(spec.name, column)
     if kind not in KEY_TYPES:
         raise PreflightError(f"{what} has type {kind}", hint="use a column of a plain type in the key")
+    if is_compressed(column.column_type):
+        raise PreflightError(f"{what} is COMPRESSED", hint="MODIFY it with ALTER TABLE, or use another one in the key")
     if kind in BYTE_TYPES and template.has_filter(name):
         raise PreflightError(f"{what} has type {kind}, which takes no filter", hint=f"write {{{name}}}")
     if column.charset is not None and column.charset not in CHARSETS:

@@ -260,6 +260,7 @@ async def test_other_key_templates_are_refused_by_name(mariadb_a: MariaDb, redis
         ({"item": ["item:{ID}"]}, "it is spelled id"),
         ({"documents": ["item:{body}"]}, "type json"),
         ({"hashed": ["item:{hash|lower}"]}, "takes no filter"),
+        ({"packed": ["item:{code}"]}, "is COMPRESSED"),
     ],
 )
 async def test_a_table_that_cannot_be_watched_is_refused_with_one_line_that_names_the_fix(
@@ -267,7 +268,8 @@ async def test_a_table_that_cannot_be_watched_is_refused_with_one_line_that_name
 ) -> None:
     world = World.with_items(mariadb_a, redis_a)
     world.run("CREATE TABLE keyless (id INT)", "CREATE TABLE documents (id INT PRIMARY KEY, body JSON)",
-              "CREATE TABLE hashed (id INT PRIMARY KEY, hash BINARY(8))")  # fmt: skip
+              "CREATE TABLE hashed (id INT PRIMARY KEY, hash BINARY(8))",
+              "CREATE TABLE packed (id INT PRIMARY KEY, code VARCHAR(20) COMPRESSED)")  # fmt: skip
     world.tables = watch(world.database, **tables)
     with pytest.raises(PreflightError, match=fault) as caught:
         await world.check()

@@ -40,6 +40,8 @@ def test_a_proper_table_has_no_findings() -> None:
         (replace(TABLE, columns=(ColumnFacts("ID", "int"),)), "column", ERROR, "write {ID} in the template"),
         (replace(TABLE, columns=(ColumnFacts("uid", "int"),)), "column", ERROR, "use one of uid"),
         (replace(TABLE, columns=(ColumnFacts("id", "json"),)), "column_type", ERROR, "take a column of"),
+        (replace(TABLE, columns=(ColumnFacts("id", "varchar", "varchar(9) /*M!100301 COMPRESSED*/"),)), "column_type",
+         ERROR, "MODIFY `id` without COMPRESSED"),
         (replace(TABLE, columns=(ColumnFacts("id", "char", "char(8)", "swe7", "swe7_bin"),)), "column_charset", ERROR,
          "MODIFY `id` char(8) CHARACTER SET utf8mb4"),
     ],
