@@ -46,16 +46,17 @@ SELECT column_name FROM information_schema.columns
 WHERE table_schema = %s AND table_name = %s AND generation_expression = 'ROW END'
 """
 _CHECKS = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
-# One schema at a time and no join: MariaDB opens every table it must look at, and opening all tables of a server for
-# one question (views of `sys` included) has crashed a 10.11.
+# One table at a time and no join: MariaDB opens every table it must look at, and waits for each that is locked, be it
+# for the hours of an ALTER. Opening all of a server for one question (views of `sys` included) has crashed a 10.11.
 _REFERENCES = """
-SELECT constraint_name, table_schema, table_name, referenced_table_schema, referenced_table_name, referenced_column_name
+SELECT constraint_name, referenced_table_schema, referenced_table_name, referenced_column_name
 FROM information_schema.key_column_usage
-WHERE table_schema = %s AND referenced_table_name IS NOT NULL ORDER BY table_name, constraint_name, ordinal_position
+WHERE table_schema = %s AND table_name = %s AND referenced_table_name IS NOT NULL
+ORDER BY constraint_name, ordinal_position
 """
 _RULES = """
-SELECT table_name, constraint_name, delete_rule, update_rule
-FROM information_schema.referential_constraints WHERE constraint_schema = %s
+SELECT constraint_name, delete_rule, update_rule
+FROM information_schema.referential_constraints WHERE constraint_schema = %s AND table_name = %s
 """
 
 
@@ -166,33 +167,32 @@ class Schema:
         """Whether we may see the constraints of a table that has a primary key, which is one."""
         return bool(self._client.query(_CONSTRAINTS, table))
 
-    def foreign_keys(self, databases: Iterable[str]) -> list[ForeignKey]:
-        """Those with an action (CASCADE, SET NULL) in these databases, and in the databases of their parents."""
+    def foreign_keys(self, tables: Iterable[TableName]) -> list[ForeignKey]:
+        """Those with an action (CASCADE, SET NULL) by which others change these tables, over any number of steps."""
         found: list[ForeignKey] = []
-        todo = sorted(set(databases))
-        for database in todo:  # grows while it is walked
-            found += self._foreign_keys_of(database)
-            todo += sorted({key.parent.database for key in found} - set(todo))
+        todo = list(tables)
+        for table in todo:  # grows while it is walked
+            found += self._foreign_keys_of(table)
+            todo += sorted({key.parent for key in found} - set(todo))
         return self._completed(found)
 
     def unseen_parents(self, tables: WatchedTables) -> list[TableName]:
         """Tables whose changes reach watched ones by themselves, and whose own foreign keys we may not see."""
-        plans = make_plans(tables, self.foreign_keys({spec.database for spec in tables.specs}))
+        plans = make_plans(tables, self.foreign_keys(tables.by_name))
         return [table for table in plans if table not in tables.by_name and not self.shows_constraints(table)]
 
-    def _foreign_keys_of(self, database: str) -> list[ForeignKey]:
+    def _foreign_keys_of(self, table: TableName) -> list[ForeignKey]:
         grouped: dict[tuple[str, ...], list[str]] = {}
-        for *head, column in self._client.query(_REFERENCES, (database,)):
+        for *head, column in self._client.query(_REFERENCES, table):
             grouped.setdefault(tuple(str(part) for part in head), []).append(str(column))
         if not grouped:
             return []
-        rules = {(str(table), str(name)): (on_delete in _ACTS, on_update in _ACTS)
-                 for table, name, on_delete, on_update in self._client.query(_RULES, (database,))}  # fmt: skip
+        rules = {str(name): (on_delete in _ACTS, on_update in _ACTS)
+                 for name, on_delete, on_update in self._client.query(_RULES, table)}  # fmt: skip
         keys = []
-        for (name, child_database, child, parent_database, parent), columns in grouped.items():
-            acts = rules.get((child, name), (True, True))  # dropped between the two questions: on doubt it acts
-            tables = TableName(child_database, child), TableName(parent_database, parent)
-            keys.append(ForeignKey(name, *tables, tuple(columns), *acts))
+        for (name, *parent), columns in grouped.items():
+            acts = rules.get(name, (True, True))  # dropped between the two questions: on doubt it acts
+            keys.append(ForeignKey(name, table, TableName(*parent), tuple(columns), *acts))
         return [key for key in keys if key.acts_on_delete or key.acts_on_update]
 
     def _completed(self, keys: list[ForeignKey]) -> list[ForeignKey]:

@@ -60,7 +60,7 @@ def ask_schema(address: MySqlAddress, tables: WatchedTables) -> SchemaFacts:
     try:
         schema = Schema(client)
         facts = tuple(_table(client, schema, spec) for spec in tables.specs)
-        foreign_keys = schema.foreign_keys({spec.database for spec in tables.specs})
+        foreign_keys = schema.foreign_keys(tables.by_name)
         return SchemaFacts(facts, tuple(foreign_keys), tuple(schema.unseen_parents(tables)))
     finally:
         client.close()

@@ -99,6 +99,6 @@ class TableFacts:
 class SchemaFacts:
     tables: tuple[TableFacts, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
-    """Those that act by themselves, in the databases of the watched tables."""
+    """Those that act by themselves, of the watched tables and of their parents."""
     unseen_parents: tuple[TableName, ...] = ()
     """Tables that such keys reach from, and whose own foreign keys we may not see."""

@@ -129,7 +129,7 @@ class BinlogReader:
             )
 
     def _make_plans(self, schema: Schema) -> TablePlans:
-        return make_plans(self._tables, schema.foreign_keys({spec.database for spec in self._tables.specs}))
+        return make_plans(self._tables, schema.foreign_keys(self._tables.by_name))
 
     def _named_by(self, statement: Statement) -> Iterable[TableSpec]:
         """None for what only may be DDL: a session in STATEMENT format has thousands of these."""

@@ -1,7 +1,8 @@
 """Row images, tables and statements that hide what they change: a key, or at least its namespace, is stamped."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -334,23 +335,47 @@ async def test_a_table_that_is_locked_hides_no_foreign_key(new_mariadb: NewMaria
     """A server with a short lock_wait_timeout leaves locked tables out of its answer, with a mere warning."""
     server = new_mariadb(lock_wait_timeout=1)
     world = World.with_items(server, redis_a)
-    world.run(*CASCADE_IN_TWO_STEPS, "CREATE TABLE zoo (id INT)")
-    swap = "RENAME TABLE room TO old_room, zoo TO old_zoo"  # it has room while it waits for zoo, and ends in vain
+    world.run(*CASCADE_IN_TWO_STEPS)
     async with world.source():
-        with server.connect(database=world.database) as reading, reading.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute("SELECT * FROM zoo")
-            swapping = asyncio.create_task(asyncio.to_thread(world.run, "SET lock_wait_timeout = 60", swap))
-            await until_async(lambda: waiting(server) == {"root"}, "the swap waits")
+        async with locked(world, "room"):
             world.run("CREATE TABLE other (id INT COMMENT 'references nothing')")
             await until_async(lambda: "stampline_source" in waiting(server), "the source asks")
             await until_async(lambda: waiting(server) == {"root"}, "it has an answer")
-            server.execute(f"KILL QUERY {running(server, swap)}")
-            with pytest.raises(pymysql.err.MySQLError):
-                await swapping
         await world.forget()
         world.run("DELETE FROM building")
         assert await stamped(world) == (set(), EVERYTHING)
+
+
+async def test_a_table_that_is_locked_stops_no_source_whose_tables_it_does_not_reach(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    """It may be for the hours of an ALTER."""
+    world = World.with_items(mariadb_a, redis_a)
+    world.run("CREATE TABLE aside (id INT)")
+    async with world.source():
+        await world.forget()
+        async with locked(world, "aside"):
+            world.run("CREATE TABLE other (id INT COMMENT 'references nothing')")
+            world.run("INSERT INTO item (id, code) VALUES (1, 'a')")
+            assert "item:1" in (await stamped(world))[0]
+
+
+@asynccontextmanager
+async def locked(world: World, table: str) -> AsyncIterator[None]:
+    """It is held by a RENAME that waits for another table meanwhile, and ends in vain."""
+    world.run("CREATE TABLE zoo (id INT)")
+    swap = f"RENAME TABLE {table} TO old_{table}, zoo TO old_zoo"
+    with world.server.connect(database=world.database) as reading, reading.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT * FROM zoo")
+        swapping = asyncio.create_task(asyncio.to_thread(world.run, "SET lock_wait_timeout = 60", swap))
+        await until_async(lambda: waiting(world.server) == {"root"}, "the swap waits")
+        try:
+            yield
+        finally:
+            world.server.execute(f"KILL QUERY {running(world.server, swap)}")
+            with pytest.raises(pymysql.err.MySQLError):
+                await swapping
 
 
 def waiting(server: SqlServer) -> set[str]:

@@ -12,6 +12,7 @@ from deploy.simulation.mariadb import MariaDb
 from replicator.binlog.schema import Schema
 from replicator.mirror.gate_mysql import MySqlGate
 from replicator.mysql import MySqlClient, binlog_files, server_facts
+from replicator.tables import TableName
 from tests.integration.source_world import address
 from versioning.cli.sections import MySqlSection
 
@@ -21,7 +22,7 @@ def read_binlog(server: MariaDb, _: str) -> None:
     assert server_facts(client).position
     assert binlog_files(client)
     assert client.query("SHOW MASTER STATUS")
-    Schema(client).foreign_keys({"shop"})
+    Schema(client).foreign_keys([TableName("shop", "item")])
     client.close()
 
 

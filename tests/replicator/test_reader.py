@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -121,7 +121,7 @@ class EightSchema:
     def spelling(self, table: TableName) -> TableName | None:
         return None if self._client.is_executed and table in self.gone else table
 
-    def foreign_keys(self, _databases: set[str]) -> list[ForeignKey]:
+    def foreign_keys(self, _tables: Iterable[TableName]) -> list[ForeignKey]:
         new = ForeignKey("new", TableName("shop", "item"), ROOM, ("id",), acts_on_delete=True, acts_on_update=False)
         return [new] if self._client.is_executed else []
 
