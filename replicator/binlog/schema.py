@@ -41,6 +41,11 @@ _IS_VERSIONED = """
 SELECT 1 FROM information_schema.tables
 WHERE table_schema = %s AND table_name = %s AND table_type = 'SYSTEM VERSIONED'
 """
+# Of TEXT, BLOB and long VARCHAR: MariaDB keeps it by a hash.
+_HAS_LONG_UNIQUE = """
+SELECT 1 FROM information_schema.statistics
+WHERE table_schema = %s AND table_name = %s AND index_type = 'HASH' LIMIT 1
+"""
 _ROW_END = """
 SELECT column_name FROM information_schema.columns
 WHERE table_schema = %s AND table_name = %s AND generation_expression = 'ROW END'
@@ -104,21 +109,22 @@ _NOT_SHOWN = Column("", "", "", None)
 """One on which we have no right: of it only its place is known."""
 
 
-def _column(row: tuple[Any, ...], *, is_versioned: bool) -> Column:
+def _column(row: tuple[Any, ...], *, is_versioned: bool, has_long_unique: bool) -> Column:
     _, name, kind, full, charset, collation, extra = row
     kind, extra = str(kind).lower(), str(extra).upper()
-    # MariaDB writes all columns of a row of such a table, in a session with MINIMAL images too, and has not always
-    # computed these; long ones may have a text of the row before, or of this row before it was replaced.
-    is_computed = is_versioned and " GENERATED" in extra
-    is_long = kind in _LONG_TYPES
+    is_computed = " GENERATED" in extra
+    # MariaDB writes all columns of a row of a versioned table, in a session with MINIMAL images too, and has not always
+    # computed these. Long ones, with a long UNIQUE too, may have the text of the row before, or of the one replaced.
+    may_be_empty = is_versioned and is_computed and "VIRTUAL" in extra
+    may_be_of_another = (is_versioned or has_long_unique) and is_computed and kind in _LONG_TYPES
     return Column(
         str(name),
         kind,
         str(full),
         charset,
         collation,
-        is_null_sure=not (is_computed and ("VIRTUAL" in extra or is_long)),
-        is_sure=not (is_computed and is_long),
+        is_null_sure=not (may_be_empty or may_be_of_another),
+        is_sure=not may_be_of_another,
     )
 
 
@@ -133,8 +139,10 @@ class Schema:
     def placed_columns(self, table: TableName) -> tuple[Column, ...]:
         """Each in the place that it has in rows, as far as the last one that we may read."""
         rows = self._client.query(_COLUMNS, (table.database, table.table))
-        is_versioned = any(" GENERATED" in str(row[-1]).upper() for row in rows) and self._is_versioned(table)
-        placed = {int(row[0]): _column(row, is_versioned=is_versioned) for row in rows}
+        is_computed = any(" GENERATED" in str(row[-1]).upper() for row in rows)
+        is_versioned = is_computed and self._is_versioned(table)
+        has_long_unique = is_computed and bool(self._client.query(_HAS_LONG_UNIQUE, table))
+        placed = {int(row[0]): _column(row, is_versioned=is_versioned, has_long_unique=has_long_unique) for row in rows}
         return tuple(placed.get(place, _NOT_SHOWN) for place in range(1, max(placed, default=0) + 1))
 
     def _is_versioned(self, table: TableName) -> bool:
