@@ -28,6 +28,7 @@ from versioning.backends.base import BackendError
 from versioning.errors import ConfigError, HeaderFormatError
 from versioning.header import ValueHeader
 from versioning.index import Index
+from versioning.limits import CLOCK_ERROR_MS
 from versioning.liveness import Now
 from versioning.verdict import Verdict
 
@@ -69,22 +70,32 @@ class Looker:
         self._degraded_ttl_ms = degraded_ttl_ms
 
     async def look(self, key: str, confirm_ms: int) -> Sight:
-        """Look, and again for ``confirm_ms`` where it seems wrong. No answer, or one without a value, is a doubt."""
+        """Look, and again for ``confirm_ms`` at least where it seems wrong. No answer or value is a doubt."""
         try:
             return await self._look(key, confirm_ms)
         except (BackendError, SourceError, ConfigError) as error:
             return Sight(no_answer(str(error)))
 
     async def _look(self, key: str, confirm_ms: int) -> Sight:
-        first = await self.once(key)
-        end_ms = self._clock().monotonic_ms + confirm_ms
-        while first.outcome.result is Result.WRONG and self._clock().monotonic_ms < end_ms:
+        first = sight = await self.once(key)
+        began = self._clock()
+        while confirm_ms and sight.outcome.result is Result.WRONG and not self._is_confirmed(sight, began, confirm_ms):
             await asyncio.sleep(CONFIRM_EVERY_S)
-            again = await self.once(key)
+            sight = await self.once(key)
             # The row may be read behind a commit whose stamp is under way, and behind a lagging replica.
-            if again.outcome.result is not Result.WRONG or again.data != first.data:
-                return Sight(OVERTAKEN, again.header, again.verdict, again.data)
-        return first
+            if sight.outcome.result is not Result.WRONG or sight.data != first.data:
+                return Sight(OVERTAKEN, sight.header, sight.verdict, sight.data)
+        return sight
+
+    def _is_confirmed(self, sight: Sight, began: Now, confirm_ms: int) -> bool:
+        """Whether no stamp under way can excuse it any more.
+
+        As an outage begins, stamps stand still, and what they supersede is FRESH for up to ``max_lag``. So of a FRESH
+        value a heartbeat must say that the source has read all there was when the row was read.
+        """
+        has_read = self._index.liveness.read_ms >= began.ms + CLOCK_ERROR_MS
+        is_over = self._clock().monotonic_ms - began.monotonic_ms >= confirm_ms
+        return is_over and (has_read or sight.verdict is not Verdict.FRESH)
 
     async def once(self, key: str) -> Sight:
         """Raises BackendError, SourceError, and ConfigError where the statement gives no JSON."""

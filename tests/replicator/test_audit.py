@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
+from replicator.audit import look
 from replicator.audit.check import Check, Checks
-from replicator.audit.judge import BUSY, EQUAL, FOREIGN, MISSING, WRONG_FRESH, Result, is_equal
+from replicator.audit.judge import BUSY, EQUAL, FOREIGN, MISSING, WRONG_FRESH, WRONG_UNKNOWN, Result, is_equal
 from replicator.audit.look import Looker, Sight
 from replicator.audit.metrics import registry
 from replicator.audit.observer import LOOKS_MAX, Observer
@@ -25,7 +26,9 @@ from versioning.entries import Body, Change, Entry, Generation, Heartbeat
 from versioning.errors import ConfigError
 from versioning.header import ValueHeader, pack
 from versioning.index import Index
+from versioning.limits import CLOCK_ERROR_MS
 from versioning.liveness import Now
+from versioning.verdict import Verdict
 
 NOW_MS = 1_800_000_000_000
 KEY = "item:1"
@@ -197,7 +200,6 @@ async def test_a_difference_must_last() -> None:
     world = World(row={"id": 2}, replies=[{"id": 2}, {"id": 1}])
     world.cache({"id": 1})
     assert await reason_of(world, 5_000) == (Result.INCONCLUSIVE, "a newer change was on its way")
-    assert (await world.look(1_000)).outcome == WRONG_FRESH
 
 
 async def test_what_cannot_be_compared_is_a_doubt() -> None:
@@ -229,6 +231,21 @@ def test_fields_that_the_statement_leaves_out_are_not_compared(
     are_equal: bool,  # noqa: FBT001
 ) -> None:
     assert is_equal(cached, row) is are_equal
+
+
+async def test_a_fresh_value_is_wrong_only_where_the_stamp_of_what_it_lacks_cannot_be_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(look, "CONFIRM_EVERY_S", 0.0)
+    world = World(row={"id": 2})
+    world.cache({"id": 1})
+    stuck = await world.look(1_000)
+    assert (stuck.outcome, stuck.verdict) == (WRONG_UNKNOWN, Verdict.UNKNOWN), "readers know that they lag"
+
+    world = World(row={"id": 2})
+    world.cache({"id": 1})
+    world.apply(NOW_MS + 1, Heartbeat(NOW_MS + CLOCK_ERROR_MS))
+    assert (await world.look(1_000)).outcome == WRONG_FRESH
 
 
 # --- all looks
