@@ -47,17 +47,22 @@ def write_config(folder: Path, text: str, name: str = "stampline.toml") -> Path:
 
 
 class Role:
-    """A role that serves HTTP, from the block's begin (ready) to its end (stopped)."""
+    """A role that serves HTTP, from the block's begin (ready) to its end (stopped). ``files``: how many it may open."""
 
-    def __init__(self, command: Sequence[str], config: Path, port: int | None = None, *, ready: str = "/livez") -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        config: Path,
+        port: int | None = None,
+        *,
+        ready: str = "/livez",
+        files: int | None = None,
+    ) -> None:
         self.port = port or free_port()
         self._ready = ready
-        arguments = [*command, "--config", str(config)]
-        self.process = ManagedProcess(
-            command[0],
-            [STAMPLINE, *(part.replace("PORT", str(self.port)) for part in arguments)],
-            config.with_suffix(".log"),
-        )
+        arguments = [part.replace("PORT", str(self.port)) for part in (*command, "--config", str(config))]
+        limit = ["sh", "-c", f'ulimit -n {files} && exec "$0" "$@"'] if files else []
+        self.process = ManagedProcess(command[0], [*limit, STAMPLINE, *arguments], config.with_suffix(".log"))
 
     def __enter__(self) -> Self:
         self.process.start()

@@ -2,9 +2,8 @@
 
 import http.client
 import json
-import resource
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +33,6 @@ def config(tmp_path: Path, redis_b: RedisServer) -> Path:
 def service(config: Path) -> Iterator[Role]:
     with Role(["serve", "--port", "PORT"], config) as role:
         yield role
-
-
-@contextmanager
-def few_files(files: int) -> Iterator[None]:
-    """Begin processes inside with this limit of open files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class Listener:
@@ -162,9 +150,7 @@ def test_sigterm_ends_it_with_0_although_a_client_listens(service: Role) -> None
 @pytest.mark.parametrize("path", ["/livez", "/v1/stream"])
 def test_probes_are_answered_however_many_connections_clients_keep_open(path: str, config: Path) -> None:
     kept: list[http.client.HTTPConnection] = []
-    with ExitStack() as stack:
-        with few_files(128):
-            service = stack.enter_context(Role(["serve", "--port", "PORT"], config))
+    with Role(["serve", "--port", "PORT"], config, files=128) as service:
         for _ in range(200):
             kept.append(http.client.HTTPConnection(LOOPBACK, service.port, timeout=DEADLINE_S))
             with suppress(OSError, http.client.HTTPException):
