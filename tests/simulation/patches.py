@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from replicator.mirror import board, fold, gtids, lags, reader, resume, rewind, settle, target, words, writer
+from replicator.mirror import board, counting, fold, gtids, lags, reader, resume, rewind, settle, target, words, writer
 from replicator.mirror import run as mirror_run
 from replicator.source import appender as source_appender
 from replicator.source import batch
@@ -25,6 +25,7 @@ from versioning.client import core, follower
 
 _LOGGERS = (
     (board, "log"),
+    (counting, "log"),
     (gtids, "log"),
     (reader, "log"),
     (target, "log"),
