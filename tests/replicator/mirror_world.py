@@ -116,6 +116,13 @@ class MirrorWorld:
     mirrors: list[RunningMirror] = field(default_factory=list)
     written: int = 0
 
+    async def copy_one_and_die(self, gate: ScriptedGate) -> None:
+        """A mirror copies the change of ``t:1``, and is killed."""
+        mirror = self.start(gate)
+        await self.change(1)
+        await self.until(lambda v: v.keys == ["t:1"])
+        await mirror.kill()
+
     def start(
         self,
         *gates: ScriptedGate,

@@ -111,10 +111,7 @@ async def test_mirrors_at_once_lose_nothing_and_double_nothing(world: MirrorWorl
 
 async def test_a_killed_mirror_goes_on_where_it_was(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-99")
-    mirror = world.start(gate)
-    await world.change(1)
-    await world.until(lambda v: v.keys == ["t:1"])
-    await mirror.kill()
+    await world.copy_one_and_die(gate)
     await world.change(2)
     world.start(gate)
     view = await world.until(lambda v: v.keys == ["t:1", "t:2"])

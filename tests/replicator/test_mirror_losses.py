@@ -145,10 +145,7 @@ async def test_an_idle_origin_that_was_flushed_is_noticed(world: MirrorWorld) ->
 
 async def test_an_origin_trimmed_past_the_checkpoint_is_a_gap(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-99")
-    mirror = world.start(gate)
-    await world.change(1)
-    await world.until(lambda v: v.keys == ["t:1"])
-    await mirror.kill()
+    await world.copy_one_and_die(gate)
     await world.change(2)
     await world.change(3)
     world.origin.trim((await world.origin.read_before(None, count=1))[0].stamp)
@@ -159,10 +156,7 @@ async def test_an_origin_trimmed_past_the_checkpoint_is_a_gap(world: MirrorWorld
 
 async def test_entries_missing_in_the_middle_are_a_gap(world: MirrorWorld) -> None:
     gate = ScriptedGate(applied="0-1-99")
-    mirror = world.start(gate)
-    await world.change(1)
-    await world.until(lambda v: v.keys == ["t:1"])
-    await mirror.kill()
+    await world.copy_one_and_die(gate)
     await world.change(2)
     await world.change(3)
     await world.beat("0-1-3")
