@@ -65,21 +65,27 @@ function names(entry) {
   return shown;
 }
 
-export async function listen(onLink) {
+export function listen(onLink) {
   setInterval(draw, 200);
-  await follow(onLink);
+  follow(onLink);
 }
 
-// The newest ones that came before this page did, then all that come.
-async function follow(onLink) {
+// All that come, and the newest ones that came before: these are asked for only once nothing new can be missed.
+function follow(onLink) {
   const source = new EventSource("/v1/stream");
-  source.addEventListener("opened", () => { onLink(true); });
+  source.addEventListener("opened", () => {
+    onLink(true);
+    takeOlder();
+  });
   for (const kind of KINDS) source.addEventListener(kind, (event) => { take(JSON.parse(event.data)); });
   source.addEventListener("error", () => {
     onLink(false);
     // Answered with an error, as by a proxy while the service restarts, a browser does not come back by itself.
     if (source.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MS, onLink);
   });
+}
+
+async function takeOlder() {
   const before = await older();
   const came = entries.splice(0);
   for (const entry of [...came, ...before].sort(byStamp)) take(entry);

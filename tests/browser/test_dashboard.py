@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import TIMEOUT_MS, OpenPage
 from tests.browser.pipeline import TOKEN, Pipeline
+from tests.eventually import until
 
 pytestmark = pytest.mark.integration
 
@@ -73,6 +74,21 @@ def test_a_key_is_found_in_the_list_and_looked_up_in_the_index(open_page: OpenPa
     expect(page.locator("#stamps")).not_to_contain_text(f"{keys[1]},")
     search.press("Enter")
     expect(page.locator("#answer")).to_contain_text(f"{keys[0]}: last changed")
+
+
+def test_what_comes_while_the_page_still_connects_is_shown(open_page: OpenPage, site: Pipeline) -> None:
+    page = open_page()
+    held: list[Route] = []
+    page.route("**/v1/stream", lambda route: held.append(route))  # noqa: PLW0108  (playwright marks what it is given)
+    page.reload()
+    assert_all_well(page)
+    with page.expect_response("**/v1/site"):
+        pass  # A second later: what a page asks for at its start has been answered.
+    key = site.change()
+    until(lambda: site.service.get(f"/v1/versions/{key}")["stamp"], "the service knows of the change")
+    [route] = held
+    route.continue_()
+    expect(page.locator("#stamps")).to_contain_text(key)
 
 
 def test_a_cut_wan_is_shown_as_such_and_so_is_its_end(open_page: OpenPage, site: Pipeline, artifacts: Path) -> None:
