@@ -101,7 +101,10 @@ class Follow:
         self.index.apply_older(entry, now)
         self.oldest, history.expected_older = entry.stamp, entry.previous
         if not history.gap:
-            self.index.horizon = max(entry.stamp, self._lost)
+            # Someone else's is linked to nothing: in a stream that was deleted and begun by hand, its stamp may be
+            # below those of what was lost.
+            if entry.nonce or self.index.horizon == stamps.STAMP_MAX:
+                self.index.horizon = max(entry.stamp, self._lost)
             self._note(entry)
         if entry.stamp <= history.floor:
             self._end_coverage(stamps.ZERO)

@@ -140,6 +140,7 @@ async def test_where_the_state_is_gone_the_stream_binds_the_stamps_and_nothing_e
     assert after > last
     assert await world.links() == [("1", ""), ("2", "")]
     assert (await world.backend.state()).since == after
+    assert (await world.backend.history()).torn == after
 
 
 async def test_a_failover_begins_another_history_with_the_next_append() -> None:

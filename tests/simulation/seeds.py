@@ -990,4 +990,18 @@ KEPT: Final = (
         ),
         page_entries=12,
     ),
+    Kept(
+        "stream B was lost and begun by hand under a clock put back: a newcomer believed that entry's stamp",
+        469689,
+        65.0,
+        (
+            Op(at_s=4.144592885133957, name="write", size=0.7219706897787472, pick=0.47787523259398934),
+            Op(at_s=13.957423322015714, name="redis_b_clock_back", size=0.7207585790135005, pick=0.6732734797683148),
+            Op(at_s=16.761445421619477, name="redis_b_forget", size=0.63602380125138, pick=0.6168711920736144),
+            Op(at_s=17.339378028803086, name="redis_b_forget", size=0.9119591316131734, pick=0.8639441611913649),
+            Op(at_s=17.488584975165026, name="mirror_crash", size=0.050812260707190804, pick=0.10495840064737061),
+            Op(at_s=17.623754591599706, name="redis_b_poison", size=0.6849107690787337, pick=0.035596677798981236),
+        ),
+        page_entries=5,
+    ),
 )

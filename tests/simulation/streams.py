@@ -56,7 +56,7 @@ class Store(MemoryStream):
         cutoff = stamps.make(self._clock() - RETENTION_MS)
         if self._entries and self._entries[0].stamp < cutoff:
             self.trim(cutoff)
-            self._state.by_hand_before = self._state.by_hand  # It is the append that trims.
+            self._state.deleted = self._deleted  # It is the append that trims.
         if self._state.since is not None:
             self._state.since = max(self._state.since, cutoff)
 

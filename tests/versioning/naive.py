@@ -82,8 +82,10 @@ class Naive:
         if not self.heard:
             return NEVER
         oldest = self.heard[0][0].stamp
+        # The first of a history is linked to nothing; below it, if anything, is what someone wrote by hand.
+        begins = [entry.stamp for entry, _ in self.heard if not entry.previous]
         gaps = [entry for entry, _ in self.heard if isinstance(entry.body, Gap | Poisoned)]
-        horizon = max(gaps[-1].stamp if gaps else oldest, self.lost)
+        horizon = max(gaps[-1].stamp if gaps else oldest, self.lost, *begins)
         if gaps and isinstance(gaps[-1].body, Gap) and gaps[-1].stamp >= self.lost and self.is_covered:
             replays = [body for stamp, body in self._bodies() if isinstance(body, Replayed) and stamp > gaps[-1].stamp]
             since = min(((body.since_ms + SLACK_MS) * SEQUENCES for body in replays), default=horizon)

@@ -143,6 +143,14 @@ def test_a_poisoned_entry_inside_a_replay_spoils_it() -> None:
         assert follow.index.horizon == stamp_at(1)
 
 
+def test_someone_elses_entry_below_the_first_of_a_history_makes_nothing_known() -> None:
+    """Its stamp may be below those of a stream that was deleted: the clock was put back."""
+    foreign = Entry(stamp_at(1), "", "", Poisoned("by hand"))
+    stream = [foreign, *history((50, beat_at(50)), (100, beat_at(100)))]
+    assert [index.horizon for index in both_ways(stream)] == [stamp_at(50)] * 2
+    assert following([foreign]).index.horizon == stamp_at(1)
+
+
 def test_forwards_every_entry_must_name_the_one_before_it() -> None:
     follow = following(STREAM[:10])
     follow.take(STREAM[10:12], NOW)

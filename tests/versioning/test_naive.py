@@ -65,13 +65,13 @@ class Stream:
         self._say_again()
         self.append(body())
 
-    def append(self, body: ReadBody) -> None:
+    def append(self, body: ReadBody, nonce: str | None = None) -> None:
         last = self.entries[-1] if self.entries else None
         stamp = max(stamps.make(self.at_ms + self._lead_ms), last.stamp + 1 if last else 0)
         self._written += 1
         previous = last.nonce if last and not self._is_torn else ""
         self._lead_ms, self._is_torn = 0, False
-        self.entries.append(Entry(stamp, f"n{self._written}", previous, body))
+        self.entries.append(Entry(stamp, f"n{self._written}" if nonce is None else nonce, previous, body))
 
     def beat(self) -> None:
         self._say_again()
@@ -106,7 +106,7 @@ class Stream:
 
     def suffer(self) -> None:
         count = self.rng.randint(1, 10)
-        match self.rng.choice(("lose", "lose", "flush", "tear", "trim", "trim")):
+        match self.rng.choice(("lose", "lose", "flush", "tear", "by hand", "trim", "trim")):
             case "lose":
                 lost, self.entries = self.entries[-count:], self.entries[:-count]
                 self._lead_ms = LOSS_LEAD_MS
@@ -116,6 +116,12 @@ class Stream:
             case "flush":
                 self.entries, self._trimmed, self._lead_ms = [], [], LOSS_LEAD_MS
             case "tear":
+                self._is_torn = True
+            case "by hand":
+                if self.rng.random() < 0.5:
+                    self.entries, self._trimmed = [], []
+                self._is_torn = True
+                self.append(Poisoned("by hand"), nonce="")
                 self._is_torn = True
             case "trim":
                 self.trim(self.rng.randint(0, len(self.entries)))

@@ -34,13 +34,9 @@ class _State:
     is_bare: bool = False
     """``since`` is no gap's, so that no replay lowers it."""
     history: int | None = None
-    by_hand: int = 0
-    """Entries deleted or added by hand."""
-    by_hand_before: int = 0
-    """That, as of the last append."""
+    deleted: int = 0
+    """Entries that were gone from the stream, as of the last append."""
     torn: int = stamps.ZERO
-    is_evicted: bool = False
-    """The stream is gone, and the next append sees it."""
     digest: str = ""
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
 
@@ -49,6 +45,7 @@ class _State:
 class MemorySnapshot:
     entries: tuple[Entry, ...]
     generated: int
+    added: int
     state: _State
 
 
@@ -71,6 +68,8 @@ class MemoryStream:
         self._entries: list[Entry] = []
         self._generated = stamps.ZERO
         """The highest stamp in the stream, whatever its state says."""
+        self._added = 0
+        """Entries it has ever had."""
         self._state = _State()
         self._history = 0
         self._lock = threading.Lock()
@@ -78,11 +77,12 @@ class MemoryStream:
 
     async def append(self, batch: Append) -> list[int]:
         with self._lock:
-            self._see_eviction()
+            self._see_loss()
             self._check(batch)
             free = self._next(batch)
-            self._note_history(free.start)
+            self._see_others(free.start)
             new = [self._add(entry, stamp) for entry, stamp in zip(batch.entries, free, strict=False)]
+            self._state.deleted = self._deleted
             self._state.digest = batch.digest or self._state.digest
             if batch.writer is not None and batch.checkpoint is not None:
                 self._state.checkpoints[batch.writer] = batch.checkpoint
@@ -91,16 +91,27 @@ class MemoryStream:
                     loop.call_soon_threadsafe(queue.put_nowait, entry)
         return [entry.stamp for entry in new]
 
-    def _see_eviction(self) -> None:
-        state = self._state
-        if state.is_evicted:
-            self._state = _State(last=state.last, digest=state.digest, history=state.history)
+    @property
+    def _deleted(self) -> int:
+        return self._added - len(self._entries)
 
-    def _note_history(self, first: int) -> None:
+    def _see_loss(self) -> None:
+        """Forget what is true of no entry any more when the stream is gone and its state is not."""
         state = self._state
-        if state.by_hand != state.by_hand_before:
+        if state.last > self._generated:
+            self._state = _State(
+                last=state.last, digest=state.digest, history=state.history, deleted=state.deleted, torn=state.torn
+            )
+
+    def _see_others(self, first: int) -> None:
+        """Take over what others than ``append`` did to the stream. ``first``: the stamp of the next entry."""
+        state = self._state
+        is_foreign = self._generated > state.last
+        if is_foreign:
+            state.last, state.nonce, state.since = self._generated, "", None
+        if is_foreign or state.deleted != self._deleted:
             state.torn = first
-        state.history, state.by_hand_before = self._history, state.by_hand
+        state.history = self._history
 
     def _check(self, batch: Append) -> None:
         stored_digest = self._state.digest
@@ -133,6 +144,7 @@ class MemoryStream:
             state.since = min(state.since, stamps.make(new.body.since_ms + REPLAY_SLACK_MS))
         state.last = self._generated = stamp
         state.nonce = new.nonce
+        self._added += 1
         return entry
 
     async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
@@ -201,18 +213,14 @@ class MemoryStream:
     def drop(self, matches: Callable[[Entry], bool]) -> None:
         """Delete entries wherever they are, as XDEL would: those that are left are linked as before."""
         with self._lock:
-            left = [entry for entry in self._entries if not matches(entry)]
-            self._state.by_hand += len(self._entries) - len(left)
-            self._entries = left
+            self._entries = [entry for entry in self._entries if not matches(entry)]
 
     def poison(self, *, nonce: str = "", previous: str = "") -> None:
         """Add what nobody can read, as XADD by hand would: what is appended next is linked to nothing before it."""
         with self._lock:
-            stamp = max(stamps.make(self._clock()), self._state.last + 1, self._generated + 1)
-            self._generated = stamp
-            self._entries.append(Entry(stamp, nonce, previous, Poisoned("not an entry of ours")))
-            self._state.last, self._state.nonce, self._state.since = stamp, "", None
-            self._state.by_hand += 1
+            self._generated = max(stamps.make(self._clock()), self._generated + 1)
+            self._added += 1
+            self._entries.append(Entry(self._generated, nonce, previous, Poisoned("not an entry of ours")))
 
     def forget_checkpoints(self) -> None:
         """Lose how far each writer is, and nothing else, as HDEL would."""
@@ -222,8 +230,7 @@ class MemoryStream:
     def evict(self) -> None:
         """Lose the stream and keep its state, as DEL would, or a policy that evicts."""
         with self._lock:
-            self._entries, self._generated = [], stamps.ZERO
-            self._state.is_evicted = self._state.last > stamps.ZERO
+            self._entries, self._generated, self._added = [], stamps.ZERO, 0
 
     def forget_state(self) -> None:
         """Lose the state and keep the stream."""
@@ -233,18 +240,19 @@ class MemoryStream:
     def flush(self) -> None:
         """Lose everything, as FLUSHALL would."""
         with self._lock:
-            self._entries, self._generated, self._state = [], stamps.ZERO, _State()
+            self._entries, self._generated, self._added, self._state = [], stamps.ZERO, 0, _State()
 
     def snapshot(self) -> "MemorySnapshot":
         """Return all that is written so far: what a failover falls back to."""
         with self._lock:
             state = replace(self._state, checkpoints=dict(self._state.checkpoints))
-            return MemorySnapshot(tuple(self._entries), self._generated, state)
+            return MemorySnapshot(tuple(self._entries), self._generated, self._added, state)
 
     def restore(self, snapshot: "MemorySnapshot") -> None:
         """Fail over: what the snapshot does not have is lost."""
         with self._lock:
             self._entries, self._generated = list(snapshot.entries), snapshot.generated
+            self._added = snapshot.added
             self._state = replace(snapshot.state, checkpoints=dict(snapshot.state.checkpoints))
             self._history += 1
 
