@@ -42,8 +42,9 @@ from versioning.read import Read, Tier
 from versioning.reading import Reading
 from versioning.verdict import Verdict
 
-Plan = Generator[Effect, Any, dict[str, Read]]
+Reads = dict[str, Read]
 
+Plan = Generator[Effect, Any, Reads]
 
 Answers = Mapping[str, bytes | None] | Failed
 
@@ -51,14 +52,19 @@ _Loaded = tuple[str, ValueHeader, bytes, Any]
 """A key, and what was loaded for it: as it is stored, and as it is read back."""
 
 
-def plan_read(reading: Reading, keys: Sequence[str], looked: Answers | None = None) -> Plan:
-    """Read keys that the local cache could not serve. ``looked``: what Redis has answered to the shell, if it asked."""
-    return _Refill(reading, keys, reading.still_usable(keys)).run(looked)
+def plan_read(
+    reading: Reading, keys: Sequence[str], looked: Answers | None = None, *, reads: Reads | None = None
+) -> Plan:
+    """Read keys that the local cache could not serve. ``looked``: what Redis has answered to the shell, if it asked.
+
+    ``reads``, which is returned, gets each read as soon as it is made: before the plan waits, or raises for others.
+    """
+    return _Refill(reading, keys, reading.still_usable(keys), reads).run(looked)
 
 
-def plan_renewal(reading: Reading, keys: Sequence[str]) -> Plan:
+def plan_renewal(reading: Reading, keys: Sequence[str], *, reads: Reads | None = None) -> Plan:
     """The same for keys whose superseded values are served meanwhile: nobody waits, so the plan waits for the fill."""
-    return _Refill(reading, keys, reading.still_usable(keys), is_awaited=False).run(None)
+    return _Refill(reading, keys, reading.still_usable(keys), reads, is_awaited=False).run(None)
 
 
 def plan_refresh(reading: Reading, keys: Sequence[str]) -> Plan:
@@ -69,13 +75,21 @@ def plan_refresh(reading: Reading, keys: Sequence[str]) -> Plan:
 class _Refill:
     """One run of a plan over some keys: one token, one deadline, one load for each key at most."""
 
-    def __init__(self, reading: Reading, keys: Sequence[str], old: dict[str, Held], *, is_awaited: bool = True) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        keys: Sequence[str],
+        old: dict[str, Held],
+        reads: Reads | None = None,
+        *,
+        is_awaited: bool = True,
+    ) -> None:
         self._reading = reading
         self._keys = tuple(keys)
         self._old = old
         self._is_awaited = is_awaited
         self._judged: dict[str, bytes] = {}
-        self._reads: dict[str, Read] = {}
+        self._reads: Reads = {} if reads is None else reads
         self._token = reading.new_token()
         now = reading.clock()
         self._deadline_ms = now.monotonic_ms + reading.options.lease_wait_ms
@@ -282,14 +296,13 @@ class _Refill:
         return tuple(waiting)
 
     def _serve_old_or_refuse(self, keys: tuple[str, ...], now: Now) -> None:
-        for key in keys:
-            read = self._reading.serve_old(key, self._old.get(key), now)
-            if read is None:
-                raise LoadBudgetError(
-                    f"the load budget of {self._reading.options.max_loads_per_s} loads per second is used up",
-                    hint=f"no value of {key!r} is young enough to serve instead; raise max_loads_per_s",
-                )
-            self._reads[key] = read
+        served = {key: self._reading.serve_old(key, self._old.get(key), now) for key in keys}
+        self._reads.update({key: read for key, read in served.items() if read is not None})
+        if lacking := self._without_read(keys):
+            raise LoadBudgetError(
+                f"the load budget of {self._reading.options.max_loads_per_s} loads per second is used up",
+                hint=f"no value of {lacking[0]!r} is young enough to serve instead; raise max_loads_per_s",
+            )
 
     def _note_failure(self) -> None:
         self._is_redis_down = True

@@ -304,6 +304,29 @@ async def test_many_keys_join_a_refill_that_is_under_way(cache: AsyncVersionedCa
     await leader
 
 
+async def test_who_joins_a_refill_of_many_keys_waits_for_its_own_alone(world: World, values: CountedValues) -> None:
+    options = CacheOptions(lease_wait_ms=60_000)
+    async with AsyncVersionedCache(stream=world.stream, values=values, options=options) as cache:
+        world.values.try_lease({"t:2": b""}, "of another process", 60_000)
+        loader = Loader("one")
+
+        async def load(keys: tuple[str, ...]) -> dict[str, str]:
+            return dict.fromkeys(keys, await loader())
+
+        many = asyncio.create_task(cache.get_many((KEY, "t:2"), load))
+        await loader.was_called()
+        joined = [asyncio.create_task(cache.get(key, never)) for key in (KEY, KEY, "t:2")]
+        await until_async(lambda: cache.info().coalesced == 3, "others join")
+        loader.answer.set()
+        async with asyncio.timeout(20):
+            assert await asyncio.gather(*joined[:2]) == ["one", "one"]
+            assert [many.done(), joined[2].done()] == [False, False]
+            assert await cache.get(KEY, never) == "one"
+            world.values.release(["t:2"], "of another process")
+            assert await joined[2] == "one"
+            assert await many == {KEY: "one", "t:2": "one"}
+
+
 async def test_over_the_budget_a_reader_gets_its_old_value_whatever_the_flight_it_joined_lacks(
     world: World, values: CountedValues
 ) -> None:

@@ -13,11 +13,14 @@ import pytest
 from tests.eventually import until
 from versioning.client import local, singleflight
 from versioning.client.local import LocalCache
-from versioning.client.singleflight import Flight, Flights, Reads
+from versioning.client.singleflight import Flight, Flights
 from versioning.held import Held
+from versioning.read import Read, Tier
+from versioning.verdict import Verdict
 
-KEY = "t:1"
+KEY, EARLY = "t:1", "t:2"
 HELD = Held("value", 1, 0, 0, 0, 0)
+READ = Read("value", Tier.LOADED, 1, Verdict.FRESH, 0)
 INTERRUPTED = {local.__file__, singleflight.__file__, threading.__file__}
 
 
@@ -78,34 +81,38 @@ def test_a_reader_interrupted_as_it_touches_an_entry_leaves_the_cache_to_the_oth
 
 @pytest.mark.parametrize("error", [None, LookupError("the database is away")], ids=["loaded", "failed"])
 def test_a_leader_interrupted_beside_its_load_leaves_nobody_waiting(error: Exception | None) -> None:
+    """One key lands before the rest."""
+
     def is_interrupted_at(step: int) -> bool:
         flights, waiters = Flights(), []
 
-        def load(keys: tuple[str, ...]) -> Reads:
+        def load(flight: Flight) -> None:
             count = sys.getprofile()
             sys.setprofile(None)
-            [flight] = flights.board(Flight(0), keys).values()
-            waiters.append(threading.Thread(target=wait_for, args=(flight,), daemon=True))
-            waiters[0].start()
-            until(lambda: waiters[0].ident in singleflight._WAITING, "another one waits for the load")
+            for key in flight.keys:
+                waiters.append(threading.Thread(target=wait_for, args=(flight, key), daemon=True))
+                waiters[-1].start()
+            until(lambda: all(one.ident in singleflight._WAITING for one in waiters), "others wait for the load")
             sys.setprofile(count)
+            flight.reads[EARLY] = READ
+            flights.land_some(flight)
             if error is not None:
                 raise error
-            return {}
+            flight.reads[KEY] = READ
 
         def fly() -> None:
             with suppress(LookupError):
-                flights.fly((KEY,), 0, load)
+                flights.fly((KEY, EARLY), 0, load)
 
         was_interrupted = is_interrupted(fly, step)
         for waiter in waiters:
             within(20, waiter.join)
-        assert not flights.has(KEY)
+        assert [flights.has(KEY), flights.has(EARLY)] == [False, False]
         return was_interrupted
 
     at_each_step(is_interrupted_at)
 
 
-def wait_for(flight: Flight) -> None:
+def wait_for(flight: Flight, key: str) -> None:
     with suppress(LookupError):
-        flight.landed(KEY)
+        flight.landed(key)

@@ -178,6 +178,23 @@ def test_many_keys_are_loaded_together_and_join_what_is_under_way(
     leader.result()
 
 
+def test_who_joins_a_refill_of_many_keys_waits_for_its_own_alone(world: World, pool: ThreadPoolExecutor) -> None:
+    with VersionedCache(stream=world.stream, values=world.values, options=CacheOptions(lease_wait_ms=60_000)) as cache:
+        world.values.try_lease({"t:2": b""}, "of another process", 60_000)
+        loader = Loader("one")
+        many = pool.submit(cache.get_many, (KEY, "t:2"), lambda keys: dict.fromkeys(keys, loader()))
+        until(lambda: loader.calls, "the leader loads its own")
+        joined = [pool.submit(cache.get, key, never) for key in (KEY, KEY, "t:2")]
+        until(lambda: cache.info().coalesced == 3, "others join")
+        loader.answer.set()
+        assert [read.result(20) for read in joined[:2]] == ["one", "one"]
+        assert [many.done(), joined[2].done()] == [False, False]
+        assert cache.get(KEY, never) == "one"
+        world.values.release(["t:2"], "of another process")
+        assert joined[2].result(20) == "one"
+        assert many.result(20) == {KEY: "one", "t:2": "one"}
+
+
 def test_over_the_budget_a_reader_gets_its_old_value_whatever_the_flight_it_joined_lacks(
     world: World, pool: ThreadPoolExecutor
 ) -> None:

@@ -19,7 +19,7 @@ from versioning.client.core import CacheCore, Found
 from versioning.client.decorator import CallKey, key_template
 from versioning.client.follower import FIRST_READS_MAX_S, START_MAX_S, Follower, FollowerStats
 from versioning.client.info import CacheInfo
-from versioning.client.singleflight import AsyncFlight, AsyncFlights, Reads
+from versioning.client.singleflight import AsyncFlight, AsyncFlights
 from versioning.effects import (
     FAILED,
     Effect,
@@ -31,20 +31,20 @@ from versioning.effects import (
     TryLeases,
     Wait,
 )
-from versioning.errors import LoadBudgetError
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.liveness import Now
 from versioning.options import CacheOptions, check_stream_name, check_whole
 from versioning.read import Read
 from versioning.reading import Serializer
-from versioning.readplan import Answers, Plan, plan_read, plan_refresh, plan_renewal
+from versioning.readplan import Answers, Plan, Reads, plan_read, plan_refresh, plan_renewal
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Loader = Callable[[], Awaitable[T]]
 ManyLoader = Callable[[tuple[str, ...]], Awaitable[Mapping[str, T]]]
 _PlanLoader = Callable[[tuple[str, ...]], Awaitable[Mapping[str, Any]]]
+_PlanMaker = Callable[..., Plan]
 
 _log = logging.getLogger("stampline.cache")
 
@@ -254,8 +254,7 @@ class AsyncVersionedCache:
         """Serve superseded values where that is allowed, and have them refilled while nobody waits."""
         reads = self._core.superseded(keys)
         if own := tuple(key for key in reads if not self._flights.has(key)):
-            plan = plan_renewal(self._core.reading, own)
-            refill = functools.partial(self._drive, plan, load)
+            refill = functools.partial(self._refill, plan_renewal, load)
             flight = self._flights.take_off(own, self._core.clock().monotonic_ms, refill)
             self._core.begin_renewal(own)
             flight.task.add_done_callback(lambda _: self._core.end_renewal(own))
@@ -300,15 +299,8 @@ class AsyncVersionedCache:
         for is_last in (False, True):
             own, joined = self._board(keys, load, reads, looked)
             for key, flight in (own | joined).items():
-                try:
-                    landed = (await flight.landed(key))[key]
-                except LoadBudgetError:
-                    # For another key of that flight there may have been nothing to serve instead.
-                    if key in own or (old := self._core.serve_old(key)) is None:
-                        raise
-                    reads[key] = old
-                    continue
-                # A flight of the second round took off after the first had landed, so after this reader came.
+                landed = await flight.landed(key)
+                # One of the second round took off after the key had landed in the first, so after this reader came.
                 if is_last or key in own or self._core.accepts(key, landed, flight.began_ms, arrived):
                     reads[key] = landed
             keys, looked = tuple(key for key in keys if key not in reads), None
@@ -332,19 +324,23 @@ class AsyncVersionedCache:
             else:
                 joined[key] = flight
         if alone := tuple(key for key in keys if key not in reads and key not in joined):
-            plan = plan_read(self._core.reading, alone, looked)
-            refill = functools.partial(self._drive, plan, load)
+            refill = functools.partial(self._refill, functools.partial(plan_read, looked=looked), load)
             flight = self._flights.take_off(alone, self._core.clock().monotonic_ms, refill)
             own = dict.fromkeys(alone, flight)
         return own, joined
 
-    async def _drive(self, plan: Plan, load: _PlanLoader) -> Reads:
+    async def _refill(self, plan_of: _PlanMaker, load: _PlanLoader, flight: AsyncFlight) -> None:
+        await self._drive(plan_of(self._core.reading, flight.keys, reads=flight.reads), load, flight)
+
+    async def _drive(self, plan: Plan, load: _PlanLoader, flight: AsyncFlight | None = None) -> Reads:
         answer: Any = None
         while True:
             try:
                 effect = plan.send(answer)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
+            if flight is not None and isinstance(effect, Wait):
+                flight.tell()
             answer = await self._perform(effect, load)
 
     async def _perform(self, effect: Effect, load: _PlanLoader) -> Any:

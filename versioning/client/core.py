@@ -99,10 +99,6 @@ class CacheCore:
         self.counters.coalesced += 1
         return self.reading.serve_superseded(key, self.local.find(key), self.clock())
 
-    def serve_old(self, key: str) -> Read | None:
-        """Return what may stand for a load that found no room in the budget."""
-        return self.reading.serve_old(key, self.local.find(key), self.clock())
-
     def superseded(self, keys: Iterable[str]) -> dict[str, Read]:
         """Serve the old values of keys that are about to be refilled, where that is allowed."""
         if not self.reading.options.serve_stale_ms:

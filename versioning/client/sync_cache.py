@@ -21,7 +21,7 @@ from versioning.client.decorator import CallKey, key_template
 from versioning.client.follower import START_MAX_S, FollowerStats
 from versioning.client.follower_thread import FollowerThread
 from versioning.client.info import CacheInfo
-from versioning.client.singleflight import Flights, Reads
+from versioning.client.singleflight import Flight, Flights
 from versioning.effects import (
     FAILED,
     Effect,
@@ -33,14 +33,14 @@ from versioning.effects import (
     TryLeases,
     Wait,
 )
-from versioning.errors import LoadBudgetError, LoadFailedError
+from versioning.errors import LoadFailedError
 from versioning.index import Index
 from versioning.keys import check_key
 from versioning.liveness import Now
 from versioning.options import CacheOptions, check_stream_name, check_whole
 from versioning.read import Read
 from versioning.reading import Serializer
-from versioning.readplan import Answers, Plan, plan_read, plan_refresh
+from versioning.readplan import Answers, Plan, Reads, plan_read, plan_refresh
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -290,35 +290,29 @@ class VersionedCache:
                 if (superseded := self._core.join(key)) is not None:
                     reads[key] = superseded
                     continue
-                try:
-                    landed = flight.landed(key)
-                except LoadBudgetError:
-                    # For another key of that flight there may have been nothing to serve instead.
-                    if (old := self._core.serve_old(key)) is None:
-                        raise
-                    reads[key] = old
-                    continue
-                # A flight of the second round took off after the first had landed, so after this reader came.
-                if landed and (is_last or self._core.accepts(key, landed[key], flight.began_ms, arrived)):
-                    reads[key] = landed[key]
+                landed = flight.landed(key)
+                # One of the second round took off after the key had landed in the first, so after this reader came.
+                if landed and (is_last or self._core.accepts(key, landed, flight.began_ms, arrived)):
+                    reads[key] = landed
             keys, looked = tuple(key for key in keys if key not in reads), None
             if not keys:
                 return reads
         raise LoadFailedError(f"the loads of {keys[0]!r} were abandoned twice", hint="their threads were interrupted")
 
-    def _refill(self, keys: tuple[str, ...], load: ManyLoader[Any], looked: Answers | None) -> Reads:
-        reads = self._core.landed(keys)
-        if missing := tuple(key for key in keys if key not in reads):
-            reads |= self._drive(plan_read(self._core.reading, missing, looked), load)
-        return reads
+    def _refill(self, flight: Flight, load: ManyLoader[Any], looked: Answers | None) -> None:
+        flight.reads.update(self._core.landed(flight.keys))
+        if missing := tuple(key for key in flight.keys if key not in flight.reads):
+            self._drive(plan_read(self._core.reading, missing, looked, reads=flight.reads), load, flight)
 
-    def _drive(self, plan: Plan, load: ManyLoader[Any]) -> Reads:
+    def _drive(self, plan: Plan, load: ManyLoader[Any], flight: Flight | None = None) -> Reads:
         answer: Any = None
         while True:
             try:
                 effect = plan.send(answer)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
+            if flight is not None and isinstance(effect, Wait):
+                self._flights.land_some(flight)
             answer = self._perform(effect, load)
 
     def _perform(self, effect: Effect, load: ManyLoader[Any]) -> Any:
