@@ -26,7 +26,7 @@ def promtool(*arguments: str | Path) -> None:
     if shutil.which("promtool") is None:
         missing = "promtool is missing: deploy/setup.sh --test"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
