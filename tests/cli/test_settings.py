@@ -101,6 +101,13 @@ def test_an_unknown_section_is_named(file: Path) -> None:
     assert "unknown section surce" in refused(file, STREAM + '[surce]\nname = "x"\n')
 
 
+@pytest.mark.parametrize(
+    "text", ["[Serve]\nport = 1\n", "[serve]\nport = 1\n[Serve]\nport = 2\n"], ids=["alone", "twice"]
+)
+def test_a_section_spelled_in_other_letters_is_unknown_and_not_dropped(file: Path, text: str) -> None:
+    assert "unknown section Serve" in refused(file, STREAM + text)
+
+
 def test_a_mistake_in_the_section_of_another_role_shows_at_once(file: Path) -> None:
     assert "mirror.gate_limit_ms" in refused(
         file, STREAM + '[mirror]\norigin_url = "redis://a"\ngate_limit_ms = "soon"\n'

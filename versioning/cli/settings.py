@@ -127,10 +127,18 @@ def _model(sections: Mapping[str, Any], written: dict[str, Any]) -> type[BaseSet
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             del dotenv_settings, file_secret_settings
-            return init_settings, env_settings, InitSettingsSource(settings_cls, written)
+            return init_settings, env_settings, _AsWritten(settings_cls, written)
 
     fields: dict[str, Any] = {name: (kind | None, None) for name, kind in sections.items()}
     return create_model("Root", __base__=Root, **fields)
+
+
+class _AsWritten(InitSettingsSource):
+    """Names as the file spells them: its base takes ``[Table]`` for ``table``, and of the two keeps one."""
+
+    def __init__(self, settings_cls: type[BaseSettings], written: dict[str, Any]) -> None:
+        super().__init__(settings_cls, {})
+        self.init_kwargs = written
 
 
 def _read(file: Path | None) -> dict[str, Any]:
