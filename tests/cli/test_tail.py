@@ -53,6 +53,10 @@ def test_an_entry_is_a_line(body: ReadBody, words: str) -> None:
     assert words in line
 
 
+def test_a_time_that_no_calendar_has_is_shown_as_it_is() -> None:
+    assert f"read {10**17} ms applied" in entry_line(entry(Heartbeat(10**17)))
+
+
 @pytest.mark.parametrize("body", [Generation(("a",), 0, 0, "x\x1b[2J\ny\u202ez"), Gap("x\x1b[2J\ny\u202ez")])
 def test_what_would_act_in_a_terminal_is_escaped(body: ReadBody) -> None:
     assert r"x\x1b[2J\ny\u202ez" in entry_line(entry(body))

@@ -49,6 +49,11 @@ def _words(entry: Entry) -> str:
 
 
 def time_text(ms: int) -> str:
+    """Return the time; as a number where no calendar has it: a writer's clock, or a foreign entry, may say anything."""
     if not ms:
         return "-"
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        at = datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError):
+        return f"{ms} ms"
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
