@@ -60,6 +60,14 @@ def test_an_output_that_is_full_is_one_line() -> None:
     assert (code, err) == (1, "stampline: cannot write the output: No space left on device\n")
 
 
+def test_a_character_that_the_output_cannot_hold_is_escaped(tmp_path: Path) -> None:
+    file = tmp_path / "日本.toml"
+    file.touch()
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "STAMPLINE_CONFIG": str(file)}
+    done = subprocess.run([STAMPLINE, "config", "check"], check=True, env=environment, capture_output=True)
+    assert done.stdout.endswith(rb"\u65e5\u672c.toml" + b"\n")
+
+
 def test_what_a_person_must_mend_is_told_by_the_code_where_the_line_has_nowhere_to_go() -> None:
     with Path("/dev/full").open("w") as full:
         process = start("mirror", stderr=full.fileno())

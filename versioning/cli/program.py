@@ -6,6 +6,7 @@ of a role whose log is JSON, a line of JSON.
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -148,6 +149,8 @@ def _open_output() -> tuple[TextIO, TextIO]:
     """Python has no stream where the caller closed it (``>&-``), and much expects one."""
     sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the process's life
     sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it: a key may hold what the locale has not
     return sys.stdout, sys.stderr
 
 
