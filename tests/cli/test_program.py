@@ -16,7 +16,7 @@ from typer.main import get_command
 import app.commands
 import replicator.commands
 from app.settings import ServeSection
-from versioning.backends.base import AuthenticationError, DigestRefusedError, UnavailableError
+from versioning.backends.base import Append, AuthenticationError, DigestRefusedError, UnavailableError
 from versioning.backends.memory import MemoryStream
 from versioning.cli import bump, entry, log, program, status
 from versioning.client.installed import installed_version
@@ -199,6 +199,19 @@ def test_a_bump_past_the_services_says_its_reason(
     monkeypatch.setattr(bump, "open_stream", lambda *_, **__: MemoryStream(lambda: 1))
     assert program.run(["bump", "a:1", "--reason", "mended by hand", "--config", config]) == 0
     assert "mended by hand" in the_line(capsys)
+
+
+@pytest.mark.parametrize("is_unreached", [True, False], ids=["no answer", "refused"])
+def test_a_bump_past_the_services_whose_answer_is_lost_says_what_may_have_happened(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, is_unreached: bool
+) -> None:
+    class Lost(MemoryStream):
+        async def append(self, _: Append) -> list[int]:
+            raise UnavailableError("Redis a:1 is not available: no reply", is_unreached=is_unreached)
+
+    monkeypatch.setattr(bump, "open_stream", lambda *_, **__: Lost(lambda: 1))
+    assert program.run(["bump", "a:1", "--reason", "test", "--config", config]) == 1
+    assert ("it may have bumped" in the_line(capsys)) == is_unreached
 
 
 def test_a_bump_of_a_service_that_is_not_there_fails(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ def bump(
 async def _through_stream(wanted: Bump, config: Path | None) -> list[str]:
     stream = open_stream(Settings.load(config).one(StreamSection), version_keys=True)
     try:
-        return await append_bump(stream, wanted, now_ms=unix_ms())
+        return await append_bump(stream, wanted, now_ms=unix_ms(), unanswered=MAY_HAVE_BUMPED)
     finally:
         await stream.aclose()
 
