@@ -243,6 +243,14 @@ def test_a_url_with_a_port_that_is_none_is_refused_by_its_key(file: Path, port: 
     assert "mirror.origin_url: the port in a Redis URL" in refused(file, origin)
 
 
+@pytest.mark.parametrize("password", ["1/secret", "1?secret", "1#secret", "/secret"])
+def test_an_unencoded_password_in_the_url_of_a_mysql_is_refused_and_not_repeated(file: Path, password: str) -> None:
+    """Its server would be called ``u``, and what is behind its port was shown."""
+    said = refused(file, f'[source]\nname = "a"\n[source.mysql]\nurl = "mysql://u:{password}@h/x"\nuser = "u"\n')
+    assert "source.mysql.url: it has an @ behind its server (in a password write %2F for /" in said
+    assert "secret" not in said
+
+
 @pytest.mark.parametrize("port", ["-1", "65536", '"port"'])
 def test_a_port_that_is_none_is_refused_by_its_key(file: Path, port: str) -> None:
     server = f'[source]\nname = "a"\n[source.mysql]\nhost = "h"\nuser = "u"\nport = {port}\n'

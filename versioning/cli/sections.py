@@ -151,6 +151,8 @@ class MySqlSection(Section):
             raise ValueError("cannot be read: mysql://user:password@host:3306/database") from None
         if url and parts.scheme not in {"mysql", "mariadb"}:
             raise ValueError("does not begin with mysql://")
+        if "@" in parts.path + parts.query + parts.fragment:  # mysql://user:1/word@host: a server called user
+            raise ValueError(f"it has an @ behind its server ({ENCODE_HINT})")
         if _port(parts) == 0:
             raise ValueError(f"its port is no number from 1 to 65535 ({ENCODE_HINT})")
         return url
