@@ -4,6 +4,7 @@ Every installed package brings its sections (entry points ``stampline.settings``
 whole file is validated each time: a typing error in a section shows at once, not when the role it belongs to restarts.
 """
 
+import itertools
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ class Settings:
             flagged: dict[str, Any] = {name: fields for name, fields in given.items() if fields}
             values = _model(sections, written)(**flagged)
         except ValidationError as error:
-            raise ConfigError(f"{_place(file)}: {_first_problem(error)}", hint=_hint(error)) from None
+            raise ConfigError(f"{_place_of(error, file)}: {_first_problem(error)}", hint=_hint(error)) from None
         except SettingsError as error:
             raise no_json(os.environ, error.__cause__) from None
         return cls(values, file)
@@ -162,6 +163,14 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _place(file: Path | None) -> str:
     return str(file) if file else "settings (no file)"
+
+
+def _place_of(error: ValidationError, file: Path | None) -> str:
+    """The variable that says it, or else the file. A list is one variable, whatever is wrong in it."""
+    keys = itertools.takewhile(lambda part: isinstance(part, str), error.errors()[0]["loc"])
+    wanted = f"{ENV_PREFIX}{NESTED.join(map(str, keys))}".upper()
+    found = next((name for name in os.environ if name.upper() == wanted), None)
+    return f"environment: {found}" if found else _place(file)
 
 
 def _first_problem(error: ValidationError) -> str:
