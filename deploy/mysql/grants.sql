@@ -1,6 +1,7 @@
 -- The accounts of stampline, each with the least it needs. For MariaDB >= 10.5 and MySQL >= 5.7, on the primary: replication
 -- carries them to the replicas. Put your own values in first, for instance:
---   sed -e 's/<database>/shop/' -e "s/<password>/$(openssl rand -hex 16)/" deploy/mysql/grants.sql | mariadb
+--   (umask 077 && openssl rand -hex 16 >mysql.password)          # for password_file of the roles
+--   sed -e 's/<database>/shop/' -e "s/<password>/$(cat mysql.password)/" deploy/mysql/grants.sql | mariadb
 -- Narrow '%' to your networks.
 
 -- The replicas of the primary.
