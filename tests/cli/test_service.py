@@ -163,3 +163,12 @@ def test_a_bump_that_a_service_does_not_do_is_one_line(
         assert bumped(url, tmp_path) == code
     [line] = capsys.readouterr().err.splitlines()
     assert words in line
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:secret@127.0.0.1:1", "http://127.0.0.1:1/#x", "http://127.0.0.1:1?x=@secret"]
+)
+def test_a_url_with_more_than_an_address_is_refused_and_no_login_repeated(url: str) -> None:
+    with pytest.raises(ConfigError, match="--url") as caught:
+        ask(url, "/v1/site")
+    assert "secret" not in str(caught.value)

@@ -75,12 +75,14 @@ def _tls_refusal(error: Exception) -> str:
 
 def check_url(url: str) -> None:
     """Raises ConfigError for what is no HTTP address."""
+    if "@" in url:  # what stands before it may be a password
+        raise ConfigError("--url holds a login, and takes none", hint="as http://127.0.0.1:8700; a token: --token-file")
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and url.isprintable()
     except ValueError:  # a port that is none, a broken IPv6 address
         is_address = False
-    if not is_address or " " in url:
+    if not is_address or any(sign in url for sign in " ?#"):
         raise ConfigError(f"--url {url} is no HTTP address", hint="as http://127.0.0.1:8700")
 
 
