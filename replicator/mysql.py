@@ -53,6 +53,7 @@ _POSITION_LOST = (
 _DAMAGED = ("bogus data", "truncated in the middle")
 _LAST_READ = re.compile(r"the last event read from '(?:[^']*/)?([^'/]+)' at")
 _PACKET_TOO_BIG = "max_allowed_packet"
+_PLUGIN_HINT = "install that package beside stampline, or give the account mysql_native_password"
 _ACCESS_HINT = "check user, password and the grants REPLICATION SLAVE, REPLICATION CLIENT and SELECT"
 
 
@@ -91,6 +92,10 @@ def _login(address: MySqlAddress) -> Iterator[None]:
         why = dates_problem(files) or f"the server hung up: it may not know the CA of {address.ssl_cert}"
         raise MySqlAuthenticationError(
             f"no TLS with MySQL {address} as {address.user}: {why}", hint=TLS_HINT
+        ) from error
+    except RuntimeError as error:  # The driver's word for a library that the account's plugin needs.
+        raise MySqlAuthenticationError(
+            f"no login at MySQL {address} as {address.user}: {error}", hint=_PLUGIN_HINT
         ) from error
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.mysql56 import MySql56
+from deploy.simulation.sql_server import PASSWORD
 from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError
 from replicator.mirror.gate_mysql import check_gates
 from replicator.mirror.gtids import answer_includes
@@ -97,6 +98,16 @@ async def test_a_wrong_password_is_told_apart_from_a_server_that_is_down(
     stopped.stop()
     gate = gate_on(stopped)
     with pytest.raises(GateError, match="not available"):
+        await gate.wait("", 0)
+    await gate.aclose()
+
+
+async def test_an_account_whose_plugin_the_driver_does_not_know_is_told(new_mariadb: Callable[..., MariaDb]) -> None:
+    server = new_mariadb()
+    server.execute("INSTALL SONAME 'auth_ed25519'")
+    server.execute("ALTER USER 'stampline_gate'@'%%' IDENTIFIED VIA ed25519 USING PASSWORD(%s)", (PASSWORD,))
+    gate = gate_on(server)
+    with pytest.raises(GateDeniedError, match="'pynacl' package is required"):
         await gate.wait("", 0)
     await gate.aclose()
 

@@ -57,3 +57,12 @@ def test_who_is_asked_again_and_again_does_not_make_a_login_of_each_question_onc
         client.query("SELECT 1")
     assert len(tried) == logins
     assert Backoff(lambda: 0.0).denied_s() > REFUSED_S
+
+
+def test_a_login_for_which_the_driver_lacks_a_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lack(**_settings: Any) -> None:
+        raise RuntimeError("'cryptography' package is required for caching_sha2_password")
+
+    monkeypatch.setattr(pymysql, "connect", lack)
+    with pytest.raises(MySqlAuthenticationError, match=r"no login at MySQL a:3306 as .*: 'cryptography' package"):
+        MySqlClient(MySqlAddress("a")).query("SELECT 1")
