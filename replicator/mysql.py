@@ -35,7 +35,8 @@ of who waits after a refusal (`Backoff.denied_s`), so that each of its tries is 
 _LOCK_TIMEOUT_S = 2
 """What information_schema says of a table waits for its lock: the server gives up before we do, and says why."""
 
-_DENIED = frozenset({1044, 1045, 1130, 1142, 1143, 1227, 1251, 1698, 3118, 4151})
+_DENIED = frozenset({1044, 1045, 1130, 1142, 1143, 1227, 1251, 1698, 1820, 1862, 2059, 3118, 4150, 4151})
+"""Also of an expired password, one that was wrong too often, and a plugin that the driver does not know."""
 _NO_TLS = frozenset({2026, 3159})
 """Asked for on one side, and not to be had on the other. MariaDB spells the second 4151, as it does other refusals."""
 _CLIENT_CODES = frozenset({0, *range(2000, 3000)})

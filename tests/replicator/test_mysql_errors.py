@@ -3,7 +3,13 @@
 import pymysql
 import pytest
 
-from replicator.errors import MySqlUnavailableError, PositionLostError, SourceError, UnsupportedEventError
+from replicator.errors import (
+    MySqlAuthenticationError,
+    MySqlUnavailableError,
+    PositionLostError,
+    SourceError,
+    UnsupportedEventError,
+)
 from replicator.mysql import translated
 from versioning.backends.mysql_address import MySqlAddress
 
@@ -38,6 +44,20 @@ PASSING = [
 def test_a_refused_dump_is_a_lost_position_only_where_it_says_so(text: str, kind: type[SourceError]) -> None:
     with pytest.raises(kind), translated(MySqlAddress("a")):
         raise pymysql.err.OperationalError(1236, text)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (1820, "You must SET PASSWORD before executing this statement"),
+        (1862, "Your password has expired. To log in you must change it using a client that"),
+        (2059, "Authentication plugin 'b'dialog'' not configured"),
+        (4150, "User is blocked because of too many credential errors; unblock with 'ALTER USER / FLUSH PRIVILEGES'"),
+    ],
+)
+def test_a_login_that_only_a_person_can_mend_is_refused(code: int, text: str) -> None:
+    with pytest.raises(MySqlAuthenticationError, match="refused"), translated(MySqlAddress("a")):
+        raise pymysql.err.OperationalError(code, text)
 
 
 @pytest.mark.parametrize(
