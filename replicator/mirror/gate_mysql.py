@@ -122,9 +122,9 @@ class MySqlGate:
     def _wait_mariadb(self, gtid: str, limit_s: float) -> str:
         if not gtid:
             return self._scalar("SELECT @@GLOBAL.gtid_slave_pos")
-        ((_, position),) = self._client.query(
-            "SELECT MASTER_GTID_WAIT(%s, %s), @@GLOBAL.gtid_slave_pos", (gtid, limit_s)
-        )
+        # Else a server that ends statements sooner than the wait would end each, and the connection with it.
+        wait = "SELECT MASTER_GTID_WAIT(%s, %s), @@GLOBAL.gtid_slave_pos"
+        ((_, position),) = self._client.query(f"SET STATEMENT max_statement_time = 0 FOR {wait}", (gtid, limit_s))
         return str(position)
 
     def _wait_primary(self, gtid: str, limit_s: float) -> str:

@@ -38,6 +38,19 @@ async def test_a_wait_ends_when_the_replica_has_applied_it(
     await gate.aclose()
 
 
+@pytest.mark.usefixtures("database")
+async def test_a_wait_is_no_statement_that_takes_too_long(mariadb_a: MariaDb, replica_b: MariaDb) -> None:
+    replica_b.catch_up_with(mariadb_a)
+    before = mariadb_a.gtid_position()
+    gate = gate_on(replica_b)
+    replica_b.execute("SET GLOBAL max_statement_time = 0.1")
+    try:
+        assert answer_includes(await gate.wait(following(before), 500), before)
+    finally:
+        replica_b.execute("SET GLOBAL max_statement_time = 0")
+    await gate.aclose()
+
+
 async def test_an_empty_gtid_asks_only_for_the_position(mariadb_a: MariaDb, replica_b: MariaDb) -> None:
     replica_b.catch_up_with(mariadb_a)
     gate = gate_on(replica_b)
