@@ -5,7 +5,8 @@ What is asked, by the notation of the GTID that is waited for:
 - MariaDB GTIDs, a replica: ``MASTER_GTID_WAIT`` and ``gtid_slave_pos``, which moves when InnoDB has the rows.
 - MariaDB GTIDs, a server without replication (the primary itself): ``gtid_current_pos``, asked every 10 ms. It moves
   before InnoDB shows the commit, so a position counts 10 ms after it was named; with semi-sync AFTER_SYNC a commit can
-  be hidden for longer than that: list replicas then.
+  be hidden for longer than that: list replicas then. Of a domain in which another server writes what is waited for
+  it counts what ``gtid_slave_pos`` has: a replica that was detached may have numbered writes of its own alike.
 - MySQL GTIDs: ``WAIT_FOR_EXECUTED_GTID_SET`` and ``gtid_executed``, on any server; before MySQL 5.7
   ``WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS``.
 - file and offset: ``MASTER_POS_WAIT`` and SHOW SLAVE STATUS, a direct replica only.
@@ -22,7 +23,7 @@ import structlog
 
 from replicator.errors import MySqlAuthenticationError, SourceError
 from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError
-from replicator.mirror.gtids import answer_includes, flavor_of, without_server
+from replicator.mirror.gtids import answer_includes, flavor_of, with_own, without_server, writes_itself
 from replicator.mysql import MySqlClient
 from replicator.position import Flavor
 from replicator.server_version import VERSION_VARIABLES, ServerVersion
@@ -51,6 +52,10 @@ class MySqlGate:
         self._version: ServerVersion | None = None
         self._is_replica = True
         self._has_binlog = True
+        self._has_followed = False
+        """It was a replica since this gate's start: what it writes itself is nobody's, unless it is waited for."""
+        self._is_own: dict[int, bool] = {}
+        """MariaDB domains: whether what is waited for is written here."""
 
     async def check(self) -> None:
         """Ask the database what it is; raises GateSetupError, GateError. Logs what is odd but may heal."""
@@ -99,6 +104,8 @@ class MySqlGate:
         self._version = version = ServerVersion.of(variables)
         self._has_binlog = variables.get("log_bin", "OFF").upper() == "ON"
         self._is_replica = not version.is_mariadb or bool(self._replication(version))
+        if self._is_replica:
+            self._has_followed, self._is_own = True, {}
         return version
 
     def _replication(self, version: ServerVersion) -> list[dict[str, Any]]:
@@ -130,7 +137,11 @@ class MySqlGate:
     def _wait_primary(self, gtid: str, limit_s: float) -> str:
         give_up_at = time.monotonic() + limit_s
         while True:
-            position = self._scalar("SELECT @@GLOBAL.gtid_current_pos")
+            ((server_id, applied, current),) = self._client.query(
+                "SELECT @@GLOBAL.server_id, @@GLOBAL.gtid_slave_pos, @@GLOBAL.gtid_current_pos"
+            )
+            self._is_own |= writes_itself(server_id, applied, current, gtid)
+            position = with_own(applied, current, self._is_own, is_own=not self._has_followed)
             time.sleep(PRIMARY_SETTLE_S)
             if not gtid or answer_includes(position, gtid) or time.monotonic() > give_up_at:
                 return position

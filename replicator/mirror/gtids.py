@@ -1,5 +1,6 @@
 """GTIDs in the notation of an entry, and whether a position that a database has named includes one."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import structlog
@@ -95,6 +96,26 @@ def is_beyond(position: Position, read: str) -> bool:
         return False
     newest = {domain: sequence for domain, _, sequence in source.domains}
     return any(sequence > newest.get(domain, sequence) for domain, _, sequence in position.domains)
+
+
+def writes_itself(server_id: int, applied: str, current: str, gtid: str) -> dict[int, bool]:
+    """Say of a MariaDB without replication in which domains it wrote the GTID itself, and in which it only seems so.
+
+    ``applied``: its ``gtid_slave_pos``; ``current``: its ``gtid_current_pos``, which has its own writes too.
+    """
+    found: dict[int, bool] = {}
+    for part in filter(None, gtid.split(",")):
+        ((domain, server, _),) = MariaDbPosition.parse(part).domains
+        if server == server_id or (answer_includes(current, part) and not answer_includes(applied, part)):
+            found[domain] = server == server_id
+    return found
+
+
+def with_own(applied: str, current: str, known: Mapping[int, bool], *, is_own: bool) -> str:
+    """Return the position with its own writes in the domains that are its own; ``is_own``: of a domain not known."""
+    own = (gtid for gtid in MariaDbPosition.parse(current).domains if known.get(gtid[0], is_own))
+    others = (gtid for gtid in MariaDbPosition.parse(applied).domains if not known.get(gtid[0], is_own))
+    return str(MariaDbPosition(tuple(sorted([*own, *others]))))
 
 
 def answer_includes(answer: str, gtid: str) -> bool:

@@ -93,6 +93,33 @@ async def test_the_primary_itself_can_be_listed(mariadb_a: MariaDb, database: st
     await gate.aclose()
 
 
+async def test_what_a_detached_replica_wrote_itself_is_nothing_of_its_primary_s(
+    mariadb_a: MariaDb, database: str, new_mariadb: Callable[..., MariaDb]
+) -> None:
+    replica = new_mariadb(gtid_strict_mode="OFF")
+    replica.replicate_from(mariadb_a.port)
+    replica.catch_up_with(mariadb_a)
+    gate = gate_on(replica)
+    before = await gate.wait("", 0)
+    replica.stop_replication()
+    replica.execute("RESET SLAVE ALL")
+    replica.create_database("shop_local")
+    mariadb_a.execute(INSERT, database=database)
+    wanted = mariadb_a.gtid_position()
+    assert await gate.wait(wanted, 100) == before
+    replica.kill()
+    replica.start()
+    with pytest.raises(GateError):
+        await gate.wait(wanted, 100)
+    assert await gate.wait("", 0) == before
+    assert await gate.wait(wanted, 100) == before
+    replica.execute(INSERT, database=database)  # Promoted after all.
+    wanted = replica.gtid_position()
+    assert answer_includes(await gate.wait(wanted, 1_000), wanted)
+    assert await gate.wait("", 0) == wanted
+    await gate.aclose()
+
+
 async def test_a_database_that_can_never_open_the_gate_is_refused(new_mariadb: Callable[..., MariaDb]) -> None:
     gate = gate_on(new_mariadb(log_bin=None, log_slave_updates=None))
     with pytest.raises(GateSetupError, match="replicates from nowhere"):

@@ -9,7 +9,15 @@ import pytest
 
 from replicator.mirror.board import GateBoard
 from replicator.mirror.gate import GateError, Wanted
-from replicator.mirror.gtids import answer_includes, domain_of, is_beyond, position_of, reaches
+from replicator.mirror.gtids import (
+    answer_includes,
+    domain_of,
+    is_beyond,
+    position_of,
+    reaches,
+    with_own,
+    writes_itself,
+)
 from replicator.mirror.options import MirrorStats
 
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -156,6 +164,26 @@ def test_a_database_reaches_what_it_has_and_what_it_has_something_behind(
     is_so: bool,  # noqa: FBT001
 ) -> None:
     assert reaches(position_of(position), gtid) is is_so
+
+
+@pytest.mark.parametrize(
+    ("gtid", "of_primary", "of_former_replica"),
+    [
+        ("", "0-2-9,3-2-7", "0-1-4"),
+        ("0-1-4", "0-2-9,3-2-7", "0-1-4"),
+        ("0-1-5", "0-1-4,3-2-7", "0-1-4"),
+        ("0-2-8", "0-2-9,3-2-7", "0-2-9"),
+        ("0-2-8,3-2-7", "0-2-9,3-2-7", "0-2-9,3-2-7"),
+        ("0-1-10", "0-2-9,3-2-7", "0-1-4"),
+    ],
+)
+def test_what_a_server_wrote_itself_is_not_what_another_wrote_under_that_number(
+    gtid: str, of_primary: str, of_former_replica: str
+) -> None:
+    applied, current = "0-1-4", "0-2-9,3-2-7"
+    known = writes_itself(2, applied, current, gtid)
+    assert with_own(applied, current, known, is_own=True) == of_primary
+    assert with_own(applied, current, known, is_own=False) == of_former_replica
 
 
 def test_each_domain_and_each_server_has_an_order_of_its_own() -> None:
