@@ -3,6 +3,7 @@
 import contextlib
 import re
 import ssl
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ _POSITION_LOST = (
 _DAMAGED = ("bogus data", "truncated in the middle")
 _LAST_READ = re.compile(r"the last event read from '(?:[^']*/)?([^'/]+)' at")
 _PACKET_TOO_BIG = "max_allowed_packet"
+_GREETING_HINT = "is the port right? 33060 has another protocol"
 _PLUGIN_HINT = "install that package beside stampline, or give the account mysql_native_password"
 _ACCESS_HINT = "check user, password and the grants REPLICATION SLAVE, REPLICATION CLIENT and SELECT"
 
@@ -97,6 +99,10 @@ def _login(address: MySqlAddress) -> Iterator[None]:
     except RuntimeError as error:  # The driver's word for a library that the account's plugin needs.
         raise MySqlAuthenticationError(
             f"no login at MySQL {address} as {address.user}: {error}", hint=_PLUGIN_HINT
+        ) from error
+    except (struct.error, IndexError) as error:  # The driver reads on where a greeting has ended.
+        raise MySqlUnavailableError(
+            f"MySQL {address} is not available: what answers does not greet as a MySQL", hint=_GREETING_HINT
         ) from error
 
 

@@ -1,5 +1,7 @@
 """The border to MySQL: what its driver raises becomes ours, and says what to do."""
 
+import socket
+import threading
 from typing import Any
 
 import pymysql
@@ -66,3 +68,25 @@ def test_a_login_for_which_the_driver_lacks_a_library_is_refused(monkeypatch: py
     monkeypatch.setattr(pymysql, "connect", lack)
     with pytest.raises(MySqlAuthenticationError, match=r"no login at MySQL a:3306 as .*: 'cryptography' package"):
         MySqlClient(MySqlAddress("a")).query("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"\x05\x00\x00\x00\x0b\x08\x05\x1a\x00", b"\x00\x00\x00\x00", b"\x0a\x00\x00\x00\x0a\xff\x00" + b"a" * 7],
+    ids=["X protocol", "empty", "cut short"],
+)
+def test_what_greets_as_no_mysql_does_is_not_available(greeting: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(greeting)
+                connection.recv(1)
+
+        greeter = threading.Thread(target=greet)
+        greeter.start()
+        client = MySqlClient(MySqlAddress("127.0.0.1", listening.getsockname()[1], ssl_disabled=True))
+        with pytest.raises(MySqlUnavailableError, match="does not greet as a MySQL"):
+            client.query("SELECT 1")
+        greeter.join()
