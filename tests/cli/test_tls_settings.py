@@ -71,7 +71,7 @@ def test_a_mysql_with_a_ca_is_verified_by_name_too(tmp_path: Path) -> None:
         "host": "h",
         "port": 3306,
         "user": "u",
-        "password": "",
+        "password": b"",
         "ssl_ca": "/a",
         "ssl_verify_cert": True,
         "ssl_verify_identity": True,

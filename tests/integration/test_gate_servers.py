@@ -152,6 +152,15 @@ async def test_an_account_whose_plugin_the_driver_does_not_know_is_told(new_mari
     await gate.aclose()
 
 
+@pytest.mark.parametrize("password", ["pässwörd", "пароль"])
+async def test_a_password_may_have_any_letters(new_mariadb: Callable[..., MariaDb], password: str) -> None:
+    server = new_mariadb()
+    server.execute("ALTER USER 'stampline_gate'@'%%' IDENTIFIED BY %s", (password,))
+    gate = gate_on(server, password=password)
+    await gate.wait("", 0)
+    await gate.aclose()
+
+
 async def test_a_gate_finds_a_restarted_replica_again(mariadb_a: MariaDb, replica_b: MariaDb) -> None:
     gate = gate_on(replica_b)
     before = await gate.wait("", 0)

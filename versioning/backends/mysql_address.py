@@ -28,7 +28,7 @@ class MySqlAddress:
             "host": self.host,
             "port": self.port,
             "user": self.user,
-            "password": self.password,
+            "password": self.password.encode(),  # Of text the driver would make Latin-1.
         }
         if self.ssl_disabled:
             arguments["ssl_disabled"] = True
