@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from replicator.position import Flavor, PositionFormatError
+from replicator.position import Flavor, Position, PositionFormatError
 from replicator.retry import STAND_BACK_S
 from replicator.source.anchor import Trail
 from replicator.source.batch import Batch, Rules, plan, read_up_to_ms
@@ -93,12 +93,18 @@ class Appender:
         self._belief, self._untold = Belief(stored, progress, progress, flavor), 0
         return progress
 
-    async def begin(self, expected: Checkpoint | None, progress: Progress, reason: str, flavor: Flavor) -> None:
-        """Append the gap that opens a replay (P3). Raises RewoundError when another source did so first."""
+    async def begin(
+        self, expected: Checkpoint | None, progress: Progress, reason: str, flavor: Flavor, *, end: Position
+    ) -> None:
+        """Append the gap that opens a replay (P3). Raises RewoundError when another source did so first.
+
+        ``end``: the server's last commit by now. What is older than the replay no entry names: only a replica that has
+        all up to there is known to lack none of it.
+        """
         read_ms = progress.replay.since_ms if progress.replay else 0
         self._has_adopted = False
         try:
-            await self._append(Batch((Gap(reason, str(progress.position)),), progress, read_ms, 0, 0), expected, flavor)
+            await self._append(Batch((Gap(reason, str(end)),), progress, read_ms, 0, 0), expected, flavor)
         except CheckpointRefusedError as refusal:
             raise RewoundError(refusal.stored) from refusal
 

@@ -249,7 +249,7 @@ class _Source:
             await asyncio.to_thread(client.close)
         since_ms = min(start.since_ms, now_ms)
         progress = Progress(start.position, Replay(since_ms, now_ms))
-        await self._appender.begin(stored, progress, lost.reason, facts.flavor)
+        await self._appender.begin(stored, progress, lost.reason, facts.flavor, end=facts.position)
         self._log.warning("replay_began", reason=lost.reason, position=str(start.position), since_ms=since_ms)
         self._lost = None
         return facts, progress

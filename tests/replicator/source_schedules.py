@@ -128,7 +128,7 @@ class Source:
         reason = self.lost[1] if self.lost else "none"
         start, since_ms = self.world.replay_start()
         progress = Progress(start, Replay(since_ms, self.world.now_ms))
-        await self.appender.begin(stored, progress, reason, server.kind.flavor)
+        await self.appender.begin(stored, progress, reason, server.kind.flavor, end=server.position())
         self.lost = None
         return progress
 

@@ -21,6 +21,7 @@ from versioning.checkpoint import Checkpoint
 from versioning.entries import Change, Gap, Generation, Heartbeat, NewEntry, Replayed
 
 NOW_MS = 1_700_000_000_000
+BEGIN = parse("0-1-1", Flavor.MARIADB)
 RULES = Rules(heartbeat_ms=500, keys_per_entry=2, generation_spread_ms=30_000, window_ms=60_000)
 REPLAYING = (f"replay={NOW_MS - 60_000}..{NOW_MS}",)
 
@@ -41,7 +42,7 @@ class World:
         stored = await made.stored()
         if stored is None:
             progress = Progress(parse(self.start, self.flavor), Replay(NOW_MS - 60_000, NOW_MS))
-            await made.begin(None, progress, "first start", self.flavor)
+            await made.begin(None, progress, "first start", self.flavor, end=progress.position)
         else:
             made.resume(stored, self.flavor)
         return made
@@ -264,7 +265,7 @@ async def test_a_gap_that_the_stream_lost_again_is_noticed_though_the_checkpoint
     stored, kept = await first.stored(), world.stream.snapshot()
     world.now_ms += 5_000
     progress = Progress(parse("0-1-1", Flavor.MARIADB), Replay(NOW_MS - 60_000, world.now_ms))
-    await first.begin(stored, progress, "another transaction 0-1-9", Flavor.MARIADB)
+    await first.begin(stored, progress, "another transaction 0-1-9", Flavor.MARIADB, end=progress.position)
     in_replay = await first.stored()
     assert in_replay is not None
     second.resume(in_replay, Flavor.MARIADB)
@@ -351,13 +352,21 @@ async def test_a_flushed_stream_is_noticed_at_the_next_append(world: World) -> N
         await source.append([changed(2)])
 
 
+async def test_the_gap_before_a_replay_is_of_all_that_is_older_and_that_no_entry_names(world: World) -> None:
+    source = await world.source()
+    world.stream.flush()
+    progress = Progress(BEGIN, Replay(NOW_MS - 60_000, NOW_MS))
+    await source.begin(None, progress, "flushed", Flavor.MARIADB, end=parse("0-1-9", Flavor.MARIADB))
+    assert await world.bodies() == [Gap("flushed", "0-1-9")]
+
+
 async def test_a_second_source_that_begins_a_replay_gives_way(world: World) -> None:
     late = Appender(
         world.stream, Identity("source:a", "d", False), RULES, now_ms=lambda: world.now_ms, stats=SourceStats()
     )
     await world.source()
     with pytest.raises(RewoundError):
-        await late.begin(None, Progress(parse("0-1-1", Flavor.MARIADB)), "first start", Flavor.MARIADB)
+        await late.begin(None, Progress(BEGIN), "first start", Flavor.MARIADB, end=BEGIN)
 
 
 async def test_stamps_stay_above_all_that_this_writer_ever_got(world: World) -> None:
@@ -368,7 +377,7 @@ async def test_stamps_stay_above_all_that_this_writer_ever_got(world: World) -> 
     world.now_ms -= 3_600_000
     with pytest.raises(RewoundError):
         await source.append([changed(3)])
-    await source.begin(None, Progress(parse("0-1-1", Flavor.MARIADB)), "flushed", Flavor.MARIADB)
+    await source.begin(None, Progress(BEGIN), "flushed", Flavor.MARIADB, end=BEGIN)
     assert (await world.stream.read_after(0, count=100))[0].stamp > highest
 
 

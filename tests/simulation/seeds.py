@@ -1004,4 +1004,15 @@ KEPT: Final = (
         ),
         page_entries=5,
     ),
+    Kept(
+        "a source began anew while a replica lacked what is older than the window, and its gap waited for nothing",
+        7,
+        66.0,
+        (
+            Op(at_s=2.0, name="write", size=0.05, pick=0.07),
+            Op(at_s=61.0, name="redis_b_trim", size=0.9, pick=0.1),
+            Op(at_s=62.0, name="replica_rewind", size=0.6, pick=0.1),
+            Op(at_s=63.0, name="redis_a_forget", size=0.5, pick=0.1),
+        ),
+    ),
 )
