@@ -16,7 +16,7 @@ A plan is a generator. It yields effects, one at a time, and is sent what came o
 FAILED for an effect on Redis leads to a load without lease: a reader never waits for a Redis that is down (I7).
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from versioning import header, lease
@@ -282,23 +282,20 @@ class _Refill:
         if (yield ReleaseLeases(keys, self._token)) is FAILED:
             self._note_failure()
 
-    def _without_superseded(self, keys: Iterable[str]) -> tuple[str, ...]:
+    def _without_superseded(self, keys: tuple[str, ...]) -> tuple[str, ...]:
         """Serve the old values of keys that others are refilling, where that is allowed; return the rest."""
-        reading = self._reading
-        now = reading.clock()
-        waiting = []
-        for key in keys:
-            read = reading.serve_superseded(key, self._old.get(key), now)
-            if read is None:
-                waiting.append(key)
-            else:
-                self._reads[key] = read
-        return tuple(waiting)
+        return self._without_old(keys, self._reading.serve_superseded, self._reading.clock())
+
+    def _without_old(
+        self, keys: tuple[str, ...], serve: Callable[[str, Held | None, Now], Read | None], now: Now
+    ) -> tuple[str, ...]:
+        """Serve what may be served of the old values; return the rest."""
+        served = {key: serve(key, self._old.get(key), now) for key in keys}
+        self._reads.update({key: read for key, read in served.items() if read is not None})
+        return self._without_read(keys)
 
     def _serve_old_or_refuse(self, keys: tuple[str, ...], now: Now) -> None:
-        served = {key: self._reading.serve_old(key, self._old.get(key), now) for key in keys}
-        self._reads.update({key: read for key, read in served.items() if read is not None})
-        if lacking := self._without_read(keys):
+        if lacking := self._without_old(keys, self._reading.serve_old, now):
             raise LoadBudgetError(
                 f"the load budget of {self._reading.options.max_loads_per_s} loads per second is used up",
                 hint=f"no value of {lacking[0]!r} is young enough to serve instead; raise max_loads_per_s",

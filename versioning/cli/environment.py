@@ -24,6 +24,11 @@ _LINK: Final = re.compile(r"(tcp|udp|sctp)://")
 """
 
 
+def variable_of(*keys: str) -> str:
+    """Return the name of the variable that sets a key, or a whole section."""
+    return f"{ENV_PREFIX}{NESTED.join(keys)}".upper()
+
+
 def check_environment(environ: Mapping[str, str], sections: Mapping[str, Any]) -> None:
     """Raises ConfigError for a name that no setting is read from. What is inside a section is for its type to check."""
     for name, value in environ.items():

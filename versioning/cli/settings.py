@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from versioning.cli import points
-from versioning.cli.environment import ENV_CONFIG, ENV_PREFIX, NESTED, check_environment, no_json
+from versioning.cli.environment import ENV_CONFIG, ENV_PREFIX, NESTED, check_environment, no_json, variable_of
 from versioning.errors import ConfigError
 
 SETTINGS_GROUP: Final = "stampline.settings"
@@ -79,7 +79,7 @@ class Settings:
             return kind()
         except ValidationError as error:
             missing = ".".join(str(part) for part in error.errors()[0]["loc"])
-            name = f"{ENV_PREFIX}{kind.section}{NESTED}{missing.replace('.', NESTED)}".upper()
+            name = variable_of(kind.section, *missing.split("."))
             raise ConfigError(
                 f"{_place(self.file)}: section [{kind.section}] lacks {missing}", hint=f"add it, or set {name}"
             ) from None
@@ -168,7 +168,7 @@ def _place(file: Path | None) -> str:
 def _place_of(error: ValidationError, file: Path | None) -> str:
     """The variable that says it, or else the file. A list is one variable, whatever is wrong in it."""
     keys = itertools.takewhile(lambda part: isinstance(part, str), error.errors()[0]["loc"])
-    wanted = f"{ENV_PREFIX}{NESTED.join(map(str, keys))}".upper()
+    wanted = variable_of(*map(str, keys))
     found = next((name for name in os.environ if name.upper() == wanted), None)
     return f"environment: {found}" if found else _place(file)
 
