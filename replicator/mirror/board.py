@@ -86,14 +86,17 @@ class GateBoard:
         """Whether no database was without it since what went back was last said again."""
         return all(view.kept(gtid) for view in self._views)
 
-    def says_unapplied(self, gtid: str, since_ms: int) -> bool:
+    def says_unapplied(self, gtid: str, *, came_ms: int, committed_ms: int) -> bool:
         """Whether some database is without ``gtid``, and each such one never had it, and says so.
 
-        Asked lately, and after that time.
+        Asked lately, and after ``came_ms``; and all the time since ``committed_ms``, or it may have had it and gone
+        back unseen. Both are monotonic: when it came here, and a time before its commit.
         """
         without = [view for view in self._views if not self._has_applied(view, gtid)]
-        asked_ms = max(since_ms, self._monotonic_ms() - LATELY_MS)
-        return bool(without) and all(view.asked_ms >= asked_ms and view.never_had(gtid) for view in without)
+        asked_ms = max(came_ms, self._monotonic_ms() - LATELY_MS)
+        return bool(without) and all(
+            view.asked_ms >= asked_ms and view.watched_ms <= committed_ms and view.never_had(gtid) for view in without
+        )
 
     def has_watched(self, since_ms: int) -> bool:
         """Whether no database can have gone back since then (monotonic), and caught up, without its notice."""
@@ -130,6 +133,15 @@ class GateBoard:
         """The same, where nobody can tell what it lacks."""
         for view in self._views:
             view.doubt_all(self._monotonic_ms())
+
+    def note_lost(self, gtid: str) -> None:
+        """Take note that some database had this, and lost it, between two questions of this mirror perhaps.
+
+        Whichever lacks it may be the one.
+        """
+        for view in self._views:
+            view.note_lost(gtid)
+            view.note_caught_up()
 
     def promise(self, told: Sequence[tuple[str, int]]) -> None:
         """Take note of what every database had by the stream: GTIDs in order, and how old the word is, in ms.

@@ -135,9 +135,11 @@ class _Scan:
 
 
 def lost_again(gtid: str, here: Origin) -> Again:
-    """Return what tells the other mirrors that a database has lost a GTID, though nothing in the stream is of it yet.
+    """Return what tells the other mirrors that a database has lost a GTID.
 
-    One that was told before, and does not reach that database now, would take later entries for applied.
+    What is said again of the stream's entries does not: it may have had what is still on its way here. A mirror that
+    was told before, and does not reach it now, would take those entries for applied; and one that has not seen it
+    since it had them, for what it never had.
     """
     return Again(Change((LOST_KEY,), gtid, pending=True), here, is_settled=False)
 

@@ -16,7 +16,7 @@ from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.reasons import is_rewound
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Named, is_unapplied
+from replicator.mirror.words import LOST_KEY, Named, is_unapplied
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, History, StreamBackend
 from versioning.checkpoint import Checkpoint
@@ -143,6 +143,8 @@ class MirrorTarget:
             self._board.doubt_all()  # It names the furthest of what a database had, not how little that has now.
         else:
             self._board.doubt(body.gtid)
+            if isinstance(body, Change) and body.keys == (LOST_KEY,):
+                self._board.note_lost(body.gtid)
 
     async def _read_window(self, stored: Checkpoint | None) -> None:
         known, now_ms = self.state if self._has_read else None, self._clock().ms

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from replicator.mirror.answers import Answers
 from replicator.mirror.gate import LATELY_MS, Gate
-from replicator.mirror.gtids import includes, is_beyond, lacks, position_at, reaches
+from replicator.mirror.gtids import includes, is_beyond, joined, lacks, position_at, reaches
 from replicator.mirror.options import PROMISED_MAX, GateStats
 from replicator.position import Position
 from versioning.entries import Heartbeat
@@ -20,7 +20,7 @@ class View:
     lowest: Position | None = None
     """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``)."""
     had: Position | None = None
-    """What it had before it went back, until it has that again."""
+    """What it had before it went back, or may have had by another mirror's word, until it has that again."""
     answers: Answers = field(default_factory=Answers)
     asked_ms: int = -LATELY_MS
     """Monotonic: when the last question that was answered was asked."""
@@ -113,8 +113,18 @@ class View:
     def go_back(self, position: Position, lacked: str) -> None:
         if self.lowest is None or not position.covers(self.lowest):
             self.lowest = position
-        if self.had is None:
-            self.had = position_at(lacked) if lacked else self.position
+        self._note_had(position_at(lacked) if lacked else self.position)
+
+    def note_lost(self, gtid: str) -> None:
+        """Take note that a database, perhaps this one, had this by another mirror's word, and lost it."""
+        if not _has(self.position, gtid):
+            self._note_had(position_at(gtid))
+
+    def _note_had(self, position: Position | None) -> None:
+        if position is None or self.had is None:
+            self.had = self.had or position
+        else:
+            self.had = position_at(joined(str(self.had), str(position)))
 
     def note_caught_up(self) -> None:
         if self.had is not None and self.position is not None and self.position.covers(self.had):

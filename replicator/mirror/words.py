@@ -12,8 +12,8 @@ from versioning.pending import word_of
 Named = Change | Generation
 
 LOST_KEY: Final = "stampline:replica_rewound"
-"""Of a replica that went back, where no entry is of what it lacks. No value is kept under it: an entry has to name some
-key (PROTOCOL.md, Entries). Nothing waits for it, since what was lost may never come again."""
+"""Tells what a replica had that went back, of which no entry may be here yet. No value is kept under it: an entry
+has to name some key (PROTOCOL.md, Entries). Nothing waits for it, since what was lost may never come again."""
 
 
 @dataclass(slots=True, eq=False)

@@ -341,8 +341,8 @@ class MirrorWriter:
             agains = await unapplied_again(
                 self._target.stream, state.last, state.nonce, self._here(), is_kept, window_ms=window_ms
             )
-            if not agains and (lost := self._board.lost):
-                agains = [lost_again(lost, self._here())]
+            if lost := self._board.lost:
+                agains.append(lost_again(lost, self._here()))
         except BackendError as error:
             await self._pause(error)
             return False

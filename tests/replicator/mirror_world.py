@@ -10,6 +10,7 @@ from replicator.mirror.gate import GateError
 from replicator.mirror.gtids import answer_includes
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.run import run_mirror
+from replicator.mirror.words import LOST_KEY
 from tests.eventually import now_ms, until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend, UnavailableError
@@ -163,8 +164,9 @@ class MirrorWorld:
             entries.append(NewEntry(f"{self.written:016x}", body))
         await self.origin.append(Append(tuple(entries), clock_ms=0))
 
-    async def change(self, number: int, *keys: str) -> None:
-        await self.write(Change(keys or (f"t:{number}",), gtid=f"0-1-{number}", committed_ms=now_ms()))
+    async def change(self, number: int, *keys: str, later_ms: int = 0) -> None:
+        """``later_ms``: how far the clock of the source is ahead."""
+        await self.write(Change(keys or (f"t:{number}",), gtid=f"0-1-{number}", committed_ms=now_ms() + later_ms))
 
     async def beat(self, gtid: str = "", read_ms: int = 0) -> None:
         await self.write(Heartbeat(read_ms or now_ms(), gtid=gtid))
@@ -229,6 +231,11 @@ class MirrorView:
     @property
     def changes(self) -> list[Change]:
         return [entry.body for entry in self.entries if isinstance(entry.body, Change)]
+
+    @property
+    def pending(self) -> list[tuple[str, ...]]:
+        """Keys of each change that is pending; what tells of a replica alone is left out."""
+        return [body.keys for body in self.changes if body.pending and body.keys != (LOST_KEY,)]
 
     @property
     def generations(self) -> list[Generation]:

@@ -118,6 +118,10 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
+def says_unapplied(board: GateBoard, gtid: str) -> bool:
+    return board.says_unapplied(gtid, came_ms=0, committed_ms=board._monotonic_ms())
+
+
 async def asked_again(gate: Recording, count: int) -> None:
     count += len(gate.asked)
     while len(gate.asked) < count:
@@ -210,7 +214,7 @@ async def test_an_answer_says_nothing_once_it_is_old(pauses: list[float]) -> Non
         await asked_again(gate, 2)
         for now_ms, is_believed in ((10_000, True), (10_001, False)):  # noqa: B007
             assert board.has_applied("0-1-4") is is_believed
-            assert not board.says_unapplied("0-1-4", 0)
+            assert not says_unapplied(board, "0-1-4")
         assert board.has_applied("")
 
 
@@ -228,16 +232,16 @@ async def test_what_a_database_lost_is_not_taken_for_what_it_has_not_applied_yet
     gate = Recording()
     async with watched(gate) as board:
         await asked_again(gate, 2)
-        assert board.says_unapplied("0-1-5", 0)
+        assert says_unapplied(board, "0-1-5")
         gate.applied = "0-1-2"
         await asked_again(gate, 2)
-        assert not board.says_unapplied("0-1-4", 0)
-        assert board.says_unapplied("0-1-5", 0)
+        assert not says_unapplied(board, "0-1-4")
+        assert says_unapplied(board, "0-1-5")
         gate.applied = "0-1-4"
         await asked_again(gate, 2)
         gate.applied = "0-1-6"
         await asked_again(gate, 2)
-        assert board.says_unapplied("0-1-7", 0)
+        assert says_unapplied(board, "0-1-7")
 
 
 async def test_an_answer_in_another_notation_is_no_step_back_but_an_empty_one_is(pauses: list[float]) -> None:
@@ -262,8 +266,8 @@ async def test_what_another_mirror_was_told_a_database_has_it_had(pauses: list[f
         board.promise([("0-1-6", 0), ("0-1-7", 0)])
         await asked_again(gate, 2)
         assert not board.has_kept("0-1-6")
-        assert not board.says_unapplied("0-1-6", 0)
-        assert not board.says_unapplied("0-1-7", 0)
+        assert not says_unapplied(board, "0-1-6")
+        assert not says_unapplied(board, "0-1-7")
 
 
 @pytest.mark.parametrize(("age_ms", "had_gone_back"), [(5_000, True), (500, False)])

@@ -28,6 +28,9 @@ class Site:
             answer_life_ms=ANSWER_LIFE_MS,
         )
 
+    def says_unapplied(self, gtid: str, came_ms: int) -> bool:
+        return self.board.says_unapplied(gtid, came_ms=came_ms, committed_ms=came_ms)
+
     async def ask(self) -> None:
         [view] = self.board._views
         self.board._accept(view, await self.board._ask(view, Wanted()))
@@ -69,9 +72,22 @@ async def test_a_database_that_has_fallen_silent_says_no_more_what_it_lacks() ->
     await site.ask()
     since_ms = site.now_ms
     site.now_ms += LATELY_MS
-    assert site.board.says_unapplied("0-1-6", since_ms)
+    assert site.says_unapplied("0-1-6", since_ms)
     site.now_ms += 1
-    assert not site.board.says_unapplied("0-1-6", since_ms)
+    assert not site.says_unapplied("0-1-6", since_ms)
+
+
+async def test_a_database_may_have_had_and_lost_what_was_committed_before_it_was_asked_all_the_time() -> None:
+    site = Site(ScriptedGate(applied="0-1-5"))
+    site.now_ms += 1
+    began_ms = site.now_ms
+    for pause_ms in (0, LATELY_MS, LATELY_MS + 1):
+        site.now_ms += pause_ms
+        await site.ask()
+        began_ms = site.now_ms if pause_ms > LATELY_MS else began_ms
+        for committed_ms in (began_ms - 1, began_ms):
+            is_told = site.board.says_unapplied("0-1-6", came_ms=site.now_ms, committed_ms=committed_ms)
+            assert is_told is (committed_ms == began_ms)
 
 
 async def test_a_database_that_is_in_doubt_does_not_say_that_it_lacks_what_it_has() -> None:
@@ -79,10 +95,10 @@ async def test_a_database_that_is_in_doubt_does_not_say_that_it_lacks_what_it_ha
     await site.ask()
     site.board.doubt("0-1-5")
     for gtid in ("0-1-5", "0-1-6"):
-        assert not site.board.says_unapplied(gtid, site.now_ms)
+        assert not site.says_unapplied(gtid, site.now_ms)
     await site.ask()
     assert site.board.has_applied("0-1-5")
-    assert site.board.says_unapplied("0-1-6", site.now_ms)
+    assert site.says_unapplied("0-1-6", site.now_ms)
 
 
 async def test_a_database_that_was_away_is_asked_what_it_has_before_it_is_waited_for() -> None:
@@ -141,6 +157,13 @@ def test_of_a_database_that_went_back_twice_the_least_and_the_most_it_had_count(
     view.note_caught_up()
     assert not view.never_had("0-1-9")
     assert view.never_had("0-1-10")
+
+
+def test_what_a_database_had_by_its_own_word_and_by_another_s_count_both() -> None:
+    view = View(ScriptedGate(), GateStats(), position=MariaDbPosition.parse("0-1-5,1-1-7"))
+    view.note_lost("0-1-9")
+    view.go_back(MariaDbPosition.parse("0-1-5,1-1-3"), "")
+    assert str(view.had) == "0-1-9,1-1-7"
 
 
 def test_a_database_may_be_a_little_ahead_of_every_heartbeat_of_the_source() -> None:

@@ -12,6 +12,9 @@ from versioning.backends.base import Append, UnavailableError
 from versioning.entries import Change, Gap, Generation, Heartbeat
 from versioning.limits import CLOCK_ERROR_MS, SPREAD_LATE_MS
 
+WATCHED_MS = 2 * CLOCK_ERROR_MS
+"""What is committed so much later than now, a mirror that has started has asked the gates since before that."""
+
 
 async def test_no_heartbeat_passes_while_a_generation_spreads_that_was_stamped_long_after_its_commit(
     world: MirrorWorld,
@@ -47,7 +50,7 @@ async def test_heartbeats_pass_what_is_held_and_tell_what_is_applied(world: Mirr
     await world.until(lambda v: bool(v.gaps))
     await world.beat("0-1-1", read_ms=1_000)
     await world.until(lambda v: bool(v.heartbeats) and v.heartbeats[-1].applied_ms == 1_000)
-    await world.change(2)
+    await world.change(2, later_ms=WATCHED_MS)
     await world.beat("0-1-2", read_ms=2_000)
     view = await world.until(lambda v: v.heartbeats[-1].read_ms == 2_000)
     assert view.heartbeats[-1].applied_ms == 1_000
@@ -102,6 +105,18 @@ async def test_no_heartbeat_is_made_without_one_of_the_origin(world: MirrorWorld
     assert view.heartbeats == []
 
 
+async def test_no_heartbeat_passes_what_a_replica_may_have_had_before_the_mirror_asked_it(world: MirrorWorld) -> None:
+    """It may have gone back unseen, and values of it been served: a mirror of before would know."""
+    gate = ScriptedGate(applied="0-1-1")
+    await world.change(2)
+    await world.beat("0-1-2")
+    mirror = world.start(gate, options=PATIENT)
+    view = await world.until(lambda v: mirror.stats.held > 0 and mirror.stats.gates["replica"].waits > 2)
+    assert view.heartbeats == []
+    gate.apply("0-1-2")
+    await world.until(lambda v: bool(v.heartbeats))
+
+
 async def test_a_heartbeat_does_not_pass_what_is_applied_and_only_waits_behind_another_domain(
     world: MirrorWorld,
 ) -> None:
@@ -110,7 +125,7 @@ async def test_a_heartbeat_does_not_pass_what_is_applied_and_only_waits_behind_a
     mirror = world.start(gate, options=PATIENT)
     await world.beat("0-1-1,1-1-1", read_ms=1_000)
     await world.until(lambda v: bool(v.heartbeats) and v.heartbeats[-1].read_ms == 1_000)
-    await world.write(Change(("t:1",), "1-1-2"))
+    await world.write(Change(("t:1",), "1-1-2", committed_ms=now_ms() + WATCHED_MS))
     await world.beat("0-1-1,1-1-2", read_ms=2_000)
     await world.until(lambda v: v.heartbeats[-1].read_ms == 2_000)
     gate.apply("0-1-3,1-1-1")
@@ -132,7 +147,7 @@ async def test_a_heartbeat_does_not_pass_what_a_gate_could_not_be_asked_about(wo
     await world.until(lambda v: bool(v.heartbeats) and v.heartbeats[-1].read_ms == 1_000)
     gate.is_down = True
     await world.until(lambda v: mirror.stats.gates["replica"].errors > 0)
-    await world.change(2)
+    await world.change(2, later_ms=WATCHED_MS)
     await world.beat("0-1-2", read_ms=2_000)
     view = await world.until(lambda v: mirror.stats.held == 1 and mirror.stats.gates["replica"].errors > 2)
     assert view.heartbeats[-1].read_ms == 1_000

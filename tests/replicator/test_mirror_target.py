@@ -7,6 +7,7 @@ from replicator.mirror.gate import LATELY_MS, Wanted
 from replicator.mirror.options import MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.target import MirrorTarget
+from replicator.mirror.words import LOST_KEY
 from tests.replicator.mirror_world import PATIENT, ScriptedGate
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
@@ -24,8 +25,9 @@ class Site:
     def __init__(self) -> None:
         self.now = Now(BEGIN_MS, DOWN_MS)
         self.stream = MemoryStream(lambda: self.now.ms)
+        self.gate = ScriptedGate(applied="0-1-5")
         self.board = GateBoard(
-            [ScriptedGate(applied="0-1-5")],
+            [self.gate],
             MirrorStats(),
             lambda _: Wanted(),
             lambda: None,
@@ -41,6 +43,12 @@ class Site:
             self.now = Now(self.now.ms + LATELY_MS, self.now.monotonic_ms + LATELY_MS)
             if is_asked:
                 await self.ask()
+
+    async def append(self, new: NewEntry) -> None:
+        """Append as another mirror, with a checkpoint."""
+        stored = await self.stream.checkpoint(PATIENT.writer)
+        told = Checkpoint("1-0/n", BEGIN_MS, new.nonce)
+        await self.stream.append(Append((new,), clock_ms=0, writer=PATIENT.writer, expected=stored, checkpoint=told))
 
     async def ask(self) -> None:
         [view] = self.board._views
@@ -71,15 +79,29 @@ async def test_what_the_replicas_had_is_unknown_where_the_mirror_could_not_watch
 async def test_what_another_mirror_says_to_be_lacking_counts_for_one_that_starts_until_its_own_next_answer() -> None:
     site = Site()
     await site.ask()
-    said = NewEntry("1", Change(("t:1",), "0-1-5", pending=True), Origin(PATIENT.origin_dc, "1-0", "n"))
-    await site.stream.append(
-        Append((said,), clock_ms=0, writer=PATIENT.writer, checkpoint=Checkpoint("1-0/n", BEGIN_MS, "1"))
-    )
+    await site.append(NewEntry("1", Change(("t:1",), "0-1-5", pending=True), Origin(PATIENT.origin_dc, "1-0", "n")))
     site.now = Now(site.now.ms + 1, site.now.monotonic_ms + 1)
     await site.target.sync()
     assert not site.board.has_applied("0-1-5")
     await site.ask()
     assert site.board.has_applied("0-1-5")
+
+
+async def test_what_is_said_to_have_been_lost_was_had_by_whichever_database_lacks_it() -> None:
+    """Between two questions of this mirror, perhaps: values of it were served."""
+    site = Site()
+    await site.append(NewEntry("1", Heartbeat(BEGIN_MS)))
+    await site.ask()
+    await site.target.sync()
+    await site.append(NewEntry("2", Change((LOST_KEY,), "0-1-8", pending=True), Origin(PATIENT.origin_dc, "1-0", "n")))
+    await site.target.sync()
+    await site.ask()
+    now_ms = site.now.monotonic_ms
+    assert not site.board.says_unapplied("0-1-7", came_ms=now_ms, committed_ms=now_ms)
+    assert site.board.says_unapplied("0-1-9", came_ms=now_ms, committed_ms=now_ms)
+    site.gate.apply("0-1-8")
+    await site.ask()
+    assert not site.board.is_behind
 
 
 async def test_no_stamp_of_what_the_stream_has_lost_is_handed_out_again() -> None:
@@ -118,16 +140,10 @@ async def test_what_another_mirror_says_is_no_older_than_the_last_look_at_the_st
     """Else a replica that had not applied it then would be taken for one that went back."""
     site = Site()
 
-    async def append(new: NewEntry, expected: Checkpoint | None) -> Checkpoint:
-        told = Checkpoint("1-0/n", BEGIN_MS, new.nonce)
-        batch = Append((new,), clock_ms=0, writer=PATIENT.writer, expected=expected, checkpoint=told)
-        await site.stream.append(batch)
-        return told
-
-    stored = await append(NewEntry("1", Heartbeat(BEGIN_MS)), None)
+    await site.append(NewEntry("1", Heartbeat(BEGIN_MS)))
     await site.ask()
     await site.target.sync()
-    await append(NewEntry("2", Change(("t:1",), "0-1-6"), Origin(PATIENT.origin_dc, "1-0", "n")), stored)
+    await site.append(NewEntry("2", Change(("t:1",), "0-1-6"), Origin(PATIENT.origin_dc, "1-0", "n")))
     site.now = Now(site.now.ms + 60_000, site.now.monotonic_ms + 1)
     await site.target.sync()
     [view] = site.board._views

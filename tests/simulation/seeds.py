@@ -1015,4 +1015,18 @@ KEPT: Final = (
             Op(at_s=63.0, name="redis_a_forget", size=0.5, pick=0.1),
         ),
     ),
+    Kept(
+        "mirrors began to ask a replica that had been set back, while what it had had waited behind a cut link",
+        471195,
+        20.0,
+        (
+            Op(at_s=10.94946484846113, name="wan_cut", size=0.7856649918225886, pick=0.22290203418406795),
+            Op(at_s=11.820439503769915, name="write", size=0.9693854719533963, pick=0.7489087203553549),
+            Op(at_s=13.656785365950123, name="write", size=0.43670279295402914, pick=0.46688561209176016),
+            Op(at_s=18.611426417133156, name="redis_b_full", size=0.7895718185961411, pick=0.33666924701635537),
+            Op(at_s=19.83598213795142, name="replica_swap", size=0.40810628534472215, pick=0.916981534789281),
+            Op(at_s=21.287492416077537, name="replica_rewind", size=0.8216643838598493, pick=0.7717659985745973),
+            Op(at_s=21.576867801675697, name="wan_cut", size=0.507998028193977, pick=0.8020111963573671),
+        ),
+    ),
 )
