@@ -31,7 +31,6 @@ from versioning.client.exposition import new_registry
 from versioning.client.installed import installed_version
 from versioning.client.metrics import CacheCollector
 from versioning.client.pulse import Pulse
-from versioning.options import CacheOptions
 
 HostOption = Annotated[str | None, typer.Option(metavar="ADDRESS", help="Listen here; over the file.")]
 PortOption = Annotated[int | None, typer.Option(min=0, max=65_535, help="Listen on this port; over the file.")]
@@ -124,18 +123,10 @@ def toc_cache(section: TocSection, at: StreamSection, values: ValuesSection) -> 
 
 
 def _versioned_cache(section: TocSection, at: StreamSection, values: ValuesSection) -> AsyncVersionedCache:
-    options = CacheOptions(
-        local_ttl_ms=section.local_ttl_ms,
-        redis_ttl_ms=section.redis_ttl_ms,
-        local_max_entries=section.local_max_entries,
-        degraded_ttl_ms=section.degraded_ttl_ms,
-        max_lag_ms=section.max_lag_ms,
-        provisional_ttl_ms=section.provisional_ttl_ms,
-        window_ms=at.window_ms,
-        prefix=values.prefix,
-    )
     return AsyncVersionedCache(
-        stream=lambda: open_stream(at, version_keys=False), values=lambda: open_values(values), options=options
+        stream=lambda: open_stream(at, version_keys=False),
+        values=lambda: open_values(values),
+        options=section.options(at.window_ms, values.prefix),
     )
 
 

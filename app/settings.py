@@ -1,16 +1,18 @@
 """Sections of the services: ``[serve]`` the version service, ``[toc]`` and ``[tob]`` the reference services."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from versioning.backends.tls import TlsFiles
-from versioning.cli.sections import MySqlSection, check_names
-from versioning.cli.settings import Section
+from versioning.backends.tls import TlsFiles, server_context
+from versioning.cli.files import read_tokens
+from versioning.cli.sections import MySqlSection, StreamSection, check_names, named
+from versioning.cli.settings import Section, Settings
+from versioning.errors import ConfigError
 from versioning.limits import DEGRADED_TTL_MS, LOCAL_TTL_MS, MAX_LAG_MS, PROVISIONAL_TTL_MS, REDIS_TTL_MS
-from versioning.options import NAME_PATTERN
+from versioning.options import NAME_PATTERN, CacheOptions
 
 
 class HttpSection(Section):
@@ -29,12 +31,21 @@ class HttpSection(Section):
         """For the listener, and for asking other processes, which belong to the same CA."""
         return TlsFiles.of(self.ssl_client_ca, self.ssl_cert, self.ssl_key)
 
+    def check_section(self, place: str) -> None:
+        super().check_section(place)
+        if self.ssl_cert is not None:
+            with named(place):
+                server_context(self.tls_files)
+
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
         if self.ssl_cert is None and (self.ssl_key or self.ssl_client_ca):
             raise ValueError("ssl_key and ssl_client_ca need ssl_cert")
         return self
 
+
+TOKEN_CHARS_MIN: Final = 16
+"""Shorter ones can be guessed over the network."""
 
 COMPONENTS_MAX = 64
 """Each costs a request per second and up to 256 KiB."""
@@ -86,6 +97,29 @@ class ServeSection(HttpSection):
 
     _has_names_of_its_own = field_validator("component")(check_names)
 
+    def check_section(self, place: str) -> None:
+        super().check_section(place)
+        self.tokens()
+
+    def tokens(self) -> list[tuple[str, str]]:
+        """Return each token behind its name, empty for none; raises ConfigError for one too short to be a secret."""
+        lines = [self.token.get_secret_value().split()]
+        if self.token_file is not None:
+            lines += read_tokens(self.token_file, key="serve.token_file")
+        return [_token(words, number) for number, words in enumerate(lines) if words]
+
+
+def _token(words: list[str], number: int) -> tuple[str, str]:
+    *name, token = words
+    if len(token) < TOKEN_CHARS_MIN:
+        raise ConfigError(
+            f"a token of [serve] (line {number}) has under {TOKEN_CHARS_MIN} characters",
+            hint="make one: openssl rand -hex 24",
+        )
+    if not token.isascii():  # no header brings it as it is written here
+        raise ConfigError(f"a token of [serve] (line {number}) is not ASCII", hint="make one: openssl rand -hex 24")
+    return " ".join(name), token
+
 
 class TocSection(HttpSection):
     section: ClassVar[str] = "toc"
@@ -101,6 +135,24 @@ class TocSection(HttpSection):
     provisional_ttl_ms: int = Field(default=PROVISIONAL_TTL_MS, ge=1)
     max_lag_ms: int = Field(default=MAX_LAG_MS, ge=1)
     local_max_entries: int = Field(default=100_000, ge=1)
+
+    @classmethod
+    def check_together(cls, settings: Settings) -> None:
+        if settings.has(cls) and settings.has(StreamSection) and not settings.one(cls).ttl_only:
+            settings.one(cls).options(settings.one(StreamSection).window_ms)
+
+    def options(self, window_ms: int, prefix: str = "") -> CacheOptions:
+        """Raises ConfigError for limits that do not go together."""
+        return CacheOptions(
+            local_ttl_ms=self.local_ttl_ms,
+            redis_ttl_ms=self.redis_ttl_ms,
+            local_max_entries=self.local_max_entries,
+            degraded_ttl_ms=self.degraded_ttl_ms,
+            max_lag_ms=self.max_lag_ms,
+            provisional_ttl_ms=self.provisional_ttl_ms,
+            window_ms=window_ms,
+            prefix=prefix,
+        )
 
 
 class TobSection(HttpSection):

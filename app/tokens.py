@@ -16,11 +16,7 @@ from app.errors import ApiError
 from app.rates import Rates
 from app.settings import ServeSection
 from versioning.backends.tls import mark_of
-from versioning.cli.files import read_tokens
 from versioning.errors import ConfigError
-
-TOKEN_CHARS_MIN: Final = 16
-"""Shorter ones can be guessed over the network."""
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="stampline"'}
 _log = structlog.get_logger()
@@ -90,23 +86,8 @@ class Tokens:
 
 def _read(section: ServeSection) -> dict[bytes, str]:
     """Map the SHA-256 of each token to its owner's name."""
-    lines = [section.token.get_secret_value().split()]
-    if section.token_file is not None:
-        lines += read_tokens(section.token_file, key="serve.token_file")
-    names: dict[bytes, str] = {}
-    for number, words in enumerate(lines):
-        *name, token = words or [""]
-        if token and len(token) < TOKEN_CHARS_MIN:
-            raise ConfigError(
-                f"a token of [serve] (line {number}) has under {TOKEN_CHARS_MIN} characters",
-                hint="make one: openssl rand -hex 24",
-            )
-        if not token.isascii():  # no header brings it as it is written here
-            raise ConfigError(f"a token of [serve] (line {number}) is not ASCII", hint="make one: openssl rand -hex 24")
-        if token:
-            digest = _digest(token)
-            names[digest] = " ".join(name) or f"sha256:{digest.hex()[:8]}"
-    return names
+    digests = [(_digest(token), name) for name, token in section.tokens()]
+    return {digest: name or f"sha256:{digest.hex()[:8]}" for digest, name in digests}
 
 
 def _digest(token: str) -> bytes:

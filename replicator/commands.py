@@ -24,7 +24,6 @@ from replicator.source.stats import SourceStats
 from replicator.source.templates import Templates
 from replicator.tables import WatchedTables
 from versioning.backends.mysql_address import MySqlAddress
-from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_stream import RedisStream
 from versioning.cli import log
 from versioning.cli.backends import open_stream
@@ -109,7 +108,7 @@ def mirror(
     settings = _load(config)
     section, at = settings.one(MirrorSection), settings.one(StreamSection)
     origin_at = StreamSection(url=section.full_origin_url(), name=section.origin_name, window_s=at.window_s)
-    _check_no_loop(origin_at, at)
+    section.check_no_loop(at)
     options = MirrorOptions(
         origin_dc=section.origin_dc,
         gate_limit_ms=section.gate_limit_ms,
@@ -133,21 +132,6 @@ def mirror(
             raise UnreachedError(stats.last_error or "no server has answered yet")
 
     _run(role, stats, pulse, for_s)
-
-
-def _check_no_loop(origin: StreamSection, target: StreamSection) -> None:
-    """Raises ConfigError for a mirror of its own stream: it would copy every copy again, until Redis is full."""
-    if _place(origin) == _place(target):
-        where = RedisAddress.parse(target.url)
-        raise ConfigError(
-            f"[stream] and [mirror] name the same stream, {target.name} on {where}: the mirror would copy itself",
-            hint="[stream] is the one to write; roles that write different ones need files of their own",
-        )
-
-
-def _place(stream: StreamSection) -> tuple[object, ...]:
-    at = RedisAddress.parse(stream.url)
-    return frozenset(at.nodes), at.service, dict(at.options).get("db", 0), stream.name
 
 
 def _read_tables(config: Path | None, server: MySqlAddress) -> WatchedTables:

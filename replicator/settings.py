@@ -1,15 +1,22 @@
 """Sections of the replicator's roles: ``[source]``, ``[[table]]``, ``[mirror]`` and its ``[[mirror.gate]]``."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from replicator.tables import TableSpec, WatchedTables
+from versioning.backends.redis_connect import RedisAddress
 from versioning.cli.files import check_files
-from versioning.cli.sections import MySqlSection, check_names, check_redis_url, full_url, url_with_tls
-from versioning.cli.settings import Section
+from versioning.cli.sections import (
+    MySqlSection,
+    StreamSection,
+    check_names,
+    check_redis_url,
+    full_url,
+    url_with_tls,
+)
+from versioning.cli.settings import Section, Settings
 from versioning.errors import ConfigError
 from versioning.keys import KeyTemplate
 from versioning.limits import GATE_LIMIT_MS, GENERATION_SPREAD_MS, KEYS_PER_ENTRY, MAX_KEYS, SPREAD_MAX_MS
@@ -57,9 +64,9 @@ class TableSection(Section):
         return keys
 
     @classmethod
-    def check_together(cls, sections: Sequence[Self]) -> None:
-        if sections:
-            watched_tables(tuple(sections))
+    def check_together(cls, settings: Settings) -> None:
+        if settings.has(cls):
+            watched_tables(settings.many(cls))
 
     def spec(self) -> TableSpec:
         database, _, table = self.name.partition(".")
@@ -95,6 +102,24 @@ class MirrorSection(Section):
         check_redis_url(self.tls_url())
         return self
 
+    def check_section(self, place: str) -> None:
+        del place  # It has one name.
+        self.full_origin_url()
+
+    @classmethod
+    def check_together(cls, settings: Settings) -> None:
+        if settings.has(cls) and settings.has(StreamSection):
+            settings.one(cls).check_no_loop(settings.one(StreamSection))
+
+    def check_no_loop(self, target: StreamSection) -> None:
+        """Raises ConfigError for a mirror of its own stream: it would copy every copy again, until Redis is full."""
+        if _place(self.tls_url(), self.origin_name) == _place(target.tls_url(), target.name):
+            where = RedisAddress.parse(target.url)
+            raise ConfigError(
+                f"[stream] and [mirror] name the same stream, {target.name} on {where}: the mirror would copy itself",
+                hint="[stream] is the one to write; roles that write different ones need files of their own",
+            )
+
     def tls_url(self) -> str:
         """Return the URL with its files of TLS, and without what comes from a file."""
         files = {"ssl_ca": self.origin_ssl_ca, "ssl_cert": self.origin_ssl_cert, "ssl_key": self.origin_ssl_key}
@@ -104,6 +129,11 @@ class MirrorSection(Section):
         """Return the URL with its password; raises ConfigError for a file that cannot be used."""
         check_files(self, self.section)
         return full_url(self.tls_url(), self.origin_password_file, keys="mirror.origin_")
+
+
+def _place(url: str, name: str) -> tuple[object, ...]:
+    at = RedisAddress.parse(url)
+    return frozenset(at.nodes), at.service, dict(at.options).get("db", 0), name
 
 
 def watched_tables(sections: tuple[TableSection, ...]) -> WatchedTables:

@@ -218,7 +218,7 @@ def test_a_file_that_we_are_let_read_only_after_it_was_replaced_ends_the_former_
             raise ConfigError("cannot read it", hint="check the path and its owner")
         return read_tokens(file, key=key)
 
-    monkeypatch.setattr("app.tokens.read_tokens", read)
+    monkeypatch.setattr("app.settings.read_tokens", read)
     file, replacing = tmp_path / "tokens", tmp_path / "tokens.new"
     file.write_text(TOKEN)
     tokens = Tokens(ServeSection(token_file=file))

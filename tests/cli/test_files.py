@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.simulation.certificates import Authority
 from replicator.settings import MirrorSection, SourceSection
 from versioning.cli import program
 from versioning.cli.files import unreadable_in
@@ -19,7 +20,7 @@ name = "a"
 [source.mysql]
 url = "mysql://u@127.0.0.1:1"
 [mirror]
-origin_url = "rediss://127.0.0.1:1/0"
+origin_url = "rediss://127.0.0.1:2/0"
 [[mirror.gate]]
 name = "b1"
 url = "mysql://u@127.0.0.1:1"
@@ -46,16 +47,62 @@ def write(folder: Path, section: str, field: str, path: object = "/nope") -> Pat
     return file
 
 
+def usable(folder: Path, field: str, authority: Authority) -> Path:
+    if field.endswith("ssl_ca"):
+        return authority.ca
+    file = folder / "there"
+    if field == "ssl_cert":
+        issued = authority.issue("serve")
+        file.write_text(issued.cert.read_text() + issued.key.read_text())
+    else:
+        file.write_text("hunter2-hunter2-h\n")
+    return file
+
+
 @each_key
 def test_the_check_refuses_a_file_that_cannot_be_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], section: str, field: str, key: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], authority: Authority, section: str, field: str, key: str
 ) -> None:
     config = write(tmp_path, section, field)
     assert program.run(["config", "check", "--config", str(config)]) == 2
     assert capsys.readouterr().err.startswith(f"stampline: {key}: cannot read /nope: No such file or directory (")
-    (tmp_path / "there").write_text("hunter2\n")
-    assert program.run(["config", "check", "--config", str(write(tmp_path, section, field, tmp_path / "there"))]) == 0
+    there = write(tmp_path, section, field, usable(tmp_path, field, authority))
+    assert program.run(["config", "check", "--config", str(there)]) == 0
     assert "hunter2" not in capsys.readouterr().out
+
+
+REFUSED = [
+    pytest.param('[serve]\ntoken = "short"', "a token of [serve] (line 0) has under 16 characters", id="short token"),
+    pytest.param(
+        '[stream]\nurl = "rediss://b"\nssl_ca = "stampline.toml"',
+        "stream.url: stampline.toml holds no CA certificate",
+        id="no certificate",
+    ),
+    pytest.param(
+        '[serve]\nssl_cert = "stampline.toml"', "serve: stampline.toml and nothing more are no cert", id="no key"
+    ),
+    pytest.param(
+        '[stream]\nurl = "redis://b"\n[mirror]\norigin_url = "redis://b:6379/0"',
+        "[stream] and [mirror] name the same stream",
+        id="a mirror of itself",
+    ),
+    pytest.param(
+        '[stream]\nurl = "redis://b"\n[toc]\ndegraded_ttl_ms = 400_000\n[toc.mysql]\nurl = "mysql://u@b"',
+        "degraded_ttl_ms",
+        id="limits that break the promise",
+    ),
+    pytest.param('[stream]\nurl = "redis://b"\nwindow_s = true', "true and false are no numbers", id="no number"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), REFUSED)
+def test_the_check_refuses_what_a_role_refuses_when_it_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stampline.toml").write_text(text)
+    assert program.run(["config", "check", "--config", "stampline.toml"]) == 2
+    assert message in capsys.readouterr().err
 
 
 @each_key

@@ -344,7 +344,7 @@ def test_a_table_configured_twice_shows_in_the_check(file: Path) -> None:
     table = '[[table]]\nname = "s.t"\nkeys = ["t:{id}"]\n'
     file.write_text(STREAM + table + table)
     with pytest.raises(ConfigError, match=r"table s\.t is configured twice"):
-        Settings.load(file).check_together()
+        Settings.load(file).check()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from versioning.cli.files import unreadable_in
 from versioning.cli.help import epilog_of, explained
 from versioning.cli.masked import masked
 from versioning.cli.options import ConfigOption
@@ -25,11 +24,9 @@ def check(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON, secrets masked.")] = False,
 ) -> None:
-    """Validate the settings, see whether the files they name can be read, and print them, masked."""
+    """Validate the settings and the files they name as the roles do when they start, and print them, masked."""
     settings = Settings.load(config)
-    settings.check_together()
-    for problem in unreadable_in(settings.values):
-        raise problem
+    settings.check()
     sections = {name: value for name, value in masked(settings.values).items() if value is not None}
     if as_json:
         typer.echo(json.dumps(sections))

@@ -92,6 +92,10 @@ class RedisSection(Section):
         """Return the URL with its files of TLS, and without what comes from a file."""
         return url_with_tls(self.url, ssl_ca=self.ssl_ca, ssl_cert=self.ssl_cert, ssl_key=self.ssl_key)
 
+    def check_section(self, place: str) -> None:
+        del place  # It has one name.
+        self.full_url()
+
     def full_url(self) -> str:
         """Return the URL with its password; raises ConfigError for a file that cannot be used."""
         check_files(self, self.section)
@@ -175,6 +179,9 @@ class MySqlSection(Section):
         """Host and port."""
         parts = urlsplit(self.url)
         return self.host or parts.hostname or "", self.port or parts.port or 3306
+
+    def check_section(self, place: str) -> None:
+        self.full_address(place)
 
     def full_address(self, key: str = "mysql") -> MySqlAddress:
         """Read the secrets, and look at the files of TLS; raises ConfigError, about this section as ``key``."""

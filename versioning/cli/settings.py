@@ -7,12 +7,12 @@ whole file is validated each time: a typing error in a section shows at once, no
 import itertools
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, create_model, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from versioning.cli import points
 from versioning.cli.environment import ENV_CONFIG, ENV_PREFIX, NESTED, check_environment, no_json, variable_of
+from versioning.cli.files import check_files
 from versioning.errors import ConfigError
 
 SETTINGS_GROUP: Final = "stampline.settings"
@@ -34,9 +35,22 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     section: ClassVar[str]
 
+    @field_validator("*", mode="before")
     @classmethod
-    def check_together(cls, sections: Sequence[Self]) -> None:
-        """Look at what no single ``[[section]]`` shows by itself; raises ConfigError."""
+    def _is_no_truth(cls, value: object, info: ValidationInfo) -> object:
+        """``true`` would be 1."""
+        kinds = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and int in {kinds, *get_args(kinds)}:
+            raise ValueError("true and false are no numbers")
+        return value
+
+    def check_section(self, place: str) -> None:
+        """Look at what a role looks at when it starts, without any server; raises ConfigError about ``place``."""
+        check_files(self, place)
+
+    @classmethod
+    def check_together(cls, settings: "Settings") -> None:
+        """The same, at what no single section shows by itself."""
 
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -89,12 +103,27 @@ class Settings:
         found = getattr(self.values, kind.section, None) or ()
         return tuple(item for item in found if isinstance(item, kind))
 
-    def check_together(self) -> None:
-        """Look at what the roles look at when they start, as far as the settings alone tell; raises ConfigError."""
+    def has(self, kind: type[Section]) -> bool:
+        """Whether there is a section of this type."""
+        return getattr(self.values, kind.section, None) is not None
+
+    def check(self) -> None:
+        """Look at what the roles look at when they start, without any server; raises ConfigError."""
+        _check_each(self.values)
         for kind in _known_sections().values():
-            if get_origin(kind) is list:
-                (section,) = get_args(kind)
-                section.check_together(self.many(section))
+            section = get_args(kind)[0] if get_origin(kind) is list else kind
+            section.check_together(self)
+
+
+def _check_each(value: Any, place: str = "") -> None:
+    if isinstance(value, Section):
+        value.check_section(place)
+    if isinstance(value, BaseModel):
+        for name, held in value:
+            _check_each(held, f"{place}.{name}" if place else name)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _check_each(item, f"{place}.{getattr(item, 'name', number)}")
 
 
 def _known_sections() -> dict[str, Any]:
