@@ -60,7 +60,7 @@ def threads_running(facts: MySqlFacts, context: GateContext) -> Findings:
         stopped = [word for word in ("IO", "SQL") if _of(row, f"{word}_Running", "Yes") != "Yes"]
         if not stopped:
             continue
-        errors = " ".join(filter(None, (_of(row, f"Last_{word}_Error") for word in ("IO", "SQL"))))
+        errors = _errors(row)
         said = f": {errors}" if errors else ""
         if _of(row, "IO_Running") == "Connecting":
             what = f"it does not reach its primary, and tries again{said}"
@@ -71,7 +71,23 @@ def threads_running(facts: MySqlFacts, context: GateContext) -> Findings:
         else:
             what = f"replication is stopped ({' and '.join(stopped)} thread){said}"
             first = "mend what it says, or rebuild it; then " if errors else ""
+            if _is_cut_loose(facts):
+                what += ", and it takes writes: the gate never opens for those"
+                first = f"where it is a primary now: {_reset(facts, row)} else "
             yield facts.subject.error("replication_stopped", what, f"{first}{_start(facts, row)}")
+
+
+def _errors(row: Mapping[str, Any]) -> str:
+    return " ".join(filter(None, (_of(row, f"Last_{word}_Error") for word in ("IO", "SQL"))))
+
+
+def _is_cut_loose(facts: MySqlFacts) -> bool:
+    """Whether somebody stopped all replication by a statement, and lets it be written: promoted, half-way."""
+    stopped = [
+        _of(row, "IO_Running") == _of(row, "SQL_Running") == "No" and not _errors(row)
+        for row in facts.replication or ()
+    ]
+    return any(stopped) and all(stopped) and _takes_writes(facts)
 
 
 def lag(facts: MySqlFacts, context: GateContext) -> Findings:
@@ -151,10 +167,14 @@ def by_gtid(facts: MySqlFacts, context: GateContext) -> Findings:
 
 def read_only(facts: MySqlFacts, context: GateContext) -> Findings:
     del context
-    # MariaDB from 11.8 on has words of its own for ON: whatever is not OFF refuses writers.
-    if facts.replication and facts.variable("read_only", "on") in {"off", "0"}:
+    if facts.replication and _takes_writes(facts) and not _is_cut_loose(facts):
         what = "it takes writes, and nothing written there is ever stamped"
         yield facts.subject.warning("read_only", what, "SET GLOBAL read_only = ON; and read_only = ON in my.cnf")
+
+
+def _takes_writes(facts: MySqlFacts) -> bool:
+    # MariaDB from 11.8 on has words of its own for ON: whatever is not OFF refuses writers.
+    return facts.variable("read_only", "on") in {"off", "0"}
 
 
 def strict(facts: MySqlFacts, context: GateContext) -> Findings:
@@ -186,6 +206,12 @@ def _start(facts: MySqlFacts, row: Mapping[str, Any]) -> str:
 
 def _stop(facts: MySqlFacts, row: Mapping[str, Any]) -> str:
     return f"STOP {_replica(facts)}{_for_one(facts, row)};"
+
+
+def _reset(facts: MySqlFacts, row: Mapping[str, Any]) -> str:
+    """Let it forget its primary."""
+    whom = _for_one(facts, row)
+    return f"RESET SLAVE{whom} ALL;" if facts.is_mariadb else f"RESET {_replica(facts)} ALL{whom};"
 
 
 def _changed(facts: MySqlFacts, row: Mapping[str, Any], setting: str, *, has_prefix: bool = True) -> str:

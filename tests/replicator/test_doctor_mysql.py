@@ -213,6 +213,18 @@ def test_a_stopped_replica_shows_its_own_error() -> None:
     assert found.fix == "mend what it says, or rebuild it; then START SLAVE;"
 
 
+def test_a_replica_that_was_stopped_and_is_written_may_be_a_primary_by_now() -> None:
+    """To start it again, or to make it read-only, would undo a failover."""
+    status = {"Slave_IO_Running": "No", "Slave_SQL_Running": "No"}
+    stopped = replicating(**status)
+    assert the_one(check_gate(stopped, CONTEXT)).fix == "START SLAVE;"
+    found = the_one(check_gate(with_variables(stopped, read_only="OFF"), CONTEXT))
+    assert found.fix == "where it is a primary now: RESET SLAVE ALL; else START SLAVE;"
+    assert "it takes writes" in found.what
+    named = with_variables(replicating(**status, Connection_name="from_a"), read_only="OFF")
+    assert "RESET SLAVE 'from_a' ALL;" in the_one(check_gate(named, CONTEXT)).fix
+
+
 def test_mysql_8_4_is_spoken_to_in_its_own_words() -> None:
     status = {"Replica_IO_Running": "No", "Replica_SQL_Running": "Yes", "Seconds_Behind_Source": None}
     facts = replace(REPLICA, variables=MYSQL | {"read_only": "ON"}, replication=(status,))
