@@ -157,15 +157,17 @@ class GateBoard:
                 view.promise(gtid, since_ms)
 
     def _look_back(self, view: View, promised: Sequence[tuple[str, int]]) -> None:
-        for gtid, since_ms in reversed(promised):
-            if (had := view.lacked(gtid, since_ms)) is not None:
-                self._go_back(view, had, gtid)
-                view.note_caught_up()
-                return
+        found = [(view.lacked(gtid, since_ms), gtid) for gtid, since_ms in promised]
+        lacked = [(position, gtid) for position, gtid in found if position is not None]
+        for position, gtid in lacked:
+            view.go_back(position, gtid)
+        if lacked:
+            self._tell_back(view, *lacked[-1])
+            view.note_caught_up()
 
     def said_again(self) -> None:
         for view in self._views:
-            view.lowest = None
+            view.lows.clear()
 
     def wake(self) -> None:
         """Tell that there may be something new to wait for."""
@@ -214,13 +216,13 @@ class GateBoard:
         if position == view.position and not ends_doubt and not lacked:
             return
         if lacked or view.has_less(position):
-            self._go_back(view, position, lacked)
+            view.go_back(position, lacked)
+            self._tell_back(view, position, lacked)
         view.position = position
         view.note_caught_up()
         self._on_progress()
 
-    def _go_back(self, view: View, position: Position, lacked: str) -> None:
-        view.go_back(position, lacked)
+    def _tell_back(self, view: View, position: Position, lacked: str) -> None:
         view.stats.rewinds += 1
         log.error(
             "replica_rewound",

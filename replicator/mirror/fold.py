@@ -13,7 +13,7 @@ from replicator.mirror import reasons
 from replicator.mirror.options import PROMISED_MAX
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Mark, Named, is_own_gap, just_after, mark_of, names_of, speaks_of_data
+from replicator.mirror.words import LOST_KEY, Mark, Named, is_own_gap, just_after, mark_of, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import History, StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
@@ -79,6 +79,8 @@ class WindowFold:
         self._beat: tuple[str, int] | None = None
         self._is_told_since = False
         """A heartbeat behind all that was known before tells how far the replicas are."""
+        self.lost: list[Change] = []
+        """What databases had that went back, as it is said in the window."""
         self._acknowledged: deque[tuple[str, int]] = deque(maxlen=PROMISED_MAX)
         if before is not None:
             state.lags.applied_ms, state.is_short = before.lags.applied_ms, before.is_short
@@ -156,6 +158,8 @@ class WindowFold:
             self._gap_stamp = entry.stamp
         if not isinstance(body, Change | Generation) or not speaks_of_data(body):
             return
+        if isinstance(body, Change) and body.keys == (LOST_KEY,):
+            self.lost.append(body)
         if body.gtid and not body.pending:
             self._acknowledged.append((body.gtid, min(written_ms, self._now_ms)))
         if self._before is not None:

@@ -54,6 +54,16 @@ def domain_of(gtid: str) -> str:
     return ""
 
 
+def domains_in(gtid: str) -> set[str]:
+    """Return those of a position, as ``domain_of`` names them."""
+    position = position_at(gtid) if gtid else None
+    if isinstance(position, MariaDbPosition):
+        return {str(domain) for domain, _, _ in position.domains}
+    if isinstance(position, MySqlPosition):
+        return {server for server, _ in position.sets}
+    return {""} if position is not None else set()
+
+
 def reaches(position: Position, gtid: str) -> bool:
     """Whether it includes a GTID or one behind it: a MySQL without ``replica_preserve_commit_order`` may have holes."""
     wanted = position_at(gtid)
@@ -64,7 +74,12 @@ def reaches(position: Position, gtid: str) -> bool:
 
 
 def joined(one: str, other: str) -> str:
-    """Return the least position that includes both: each may be further in a domain, or of a server, of its own."""
+    """Return the least position that includes both: each may be further in a domain, or of a server, of its own.
+
+    Either may be empty.
+    """
+    if not (one and other):
+        return one or other
     first, second = position_at(one), position_at(other)
     if isinstance(first, MySqlPosition) and isinstance(second, MySqlPosition):
         return str(MySqlPosition.parse(f"{first},{second}"))

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from versioning import stamp as stamps
 from versioning.checkpoint import Checkpoint
-from versioning.entries import Entry, Origin
+from versioning.entries import Entry, Gap, Origin
 from versioning.errors import CheckpointFormatError, FormatError
 from versioning.limits import CLOCK_ERROR_MS
 
@@ -32,7 +32,7 @@ class ReplayClaim:
         The origin may be trimmed at any moment between the claim and the copy, or lost: then it begins anew above
         ``until``, and says by itself what it has.
         """
-        if not entry.previous:
+        if begins_history(entry):
             return self if entry.stamp <= self.until else None
         since_ms = max(self.since_ms, stamps.ms_of(entry.stamp) + CLOCK_ERROR_MS)
         return replace(self, since_ms=since_ms) if since_ms < stamps.ms_of(self.until) else None
@@ -40,7 +40,13 @@ class ReplayClaim:
 
 def hides_more(oldest: Entry, until: int) -> bool:
     """Whether entries above ``until`` may have been trimmed before this one, the oldest that is left."""
-    return bool(oldest.previous) and oldest.stamp > until
+    return not begins_history(oldest) and oldest.stamp > until
+
+
+def begins_history(entry: Entry) -> bool:
+    """Whether nothing was before it. Sources begin with a gap; what follows an entry of someone else's is linked to
+    nothing either."""
+    return not entry.previous and isinstance(entry.body, Gap)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ the stream too soon, keys that no entry names are concerned too: then a gap, to 
 
 from replicator.mirror import reasons
 from replicator.mirror.gate import IsApplied
-from replicator.mirror.gtids import answer_includes, joined
+from replicator.mirror.gtids import answer_includes, domain_of, domains_in, joined
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES
 from replicator.mirror.words import LOST_KEY, is_own_gap, names_of, speaks_of_data
@@ -45,11 +45,14 @@ class _Scan:
         self._found: list[Again] = []
         self._decided: dict[tuple[bool, str], int] = {}
         """Of each name the furthest word so far, by its stamp in the origin's stream: the last need not be that."""
-        self._newest_gtid = self._newest_position = ""
-        self._newest_stamp = stamps.ZERO
-        self._oldest_gtid = self._oldest_position = ""
-        self._is_beat_behind_all = False
-        """Some heartbeat names its place in the origin's stream: no entry in front of it was ahead of it."""
+        self._newest: dict[str, tuple[int, str]] = {}
+        """Of each GTID domain the furthest, behind its stamp in the origin's stream."""
+        self._domains: set[str] = set()
+        self._plain: dict[str, str] = {}
+        """Of each domain the oldest that was never said again: it comes behind everything of its domain before it."""
+        self._newest_position = self._oldest_position = ""
+        self._complete = ""
+        """GTID of the oldest heartbeat of a known place whose own data every replica had: of all in front of it."""
         self.begins_with_gap = False
         """The oldest entry of the origin is a mirror's own gap: where the stream begins, but not where only the link to
         what was before is missing, behind an entry of someone else's. Nor where none of the origin is left: whoever
@@ -68,7 +71,9 @@ class _Scan:
             # Of an idle database nothing else may be left: it too says what every replica had.
             self._newest_position = self._newest_position or body.gtid
             self._oldest_position = body.gtid or self._oldest_position
-            self._is_beat_behind_all |= is_own
+            # Else its GTID is that of an earlier one, which the replicas had when it passed what they lacked.
+            if is_own and body.applied_ms >= body.read_ms:
+                self._complete = body.gtid or self._complete
         elif origin is not None and is_own:
             self._take_own(body, origin, entry.stamp)
 
@@ -78,14 +83,17 @@ class _Scan:
                 self._take_gap(body, origin, entry_stamp)
             case Replayed():
                 self._pending_gap.older(entry_stamp, body)
+            case Change(keys=(only,)) if only == LOST_KEY:
+                """What was lost may never come again: nothing waits for it."""
             case Change() | Generation() if speaks_of_data(body):
                 self._take_named(body, origin)
 
     def _take_named(self, body: Change | Generation, origin: Origin) -> None:
-        stamp = stamps.parse(origin.id)
-        self._note(body.gtid, stamp)
+        stamp, domain = stamps.parse(origin.id), domain_of(body.gtid)
+        self._note(domain, body.gtid, stamp)
+        self._domains.add(domain)
         if not (body.pending or body.settled):
-            self._oldest_gtid = body.gtid
+            self._plain[domain] = body.gtid
         is_change = isinstance(body, Change)
         names = tuple(name for name in names_of(body) if self._decided.get((is_change, name), -1) < stamp)
         self._decided.update(((is_change, name), stamp) for name in names)
@@ -93,7 +101,7 @@ class _Scan:
             self._found.append(_pending(body, names, origin))
 
     def _take_gap(self, body: Gap, origin: Origin, entry_stamp: int) -> None:
-        self._note(body.gtid, stamps.parse(origin.id))
+        self._note("", body.gtid, stamps.parse(origin.id))
         self._pending_gap.older(entry_stamp, body)
         if self._gap_gtid is None:
             self._gap_gtid = body.gtid
@@ -101,34 +109,39 @@ class _Scan:
             is_kept = self._is_kept(body.gtid) if body.gtid else self._is_rest_kept()
             self._is_gap_lacked = not is_pending and not is_kept
 
-    def _note(self, gtid: str, stamp: int) -> None:
+    def _note(self, domain: str, gtid: str, stamp: int) -> None:
         # What is said again has the place in the origin's stream that it had.
-        if gtid and stamp > self._newest_stamp:
-            self._newest_stamp, self._newest_gtid = stamp, gtid
+        if gtid and stamp > self._newest.get(domain, (stamps.ZERO, ""))[0]:
+            self._newest[domain] = stamp, gtid
 
     def found(self, *, is_whole: bool) -> list[Again]:
         """Return what to write: the gap, then the entries, oldest first."""
         again = self._found[::-1]
         if self._is_gap_lacked or not (is_whole or self._is_rest_kept()):
-            # Where all that is left was said again, none of it need be the furthest: then a heartbeat must tell.
-            gtid = self._newest() if self._oldest_gtid else ""
+            # Where nothing of some domain need be the furthest, a heartbeat of the origin must tell.
+            gtid = self._furthest() if self._complete or self._has_each_domain else ""
             again.insert(0, gap_of_replicas(reasons.REWOUND, self._here, gtid))
         return again
 
     def _is_rest_kept(self) -> bool:
         """Whether the replicas kept what came before all this, said again or not.
 
-        An entry that was never said again comes behind everything that came before it. Without one the heartbeats
-        tell; a stream that has neither tells nothing.
+        A heartbeat tells, or of each domain an entry that was never said again; a stream that has neither tells
+        nothing.
         """
-        if self._oldest_gtid:
-            return self._is_kept(self._oldest_gtid) and self._is_kept(self._oldest_position)
-        return self._is_beat_behind_all and bool(self._newest_position) and self._is_kept(self._newest())
+        if self._complete and self._is_kept(self._complete):
+            return True
+        return self._has_each_domain and all(map(self._is_kept, (*self._plain.values(), self._oldest_position)))
 
-    def _newest(self) -> str:
+    @property
+    def _has_each_domain(self) -> bool:
+        spoken_of = self._domains | domains_in(self._newest_position)
+        return bool(self._plain) and spoken_of <= self._plain.keys()
+
+    def _furthest(self) -> str:
         """Return the furthest that is spoken of: entries may be ahead of the last heartbeat, or long before it."""
         furthest = self._newest_position
-        for gtid in (self._newest_gtid, self._gap_gtid):
+        for gtid in (*(gtid for _, gtid in self._newest.values()), self._gap_gtid):
             if gtid and not (furthest and answer_includes(furthest, gtid)):
                 furthest = joined(furthest, gtid) if furthest else gtid
         return furthest

@@ -139,12 +139,14 @@ class MirrorTarget:
             self._board.promise([(body.gtid, age_ms)])
 
     def _doubt(self, body: Named | Gap) -> None:
-        if isinstance(body, Gap) and is_rewound(body.reason):
-            self._board.doubt_all()  # It names the furthest of what a database had, not how little that has now.
+        # Some name the furthest of what a database had, not how little that has now.
+        if isinstance(body, Change) and body.keys == (LOST_KEY,):
+            self._board.note_lost(body.gtid)
+            self._board.doubt_all()
+        elif isinstance(body, Gap) and is_rewound(body.reason):
+            self._board.doubt_all()
         else:
             self._board.doubt(body.gtid)
-            if isinstance(body, Change) and body.keys == (LOST_KEY,):
-                self._board.note_lost(body.gtid)
 
     async def _read_window(self, stored: Checkpoint | None) -> None:
         known, now_ms = self.state if self._has_read else None, self._clock().ms
@@ -155,8 +157,8 @@ class MirrorTarget:
         fold = await read_window(self.stream, self._new_state, known, now_ms)
         self.state = fold.carrying(MirrorPosition.of(stored))
         self._has_read, self._history = True, fold.history
-        for mark in self.state.pendings():
-            self._doubt(mark.body)
+        for body in (*(mark.body for mark in self.state.pendings()), *fold.lost):
+            self._doubt(body)
         now_ms = self._clock().ms
         self._board.promise([(gtid, now_ms - told_ms) for gtid, told_ms in fold.acknowledged])
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from functools import reduce
 
 from replicator.mirror.answers import Answers
 from replicator.mirror.gate import LATELY_MS, Gate
@@ -17,8 +18,9 @@ class View:
     gate: Gate
     stats: GateStats
     position: Position | None = None
-    lowest: Position | None = None
-    """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``)."""
+    lows: list[Position] = field(default_factory=list)
+    """The least it has had since it went back, until that is said in the stream (``GateBoard.said_again``). Several,
+    where it was further in one GTID domain when it was less far in another."""
     had: Position | None = None
     """What it had before it went back, or may have had by another mirror's word, until it has that again."""
     answers: Answers = field(default_factory=Answers)
@@ -56,13 +58,13 @@ class View:
             self.promised.append((gtid, since_ms))
 
     def take_lacked(self, position: Position) -> str:
-        """Return the last GTID that the answer lacks and must not; empty for none."""
+        """Return the GTIDs that the answer lacks and must not, as one position; empty for none."""
         due = [gtid for gtid, ms in self.promised if ms <= self.asked_ms]
         if due:
             self.promised = deque(
                 (promised for promised in self.promised if promised[1] > self.asked_ms), maxlen=PROMISED_MAX
             )
-        return next((gtid for gtid in reversed(due) if lacks(position, gtid)), "")
+        return reduce(joined, [gtid for gtid in due if lacks(position, gtid)], "")
 
     def has_less(self, position: Position) -> bool:
         """Whether this is less than it had by its last answer."""
@@ -108,12 +110,14 @@ class View:
     def kept(self, gtid: str) -> bool:
         """Whether it had this all the time, however far it has caught up meanwhile."""
         # Whether it went back unseen, the answer to a doubt will tell.
-        return _has(self.position if self.lowest is None else self.lowest, gtid)
+        return all(_has(position, gtid) for position in self.lows) if self.lows else _has(self.position, gtid)
 
     def go_back(self, position: Position, lacked: str) -> None:
-        if self.lowest is None or not position.covers(self.lowest):
-            self.lowest = position
-        self._note_had(position_at(lacked) if lacked else self.position)
+        """``position``: what it has; ``lacked``: what it had by other words than its own last one."""
+        if not any(position.covers(low) for low in self.lows):
+            self.lows.append(position)
+        self._note_had(self.position)
+        self._note_had(position_at(lacked) if lacked else None)
 
     def note_lost(self, gtid: str) -> None:
         """Take note that a database, perhaps this one, had this by another mirror's word, and lost it."""

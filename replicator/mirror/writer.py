@@ -170,9 +170,7 @@ class MirrorWriter:
         released = released.spreading_from(now.ms)
         if released.position is None and not self._may_say:
             return None
-        self._passing = passing_beat(
-            queue, self._board, released, state, now=now, source_late_ms=options.source_late_ms
-        )
+        self._passing = passing_beat(queue, self._board, released, state, options=options, now=now)
         heartbeat = None
         if now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
             if self._owes_word(now):

@@ -13,6 +13,7 @@ from deploy.simulation.sql_server import PASSWORD, SqlServer
 from replicator.mirror.gate_mysql import MySqlGate
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.run import run_mirror
+from replicator.mirror.words import is_own_gap
 from tests.eventually import now_ms, until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append
@@ -62,6 +63,7 @@ class Site:
         origin = RedisStream.from_url(redis_a.url)
         target = RedisStream.from_url(redis_b.url, version_keys=True)
         site = cls(primary, database, redis_a, redis_b, origin, target)
+        await site.append(Gap("begun"))
         beating = asyncio.ensure_future(site._beat())
         try:
             yield site
@@ -146,7 +148,8 @@ class Seen:
 
     @property
     def gaps(self) -> list[Gap]:
-        return [entry.body for entry in self.entries if isinstance(entry.body, Gap)]
+        """Those of mirrors; each history of stream A begins with a source's."""
+        return [entry.body for entry in self.entries if isinstance(entry.body, Gap) and is_own_gap(entry.body)]
 
     @property
     def heartbeats(self) -> list[Heartbeat]:

@@ -113,7 +113,7 @@ async def test_a_flushed_stream_a_is_a_gap_in_b(site: Site, replica_b: MariaDb) 
     await site.commit(1)
     await site.until(lambda seen: seen.keys == ["tracker_web:1"])
     site.redis_a.flush()
-    await site.until(lambda seen: len(seen.gaps) == 2)
+    await site.until(lambda seen: len(seen.gaps) > 1)
     await site.commit(2)
     await site.until(lambda seen: seen.keys == ["tracker_web:1", "tracker_web:2"])
     assert mirror.stats.breaks >= 2

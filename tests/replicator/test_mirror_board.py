@@ -18,6 +18,7 @@ class Site:
 
     def __init__(self, gate: ScriptedGate) -> None:
         self.now_ms = 100_000
+        self.gate = gate
         self.board = GateBoard(
             [gate],
             MirrorStats(),
@@ -157,6 +158,24 @@ def test_of_a_database_that_went_back_twice_the_least_and_the_most_it_had_count(
     view.note_caught_up()
     assert not view.never_had("0-1-9")
     assert view.never_had("0-1-10")
+
+
+async def test_of_several_domains_all_counts_that_a_database_had_by_any_word() -> None:
+    site = Site(ScriptedGate(applied="0-1-9,1-1-5"))
+    await site.ask()
+    site.board.promise([("1-1-6", 0), ("0-1-8", 0), ("1-1-7", 0)])
+    site.now_ms += 2_000
+    site.gate.apply("0-1-3,1-1-4")
+    await site.ask()
+    assert site.board.lost == "0-1-9,1-1-7"
+
+
+def test_the_least_that_a_database_had_is_told_of_each_domain() -> None:
+    view = View(ScriptedGate(), GateStats(), position=MariaDbPosition.parse("0-1-10,1-1-10"))
+    for text in ("0-1-5,1-1-3", "0-1-2,1-1-9"):
+        view.go_back(MariaDbPosition.parse(text), "")
+        view.position = MariaDbPosition.parse(text)
+    assert [view.kept(gtid) for gtid in ("0-1-2", "0-1-3", "1-1-3", "1-1-4")] == [True, False, True, False]
 
 
 def test_what_a_database_had_by_its_own_word_and_by_another_s_count_both() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from replicator.mirror.position import MirrorPosition, ReplayClaim
 from versioning import stamp as stamps
-from versioning.entries import Entry, Heartbeat
+from versioning.entries import Body, Entry, Gap, Heartbeat
 from versioning.errors import FormatError
 from versioning.limits import CLOCK_ERROR_MS
 
@@ -46,17 +46,18 @@ def test_a_beginning_is_reached_by_what_came_after_the_same_gap_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first_ms", "previous", "since_ms"),
+    ("first_ms", "previous", "body", "since_ms"),
     [
-        (1_795_000_400_000, "", CLAIM.since_ms),
-        (1_795_000_600_000, "", None),
-        (1_794_000_000_000, "n", CLAIM.since_ms),
-        (1_795_000_400_000, "n", 1_795_000_400_000 + CLOCK_ERROR_MS),
-        (1_795_000_500_000, "n", None),
+        (1_795_000_400_000, "", Gap("begun"), CLAIM.since_ms),
+        (1_795_000_600_000, "", Gap("begun"), None),
+        (1_794_000_000_000, "n", Heartbeat(0), CLAIM.since_ms),
+        (1_795_000_400_000, "n", Heartbeat(0), 1_795_000_400_000 + CLOCK_ERROR_MS),
+        (1_795_000_400_000, "", Heartbeat(0), 1_795_000_400_000 + CLOCK_ERROR_MS),
+        (1_795_000_500_000, "n", Heartbeat(0), None),
     ],
 )
 def test_nothing_is_claimed_of_what_was_trimmed_or_lost_before_the_copy(
-    first_ms: int, previous: str, since_ms: int | None
+    first_ms: int, previous: str, body: Body, since_ms: int | None
 ) -> None:
-    left = CLAIM.beginning_with(Entry(stamps.make(first_ms), "m", previous, Heartbeat(0)))
+    left = CLAIM.beginning_with(Entry(stamps.make(first_ms), "m", previous, body))
     assert (left and left.since_ms) == since_ms

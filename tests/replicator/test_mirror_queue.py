@@ -11,6 +11,8 @@ from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Heartbeat, Origin, Replayed
 
 CLAIM = ReplayClaim(1, stamps.make(4))
+FIRST = stamps.make(1)
+"""What was before it is hidden by the gap that is in the target stream."""
 
 
 def entry(number: int, body: Body | None = None) -> Entry:
@@ -23,9 +25,16 @@ def position(number: int, claim: ReplayClaim | None = None) -> MirrorPosition:
 
 
 def queue_of(*numbers: int, claim: ReplayClaim | None = None) -> MirrorQueue:
-    queue = MirrorQueue("a", MirrorPosition(claim=claim))
+    queue = MirrorQueue("a", MirrorPosition(claim=claim), until=FIRST)
     for number in numbers:
         queue.put(entry(number), 0)
+    return queue
+
+
+def queue_of_replay() -> MirrorQueue:
+    """The origin has begun anew, with the gap of a source, and a replay of it is owed."""
+    queue = queue_of(claim=CLAIM)
+    queue.put(entry(1, Gap("begun")), 0)
     return queue
 
 
@@ -39,7 +48,10 @@ def replays(queue: MirrorQueue) -> list[Body]:
 
 def test_generations_of_many_namespaces_do_not_all_fit_into_one_append() -> None:
     """As of hundreds of statements that cannot be parsed: the script would hold up Redis for seconds."""
-    queue, body = MirrorQueue("a", MirrorPosition()), Generation(tuple(f"n{n}" for n in range(100)), 1, 2, "r", "0-1-1")
+    queue, body = (
+        MirrorQueue("a", MirrorPosition(), until=FIRST),
+        Generation(tuple(f"n{n}" for n in range(100)), 1, 2, "r", "0-1-1"),
+    )
     for number in range(1, 100):
         queue.put(entry(number, body), 0)
     first = released(queue)
@@ -50,7 +62,7 @@ def test_generations_of_many_namespaces_do_not_all_fit_into_one_append() -> None
 
 
 def test_each_domain_has_a_first_entry_of_those_that_stay() -> None:
-    queue = MirrorQueue("a", MirrorPosition())
+    queue = MirrorQueue("a", MirrorPosition(), until=FIRST)
     for number, gtid in enumerate(("0-1-1", "0-1-2", "1-1-7", "0-1-3"), 1):
         queue.put(entry(number, Change((f"t:{number}",), gtid)), 0)
     queue.put(entry(5, Heartbeat(1, gtid="0-1-3,1-1-7")), 0)
@@ -87,7 +99,7 @@ def test_what_another_mirror_has_appended_is_not_appended_again() -> None:
 @pytest.mark.parametrize(("owed", "claimed"), [(CLAIM, 1), (None, 0)])
 def test_of_a_replay_is_owed_what_the_mirror_that_is_ahead_says(owed: ReplayClaim | None, claimed: int) -> None:
     """It may be paid, or such that nobody can pay it any more."""
-    queue = queue_of(1, claim=CLAIM)
+    queue = queue_of_replay()
     queue.drop_through(position(2, owed))
     queue.put(entry(2), 0)
     queue.put(entry(4, Heartbeat(4, gtid="0-1-4")), 0)
@@ -95,7 +107,7 @@ def test_of_a_replay_is_owed_what_the_mirror_that_is_ahead_says(owed: ReplayClai
 
 
 def test_a_replay_is_owed_until_it_is_appended_and_no_longer() -> None:
-    queue = queue_of(1, claim=CLAIM)
+    queue = queue_of_replay()
     assert released(queue).position == position(1, CLAIM)
     queue.put(entry(4, Heartbeat(4, gtid="0-1-4")), 0)
     assert replays(queue) == [Replayed(1, "0-1-4")]
@@ -103,7 +115,7 @@ def test_a_replay_is_owed_until_it_is_appended_and_no_longer() -> None:
 
 
 def test_no_replay_is_owed_any_more_when_entries_of_it_are_gone() -> None:
-    queue = queue_of(1, claim=CLAIM)
+    queue = queue_of_replay()
     queue.put_tear(entry(3), 0)
     for number in (3, 4):
         queue.put(entry(number, Heartbeat(number, gtid=f"0-1-{number}")), 0)

@@ -1,5 +1,7 @@
 """Where a mirror goes on, and what it believes of the two streams for that."""
 
+from dataclasses import replace
+
 import pytest
 
 from replicator.mirror.beats import Place
@@ -115,9 +117,10 @@ async def test_a_slow_link_carries_what_a_mirror_must_know_of_the_origin_to_begi
 def test_entries_trimmed_between_the_gap_and_the_first_copy_break_the_history() -> None:
     trimmed = Entry(stamps.make(2_000), "b", "a", Heartbeat(1))
     MirrorQueue("a", MirrorPosition(), until=stamps.make(2_000)).put(trimmed, 0)
-    MirrorQueue("a", MirrorPosition()).put(Entry(stamps.make(2_000), "b", "", Heartbeat(1)), 0)
-    with pytest.raises(BrokenOriginError, match="trimmed before they were copied"):
-        MirrorQueue("a", MirrorPosition(), until=stamps.make(1_999)).put(trimmed, 0)
+    MirrorQueue("a", MirrorPosition()).put(Entry(stamps.make(2_000), "b", "", Gap("begun")), 0)
+    for what in (trimmed, replace(trimmed, previous="")):  # The second is behind an entry of someone else's.
+        with pytest.raises(BrokenOriginError, match="trimmed before they were copied"):
+            MirrorQueue("a", MirrorPosition(), until=stamps.make(1_999)).put(what, 0)
 
 
 def test_no_heartbeat_places_a_gap_that_stands_for_more_than_is_in_front_of_it() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from replicator.mirror.reasons import OWN, REWOUND
 from replicator.mirror.rewind import unapplied_again
+from replicator.mirror.words import LOST_KEY
 from versioning import stamp as stamps
 from versioning.backends.base import Append
 from versioning.backends.memory import MemoryStream
@@ -84,7 +85,25 @@ async def test_of_a_key_the_furthest_transaction_counts_not_the_one_said_last() 
 async def test_of_an_idle_database_the_heartbeats_tell() -> None:
     beats = (Heartbeat(1, 1, "0-1-26"), Heartbeat(2, 2, "0-1-26"))
     assert await said_again(26, *beats) == []
-    assert await said_again(25, *beats) == [Gap(REWOUND, pending=True)]
+    assert await said_again(25, *beats) == [Gap(REWOUND, "0-1-26", pending=True)]
+
+
+async def test_a_heartbeat_that_passed_what_a_replica_lacked_tells_of_an_earlier_one_only() -> None:
+    """Its place is its own: what was in front of it, and is trimmed, need not be in the GTID it has."""
+    passed = Heartbeat(2, 1, "0-1-26")
+    assert await said_again(26, passed, passed) == [Gap(REWOUND, pending=True)]
+
+
+async def test_an_entry_that_was_kept_tells_of_its_own_domain_alone() -> None:
+    beat, other = Heartbeat(2, 1, "0-1-5,1-1-9"), Change(("t",), "1-1-20")
+    assert await said_again(26, beat, other) == [Gap(REWOUND, pending=True)]
+    assert await said_again(26, beat, other, plain(6)) == []
+
+
+async def test_nothing_waits_for_what_a_replica_may_have_lost_for_ever() -> None:
+    lost = Change((LOST_KEY,), "0-1-15", pending=True)
+    gap, _ = await said_again(4, plain(14), lost)
+    assert gap == Gap(REWOUND, "0-1-14", pending=True)
 
 
 async def test_a_heartbeat_tells_nothing_of_entries_that_were_ahead_of_it() -> None:

@@ -95,6 +95,7 @@ async def test_what_is_said_to_have_been_lost_was_had_by_whichever_database_lack
     await site.target.sync()
     await site.append(NewEntry("2", Change((LOST_KEY,), "0-1-8", pending=True), Origin(PATIENT.origin_dc, "1-0", "n")))
     await site.target.sync()
+    assert not site.board.has_applied("0-1-5")  # It names what was lost, not what is left.
     await site.ask()
     now_ms = site.now.monotonic_ms
     assert not site.board.says_unapplied("0-1-7", came_ms=now_ms, committed_ms=now_ms)
@@ -102,6 +103,17 @@ async def test_what_is_said_to_have_been_lost_was_had_by_whichever_database_lack
     site.gate.apply("0-1-8")
     await site.ask()
     assert not site.board.is_behind
+
+
+async def test_what_is_said_in_a_window_to_have_been_lost_counts_for_one_that_starts() -> None:
+    """It may have asked before that, and not reach the database since."""
+    site = Site()
+    await site.ask()
+    site.now = Now(site.now.ms + 1, site.now.monotonic_ms + 1)
+    await site.append(NewEntry("1", Change((LOST_KEY,), "0-1-8", pending=True), Origin(PATIENT.origin_dc, "1-0", "n")))
+    await site.target.sync()
+    assert site.board.lost == "0-1-8"
+    assert not site.board.has_applied("0-1-5")
 
 
 async def test_no_stamp_of_what_the_stream_has_lost_is_handed_out_again() -> None:
