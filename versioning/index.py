@@ -107,9 +107,12 @@ class Index:
         verdict = self.verdict(key, fill_stamp, now)
         if verdict is Verdict.STALE:
             return verdict, None
-        if is_known and self._knows(key, fill_stamp):
-            return verdict, lag_ms
-        return verdict, self._pasts.proven_ago_ms(key, fill_stamp, now)
+        own_ago_ms = lag_ms if is_known and self._knows(key, fill_stamp) else None
+        if verdict is Verdict.FRESH:
+            return verdict, own_ago_ms
+        # A past may have proven it later than a history that is still being copied, old heartbeats and all.
+        known = own_ago_ms, self._pasts.proven_ago_ms(key, fill_stamp, now)
+        return verdict, min((ago_ms for ago_ms in known if ago_ms is not None), default=None)
 
     def fresh(self, heads: Mapping[str, PlainHead], now: Now) -> list[str]:
         """Return the keys whose verdict is FRESH: ``verdict`` for many, in the same order of looking."""
@@ -256,6 +259,8 @@ class Index:
         # Else what is below a replay would be vouched for while the changes that were replayed are still to come.
         self.liveness.forget()
         self._sweep = []
+        # The next history may begin below this one, by a clock that was put back.
+        self._next_sweep = stamps.ZERO
 
     def _prune(self, now: Now) -> None:
         oldest = self.watermark - (self.window_ms << stamps.SEQUENCE_BITS)

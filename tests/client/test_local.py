@@ -27,6 +27,20 @@ def test_the_least_used_goes_first_and_what_is_read_often_stays() -> None:
     assert len(local) == 3
 
 
+def test_what_is_read_often_pushes_out_what_was_put_lately_and_that_is_not_remembered() -> None:
+    seconds = iter(range(10_000))
+    local = LocalCache(10, lambda: next(seconds))
+    for number in range(30):
+        local.put(f"t:{number}", HELD)
+        for hot in range(9):
+            local.put(f"t:hot {hot}", HELD) if local.find(f"t:hot {hot}") is None else local.touch(f"t:hot {hot}")
+    since = local.remembers_since_ms
+    local.put("t:last", HELD)
+    assert local.find("t:29") is None
+    assert since > 0
+    assert next(seconds) - local.remembers_since_ms <= 3
+
+
 def test_a_forked_child_begins_empty_with_a_lock_of_its_own() -> None:
     local = LocalCache(3, never)
     local.put("t:1", HELD)

@@ -220,6 +220,9 @@ async def test_as_long_as_a_gap_is_pending_the_version_keys_are_complete_since_n
             assert await is_vouched_for(end)
         assert not await is_vouched_for(Gap("purged", pending=True))
         assert await is_vouched_for(plain)
+        assert not await is_vouched_for(pending)
+        client.xadd("{stampline}:stream", {"by": "hand"})
+        assert await is_vouched_for(Replayed(1, settled=True)), "it ends the gap where the stream begins anew, too"
     await backend.aclose()
 
 

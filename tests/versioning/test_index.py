@@ -303,6 +303,26 @@ def test_an_index_keeps_the_first_and_the_last_past_only_and_none_longer_than_th
     assert index.judge("t:1", stamp_at(35), at(400)) == (UNKNOWN, None)
 
 
+def test_a_past_may_have_proven_a_value_later_than_the_history_that_is_being_copied() -> None:
+    """Its heartbeats come in their order: behind a gap and a replay, none at first, and then old ones."""
+    index = index_of((1, Change(("t:1",))), (9, beat_at(9)))
+    index.forget()
+    index.apply(history((12, Gap("g")))[0], at(12))
+    index.horizon = 0
+    assert index.judge("t:1", stamp_at(5), at(12)) == (UNKNOWN, 3_000)
+    index.apply(history((13, beat_at(2)))[0], at(13))
+    assert index.judge("t:1", stamp_at(5), at(40)) == (UNKNOWN, 31_000)
+
+
+def test_an_index_is_swept_though_the_clock_was_put_back_when_its_stream_was_lost() -> None:
+    index = Index(window_ms=8_000)
+    for begin_s in (5_000, 0):
+        index.forget()
+        for entry in history(*((begin_s + second, Change((f"t:{second}",))) for second in range(1, 200))):
+            index.apply(entry, at(begin_s + 200))
+        assert len(index) <= 10
+
+
 def test_a_flood_of_unreadable_entries_copies_the_index_once() -> None:
     """Each copy of a million keys takes 20 ms, in every web process."""
     flood = [(10 + n / 100, Poisoned("a kind of a newer version")) for n in range(100)]

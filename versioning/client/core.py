@@ -22,7 +22,7 @@ from versioning.keys import check_key
 from versioning.liveness import Now
 from versioning.options import CacheOptions
 from versioning.read import Counters, Read, Tier
-from versioning.reading import Reading, Serializer
+from versioning.reading import Reading, Serializer, may_serve
 from versioning.readplan import Answers
 from versioning.verdict import Verdict
 
@@ -131,10 +131,16 @@ class CacheCore:
         return found[0]
 
     def accepts(self, key: str, read: Read, began_ms: int, arrived: Now) -> bool:
-        """Whether a reader may have the result of another's refill: not if that began earlier, and a change between."""
+        """Whether a reader may have the result of another's refill that began earlier.
+
+        Not if a change came between; nor what is too old to be served unproven, as after a stop of the process.
+        """
         if began_ms > arrived.monotonic_ms:  # within one ms nobody knows which came first
             return True
-        return self.index.verdict(key, read.stamp, self.clock()) is not Verdict.STALE
+        now = self.clock()
+        verdict, proven_ago_ms = self.index.judge(key, read.stamp, now)
+        age_ms = None if read.age_ms is None else read.age_ms + now.monotonic_ms - began_ms
+        return may_serve(key, verdict, age_ms, proven_ago_ms, self.reading.options.degraded_ttl_ms)
 
     def info(self, follower: FollowerStats) -> CacheInfo:
         return info_of(self.index, self.counters, len(self.local), self.clock(), follower)

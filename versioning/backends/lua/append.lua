@@ -231,16 +231,18 @@ for i = 13, #ARGV, 3 do
   if kind == 'gap' then
     note_gap(body)
   end
+  local replayed = kind == 'replayed' and cjson.decode(body)
+  if replayed and replayed.settled then
+    gap = ''
+  end
   if kind == 'gap' or not since then
     since, bare = id, kind == 'gap' and '' or '1'
-  elseif kind == 'replayed' then
+  elseif replayed and bare == '' then
     local since_ms = split(since)
-    local replayed = cjson.decode(body)
     local replayed_ms = replayed.since_ms + tonumber(ARGV[11])
-    if bare == '' and replayed_ms < since_ms then
+    if replayed_ms < since_ms then
       since = join(replayed_ms, 0)
     end
-    gap = replayed.settled and '' or gap
   end
   if version_ms > 0 then
     keep_versions(id, kind, body)
