@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from unittest import mock
 
-from replicator.mirror import due
+from replicator.mirror import due, passing
 from replicator.mirror.board import GateBoard
 from replicator.mirror.reader import OriginReader
 from replicator.source.anchor import Proof, Trail
@@ -260,7 +260,7 @@ REMOVALS: Final = (
     Removal(
         "a heartbeat passes a gate that has not answered",
         "P7",
-        lambda: [_of(GateBoard, "says_unapplied", _yes)],
+        lambda: [_of(passing, "_is_unapplied", _yes)],
         Faults(replica_down=60, mirror_crash=60, mirror_pause=10),
         40.0,
     ),
