@@ -42,17 +42,23 @@ def check_files(section: BaseModel, place: str) -> None:
 
 def unreadable_in(value: Any, place: str = "") -> Iterator[ConfigError]:
     """Return what is wrong with each file of these settings, or of a part of them at ``place``."""
+    for key, part in parts_of(value, place):
+        if isinstance(part, Path):
+            try:
+                _check(part, key)
+            except ConfigError as error:
+                yield error
+
+
+def parts_of(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Return all that is in these settings, each behind its place in the file: sections, then what they hold."""
+    yield place, value
     if isinstance(value, BaseModel):
         for name, held in value:
-            yield from unreadable_in(held, f"{place}.{name}" if place else name)
+            yield from parts_of(held, f"{place}.{name}" if place else name)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from unreadable_in(item, f"{place}.{getattr(item, 'name', number)}")
-    elif isinstance(value, Path):
-        try:
-            _check(value, place)
-        except ConfigError as error:
-            yield error
+            yield from parts_of(item, f"{place}.{getattr(item, 'name', number)}")
 
 
 def _check(file: Path, key: str) -> None:

@@ -23,7 +23,7 @@ from pydantic_settings import (
 
 from versioning.cli import points
 from versioning.cli.environment import ENV_CONFIG, ENV_PREFIX, NESTED, check_environment, no_json, variable_of
-from versioning.cli.files import check_files
+from versioning.cli.files import check_files, parts_of
 from versioning.errors import ConfigError
 
 SETTINGS_GROUP: Final = "stampline.settings"
@@ -109,21 +109,12 @@ class Settings:
 
     def check(self) -> None:
         """Look at what the roles look at when they start, without any server; raises ConfigError."""
-        _check_each(self.values)
+        for place, part in parts_of(self.values):
+            if isinstance(part, Section):
+                part.check_section(place)
         for kind in _known_sections().values():
             section = get_args(kind)[0] if get_origin(kind) is list else kind
             section.check_together(self)
-
-
-def _check_each(value: Any, place: str = "") -> None:
-    if isinstance(value, Section):
-        value.check_section(place)
-    if isinstance(value, BaseModel):
-        for name, held in value:
-            _check_each(held, f"{place}.{name}" if place else name)
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            _check_each(item, f"{place}.{getattr(item, 'name', number)}")
 
 
 def _known_sections() -> dict[str, Any]:
