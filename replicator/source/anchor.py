@@ -11,6 +11,9 @@ Sources take each other's checkpoints over. Nothing is claimed on top of one eit
 a connection has a **trail** of what it has read, unwatched transactions too. Until then a checkpoint keeps the anchor
 it was taken over with beside our own last transaction.
 
+A replay begins with a binlog file, and without an anchor until it has read a transaction. As long as there is none,
+that file is the proof: its server still has it, under the same name and begun at the same time.
+
 Row times are whole seconds and the same on every server that replicated the transaction; a server set back and writing
 the same number again within the same second would pass.
 """
@@ -40,6 +43,13 @@ class Anchor(NamedTuple):
     def resume_from(self, position: Position) -> Position:
         """`position` without the anchor's transaction."""
         return position.back_to(self.before, self.gtid)
+
+
+class BinlogFile(NamedTuple):
+    server_id: int
+    name: str
+    began_ms: int
+    """Unix time of its first event, by the clock of its server."""
 
 
 class Trail:

@@ -5,7 +5,7 @@ A batch is whole transactions and the checkpoint behind the last of them. Transa
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from replicator.source.anchor import Anchor
 from replicator.source.commit_times import AHEAD_MAX_MS, HEADER_LAG_MS
@@ -61,7 +61,7 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
             # The checkpoint is of a source that reads another server of the same set: only add what was read here.
             unread = (anchor for anchor in anchors if not item.position.includes(anchor.gtid))
             position, anchors = position.after(item.gtid), (*_newest(item), *unread)
-    progress = replace(progress, position=position, anchors=anchors)
+    progress = progress.come_to(position, anchors)
     proven_ms = min(proven_ms, now_ms)
     if progress.replay is not None and proven_ms >= progress.replay.until_ms + SECOND_MS:
         bodies.append(Replayed(progress.replay.since_ms, str(position)))

@@ -14,6 +14,7 @@ from typing import Final
 from replicator.binlog.stream import FIRST_EVENT_OFFSET, LinkOptions, file_began_ms
 from replicator.mysql import MySqlClient, ServerFacts, binlog_files, is_on
 from replicator.position import FilePosition, Flavor, MariaDbPosition, MySqlPosition, Position, parse
+from replicator.source.anchor import BinlogFile
 from replicator.source.commit_times import HEADER_LAG_MS
 
 # A file's beginning is known to the second; what was committed in that second may be in the file before.
@@ -24,6 +25,8 @@ _NEVER_MS: Final = 1 << 62
 @dataclass(frozen=True, slots=True)
 class ReplayStart:
     position: Position
+    file: BinlogFile
+    """Behind all of `position`."""
     since_ms: int
     """Everything committed from then on is behind `position`. May be later than now."""
 
@@ -40,14 +43,25 @@ def find_replay_start(
         began_ms, chosen = file_began_ms(client.address, facts, name, options), name
         if began_ms + HEADER_LAG_MS <= wanted_ms:
             break
-    position = _position_before(client, facts, chosen)
+    position, file = _position_before(client, facts, chosen), BinlogFile(facts.server_id, chosen, began_ms)
     if isinstance(position, MariaDbPosition) and hides_applied(client, position):
-        return ReplayStart(position, _NEVER_MS)
+        return ReplayStart(position, file, _NEVER_MS)
     if isinstance(position, MySqlPosition) and hides_purged(client, facts, files[0], chosen, began_ms):
-        return ReplayStart(position, _NEVER_MS)
+        return ReplayStart(position, file, _NEVER_MS)
     # Where nothing was ever before it, its first event has the time of the server's start.
     lag_ms = _SECOND_MS if _is_first(position) and not damaged_file else HEADER_LAG_MS
-    return ReplayStart(position, max(began_ms + lag_ms, wanted_ms))
+    return ReplayStart(position, file, max(began_ms + lag_ms, wanted_ms))
+
+
+def has_file(client: MySqlClient, facts: ServerFacts, options: LinkOptions, file: BinlogFile) -> bool:
+    """Whether this server may be the one that began this file. Raises SourceError.
+
+    A file of another server tells nothing of this one: two sources that read two servers would take turns.
+    """
+    if file.server_id != facts.server_id:
+        return True
+    is_there = any(name == file.name for name, _ in binlog_files(client))
+    return is_there and file_began_ms(client.address, facts, file.name, options) == file.began_ms
 
 
 def hides_applied(client: MySqlClient, position: MariaDbPosition) -> bool:

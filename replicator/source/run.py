@@ -38,7 +38,7 @@ from replicator.position import PositionFormatError
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
 from replicator.source.handover import Item, ReadUpTo
-from replicator.source.history import find_replay_start
+from replicator.source.history import find_replay_start, has_file
 from replicator.source.options import SourceOptions
 from replicator.source.preflight import check_mysql, check_server, check_writers
 from replicator.source.progress import Progress, Replay
@@ -232,7 +232,8 @@ class _Source:
                 self._lost = None  # Another source has answered it already: the one stored now is judged anew.
             if stored is not None and self._lost is None:
                 try:
-                    return facts, await self._resume(stored, facts, digest, templates)
+                    progress = await self._resume(stored, client, facts, link)
+                    return facts, await self._change_templates(progress, digest, templates)
                 except (PositionFormatError, PositionLostError) as error:
                     self._lost = _Lost(stored, str(error))
             lost = self._lost or _Lost(stored, "the stream has no checkpoint of this source")
@@ -248,7 +249,7 @@ class _Source:
         finally:
             await asyncio.to_thread(client.close)
         since_ms = min(start.since_ms, now_ms)
-        progress = Progress(start.position, Replay(since_ms, now_ms))
+        progress = Progress(start.position, Replay(since_ms, now_ms), file=start.file)
         await self._appender.begin(stored, progress, lost.reason, facts.flavor, end=facts.position)
         self._log.warning("replay_began", reason=lost.reason, position=str(start.position), since_ms=since_ms)
         self._lost = None
@@ -266,10 +267,16 @@ class _Source:
             raise DigestRefusedError(state.digest, identity.digest)
         return state.checkpoints.get(identity.writer), state.digest
 
-    async def _resume(self, stored: Checkpoint, facts: ServerFacts, digest: str, templates: InForce) -> Progress:
+    async def _resume(self, stored: Checkpoint, client: MySqlClient, facts: ServerFacts, link: LinkOptions) -> Progress:
         progress = self._appender.resume(stored, facts.flavor)
         if not progress.may_be_of(facts.position):
             raise PositionLostError(f"the server's binlog ends at {facts.position}, ours went to {progress.position}")
+        file = progress.file
+        if file is not None and not await asyncio.to_thread(has_file, client, facts, link, file):
+            raise PositionLostError(f"the server no longer has the binlog file {file.name} with which a replay began")
+        return progress
+
+    async def _change_templates(self, progress: Progress, digest: str, templates: InForce) -> Progress:
         if digest not in {"", self._appender.identity.digest}:
             change = templates.change_from(digest)
             progress = await self._appender.change_templates(change.namespaces, change.reason)

@@ -14,7 +14,7 @@ from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.sql_server import SqlServer
-from tests.eventually import now_ms
+from tests.eventually import now_ms, until
 from tests.integration.source_world import World
 from versioning.entries import Gap, Replayed
 
@@ -56,6 +56,13 @@ def set_back(server: MariaDb | MySql56, copy: Path) -> None:
     copy.rename(server.data_folder)
 
 
+def purged_to_one(server: MariaDb | MySql56) -> bool:
+    """MariaDB keeps a file for a moment that it might need after a crash."""
+    files = [row["Log_name"] for row in server.query("SHOW BINARY LOGS")]
+    server.execute(f"PURGE BINARY LOGS TO '{files[-1]}'")
+    return len(files) == 1
+
+
 @pytest.fixture(params=["mariadb", "mysql", "mysql without gtids"])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, mysql56: MySql56
@@ -91,6 +98,31 @@ async def test_rewound_server_that_reused_the_sequence_past_our_position(
         await replayed_since_the_last_gap(world)
     assert len(await gaps(world)) == 2
     assert rewritten <= set(await world.keys())
+
+
+async def test_rewound_server_of_which_nothing_but_the_begin_of_a_replay_was_read(
+    server: MariaDb | MySql56, redis_a: RedisServer
+) -> None:
+    """There is no transaction that it could be held against: the file that the replay began with is."""
+    world = World.with_items(server, redis_a)
+    world.insert(1, 2)
+    copy = copied(server)
+    world.insert(3, 6)
+    server.execute("FLUSH BINARY LOGS")
+    until(lambda: purged_to_one(server), "no file but the newest is left", every_s=0.05)
+    for _ in range(2):  # an idle server that is asked again has the file
+        async with world.source():
+            await replayed_since_the_last_gap(world)
+            await world.caught_up()
+    assert len(await gaps(world)) == 1
+    set_back(server, copy)
+    next_second()
+    server.start()
+    rewritten = world.insert(101, 130)
+    async with world.source():
+        await world.caught_up()
+    assert rewritten <= set(await world.keys())
+    assert len(await gaps(world)) == 2
 
 
 async def test_rebuilt_server_with_the_same_sequence_file_and_offset(

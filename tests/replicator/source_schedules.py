@@ -15,7 +15,7 @@ from typing import Any, Final
 from replicator.binlog.events import Committed, GroupBegan, HeartbeatReceived
 from replicator.errors import PositionLostError
 from replicator.position import Flavor, Position
-from replicator.source.anchor import Trail
+from replicator.source.anchor import BinlogFile, Trail
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import SECOND_MS, Rules
 from replicator.source.handover import Item, ReadUpTo
@@ -122,12 +122,12 @@ class Source:
     async def _begin(self, stored: Checkpoint | None, server: Server) -> Progress:
         if stored is not None and self.lost is None:
             progress = self.appender.resume(stored, server.kind.flavor)
-            if progress.may_be_of(server.position()):
+            if progress.may_be_of(server.position()) and self.world.has_file(progress.file):
                 return progress
-            self.lost = (stored, "the binlog ends before it")
+            self.lost = (stored, "the binlog is not the one that it is of")
         reason = self.lost[1] if self.lost else "none"
-        start, since_ms = self.world.replay_start()
-        progress = Progress(start, Replay(since_ms, self.world.now_ms))
+        start, file, since_ms = self.world.replay_start()
+        progress = Progress(start, Replay(since_ms, self.world.now_ms), file=file)
         await self.appender.begin(stored, progress, reason, server.kind.flavor, end=server.position())
         self.lost = None
         return progress
@@ -285,14 +285,25 @@ class World:
         else:
             server.file, server.offset = 1, 4
 
-    def replay_start(self) -> tuple[Position, int]:
+    def replay_start(self) -> tuple[Position, BinlogFile, int]:
         """As `find_replay_start` finds it: a file begun before the window, or the oldest there is."""
         log, wanted_ms = self.primary.log, self.now_ms - RULES.window_ms
         first = sum(commit.committed_ms < wanted_ms - HOUR_MS for commit in log)
         if self.chance.random() < 0.2:  # older files were purged
             first = self.chance.randint(first, len(log))
         since_ms = max(wanted_ms, log[first - 1].committed_ms + SECOND_MS if first else 0)
-        return self.primary.position(first), min(since_ms, self.now_ms)
+        return self.primary.position(first), self._file_behind(first), min(since_ms, self.now_ms)
+
+    def has_file(self, file: BinlogFile | None) -> bool:
+        if file is None or file.server_id != self.primary.number:
+            return True
+        first = int(file.name)
+        return first <= len(self.primary.log) and file == self._file_behind(first)
+
+    def _file_behind(self, first: int) -> BinlogFile:
+        """A file begins with the commit before it; its name here is the number of those."""
+        before = self.primary.log[:first]
+        return BinlogFile(self.primary.number, str(first), before[-1].committed_ms if before else 0)
 
     def check_heartbeats(self, batch: Append) -> None:
         for new in batch.entries:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.position import Flavor, MySqlPosition, PositionFormatError, parse
+from replicator.source.anchor import BinlogFile
 from replicator.source.progress import Progress, Replay
 
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -122,9 +123,12 @@ def test_positions_of_other_servers_cover_nothing() -> None:
 
 
 @pytest.mark.parametrize("replay", [None, Replay(1000, 2000)])
+@pytest.mark.parametrize("file", [None, BinlogFile(1, "bin.000001", 1_700_000_000_000), BinlogFile(2, "b @.1", 1)])
 @pytest.mark.parametrize("position", ["", "0-1-15"])
-def test_a_checkpoint_tells_the_position_and_whether_a_replay_is_owed(position: str, replay: Replay | None) -> None:
-    progress = Progress(parse(position, MARIADB), replay)
+def test_a_checkpoint_tells_the_position_and_whether_a_replay_is_owed(
+    position: str, file: BinlogFile | None, replay: Replay | None
+) -> None:
+    progress = Progress(parse(position, MARIADB), replay, file=file)
     assert Progress.decode(progress.encode(), MARIADB) == progress
     with pytest.raises(PositionFormatError):
         Progress.decode(progress.encode() + " more", MARIADB)

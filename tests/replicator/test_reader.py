@@ -26,6 +26,7 @@ from replicator.mysql import ServerFacts
 from replicator.position import Flavor, parse
 from replicator.source import reader as readers
 from replicator.source import run as source_run
+from replicator.source.anchor import BinlogFile
 from replicator.source.handover import Item, ReadUpTo
 from replicator.source.history import ReplayStart
 from replicator.source.options import SourceOptions
@@ -47,6 +48,7 @@ DEADLINE_S = 20.0
 NOW_MS = 1_700_000_000_000
 POSITION = parse("0-1-1", Flavor.MARIADB)
 FACTS = ServerFacts(Flavor.MARIADB, 1, True, POSITION, {})
+FILE = BinlogFile(1, "b.000001", 0)
 ADDRESS = MySqlAddress("mysql.a")
 TABLES = WatchedTables((TableSpec("shop", "item", (KeyTemplate.parse("item:{id}"),)),))
 
@@ -191,7 +193,8 @@ async def test_a_source_counts_a_bug_as_one_and_tries_again(monkeypatch: pytest.
     monkeypatch.setattr(source_run, "check_mysql", lambda *_: None)
     monkeypatch.setattr(source_run, "server_facts", lambda _: FACTS)
     monkeypatch.setattr(source_run, "check_server", lambda *_: None)
-    monkeypatch.setattr(source_run, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, NOW_MS))
+    monkeypatch.setattr(source_run, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, FILE, NOW_MS))
+    monkeypatch.setattr(source_run, "has_file", lambda *_: True)
     stats, stop = SourceStats(), asyncio.Event()
     options, stream = SourceOptions("a", ADDRESS), MemoryStream(lambda: NOW_MS)
     source = asyncio.create_task(run_source(options, Templates(TABLES), stream, stop=stop, stats=stats))
@@ -269,7 +272,8 @@ async def test_of_two_sources_that_lose_their_position_one_says_the_gap(monkeypa
     for name in ("check_mysql", "check_server"):
         monkeypatch.setattr(source_run, name, lambda *_: None)
     monkeypatch.setattr(source_run, "server_facts", lambda _: FACTS)
-    monkeypatch.setattr(source_run, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, NOW_MS))
+    monkeypatch.setattr(source_run, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, FILE, NOW_MS))
+    monkeypatch.setattr(source_run, "has_file", lambda *_: True)
     stream, stop = MemoryStream(lambda: NOW_MS), asyncio.Event()
     before = Checkpoint("0-1-1", NOW_MS, "0" * 16)
     await stream.append(Append((NewEntry("0" * 16, Heartbeat(NOW_MS)),), NOW_MS, "source:a", None, before))

@@ -7,7 +7,7 @@ from typing import Any
 from replicator.errors import MySqlUnavailableError, PositionLostError, SourceError
 from replicator.mysql import ServerFacts
 from replicator.position import Flavor, MariaDbPosition, Position
-from replicator.source.anchor import Anchor, Proof, Trail
+from replicator.source.anchor import Anchor, BinlogFile, Proof, Trail
 from replicator.source.handover import Handover, ReadUpTo
 from replicator.source.history import ReplayStart
 from replicator.source.progress import Progress
@@ -57,7 +57,16 @@ def find_replay_start(
         raise MySqlUnavailableError("the primary is not reached")
     files = client.primary.files
     chosen = next((file for file in reversed(files) if file.began_ms + HEADER_LAG_MS <= wanted_ms), files[0])
-    return ReplayStart(client.primary.position_at(chosen.after), max(chosen.began_ms + 1_000, wanted_ms))
+    file = BinlogFile(client.primary.server, str(chosen.after), chosen.began_ms)
+    return ReplayStart(client.primary.position_at(chosen.after), file, max(chosen.began_ms + 1_000, wanted_ms))
+
+
+def has_file(client: SimulatedClient, facts: ServerFacts, options: Any, file: BinlogFile) -> bool:
+    """As the real one; a file goes by the number of the last commit before it."""
+    if client.is_cut:
+        raise MySqlUnavailableError("the primary is not reached")
+    there = [(str(one.after), one.began_ms) for one in client.primary.files]
+    return file.server_id != facts.server_id or (file.name, file.began_ms) in there
 
 
 def now_ms() -> int:

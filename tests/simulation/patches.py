@@ -64,7 +64,7 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
         yield mock.patch.object(module, name, silent)
     yield mock.patch.object(secrets, "token_hex", token_hex)
     yield mock.patch.object(core, "new_token", token_hex)
-    for name in ("server_facts", "check_server", "find_replay_start"):
+    for name in ("server_facts", "check_server", "find_replay_start", "has_file"):
         yield mock.patch.object(source_run, name, getattr(binlog, name))
     yield mock.patch.object(source_run, "MySqlClient", binlog.SimulatedClient)
     yield mock.patch.object(source_run, "BinlogReader", binlog.SimulatedReader)

@@ -13,7 +13,7 @@ from unittest import mock
 from replicator.mirror import due, passing
 from replicator.mirror.board import GateBoard
 from replicator.mirror.reader import OriginReader
-from replicator.source.anchor import Proof, Trail
+from replicator.source.anchor import BinlogFile, Proof, Trail
 from replicator.source.history import ReplayStart
 from tests.simulation import actors, binlog
 from tests.simulation.faults import CALM, Faults
@@ -82,7 +82,8 @@ def _take_without_proof() -> Sequence[Any]:
 
 def _claim_without_replay() -> Sequence[Any]:
     def find(client: Any, facts: Any, options: Any, *, wanted_ms: int, damaged_file: str) -> ReplayStart:
-        return ReplayStart(client.primary.position_at(client.primary.last), wanted_ms)
+        primary = client.primary
+        return ReplayStart(primary.position_at(primary.last), BinlogFile(primary.server, "", 0), wanted_ms)
 
     return [_of(binlog, "find_replay_start", find)]
 
