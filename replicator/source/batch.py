@@ -75,8 +75,10 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
 
 
 def read_up_to_ms(item: Item) -> int:
-    """Up to when an item shows its server's binlog to be read."""
-    return item.committed_ms if isinstance(item, Transaction) else item.read_ms
+    """Up to when an item shows its server's binlog to be read; 0: nothing."""
+    if isinstance(item, Transaction):
+        return 0 if item.is_backlog else item.committed_ms
+    return item.read_ms
 
 
 def _newest(item: Item) -> tuple[Anchor, ...]:

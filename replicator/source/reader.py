@@ -16,6 +16,7 @@ from replicator.errors import MySqlUnavailableError, ReaderFailedError, SourceEr
 from replicator.mysql import MySqlClient, ServerFacts, await_executed, binlog_end
 from replicator.position import FilePosition
 from replicator.source.anchor import Trail
+from replicator.source.batch import read_up_to_ms
 from replicator.source.handover import Handover, Item, ReadUpTo
 from replicator.source.progress import Progress
 from replicator.source.statements import Effect, Statement
@@ -90,6 +91,7 @@ class BinlogReader:
             progress,
             self._tables,
             plans,
+            end=facts.position,
             trail=trail,
             keys_max=self._keys_max,
             stats=self._stats,
@@ -152,7 +154,7 @@ class BinlogReader:
             # Thousands of transactions on tables nobody watches are one pulse per heartbeat.
             if now_s - self._said_at_s < self._options.heartbeat_ms / 2000:
                 return
-            item = ReadUpTo(min(item.committed_ms, unix_ms()), item.position, item.anchor)
+            item = ReadUpTo(min(read_up_to_ms(item), unix_ms()), item.position, item.anchor)
         if is_idle or isinstance(item, ReadUpTo):
             self._said_at_s = now_s
         self.handover.put(item)

@@ -78,6 +78,8 @@ class Transaction(NamedTuple):
     """Pairs of a reason and the namespaces it ages out."""
     anchor: Anchor | None = None
     """Of `position`."""
+    is_backlog: bool = False
+    """It was in the binlog before the connection began: its time, as a session set it, proves nothing of the rest."""
     is_out_of_order: bool = False
     """A position that seems to include it does not: its sequence number is lower than one before it."""
 
@@ -93,6 +95,7 @@ class Assembler:
         tables: WatchedTables,
         plans: TablePlans,
         *,
+        end: Position,
         trail: Trail,
         keys_max: int,
         stats: SourceStats,
@@ -101,11 +104,13 @@ class Assembler:
         self.position = progress.resume_from
         self.anchor: Anchor | None = None
         self._proof = Proof(progress.position, progress.anchors)
+        self._end = end
+        self._is_backlog = not self.position.covers(end)
         self._trail = trail
         self.plans = plans
         self.plans_made_ms = now_ms()
         """Changed with `plans`. A DDL that is not surely younger may have cut what they lack, and rows before it have
-        been judged without that: it ages out everything."""
+        been judged without that: it ages out everything. Of the backlog none is surely younger."""
         self.saw_ddl: Ddl | None = None
         """Set at DDL: the owner forgets the schema, renews `plans` where needed and clears this."""
         self._tables = tables
@@ -139,6 +144,7 @@ class Assembler:
                 self._begin("", is_open=False)
             case HeartbeatReceived():
                 self._proof.end()
+                self._is_backlog &= not self.is_between
         return None
 
     def _begin(self, gtid: str, *, is_open: bool) -> None:
@@ -166,7 +172,7 @@ class Assembler:
             return
         self.saw_ddl = Ddl(statement, self._gtid)
         reason = "statement: " + " ".join(event.sql[:200].split())[:80]
-        is_older = event.time_ms <= self.plans_made_ms + CLOCK_ERROR_MS
+        is_older = self._is_backlog or event.time_ms <= self.plans_made_ms + CLOCK_ERROR_MS
         has_cut = is_older and self.saw_ddl.may_have_cut_a_cascade(self.plans)
         self._harvest.age_out(self._tables.namespaces if has_cut else self._concerned(statement), reason)
 
@@ -213,8 +219,11 @@ class Assembler:
         keys, generations = tuple(self._harvest.keys), self._harvest.generations()
         self._stats.transactions += 1
         self._begin("", is_open=False)
-        committed_ms = self._times.take(end.time_ms)
-        return Transaction(gtid, self.position, committed_ms, keys, generations, self.anchor, is_out_of_order)
+        committed_ms, is_backlog = self._times.take(end.time_ms), self._is_backlog
+        self._is_backlog = is_backlog and not self.position.covers(self._end)
+        return Transaction(
+            gtid, self.position, committed_ms, keys, generations, self.anchor, is_backlog, is_out_of_order
+        )
 
     def _advance(self, gtid: str, changed_ms: int) -> None:
         self.anchor = Anchor(gtid, self.position.before(gtid), changed_ms)

@@ -17,7 +17,7 @@ from replicator.errors import PositionLostError
 from replicator.position import Flavor, Position
 from replicator.source.anchor import BinlogFile, Trail
 from replicator.source.appender import Appender, Identity, RewoundError
-from replicator.source.batch import SECOND_MS, Rules
+from replicator.source.batch import SECOND_MS, Rules, read_up_to_ms
 from replicator.source.handover import Item, ReadUpTo
 from replicator.source.progress import Progress, Replay
 from replicator.source.stats import SourceStats
@@ -111,8 +111,9 @@ class Source:
             return
         trail = Trail(progress.resume_from)
         self.appender.trail = trail
+        end, stats = server.position(), SourceStats()
         self._assembler = Assembler(
-            progress, TABLES, {}, trail=trail, keys_max=9, stats=SourceStats(), now_ms=lambda: world.now_ms
+            progress, TABLES, {}, end=end, trail=trail, keys_max=9, stats=stats, now_ms=lambda: world.now_ms
         )
         self._unread = server.sends(progress.resume_from)
         self._sent = len(server.log)
@@ -162,7 +163,7 @@ class Source:
         if commit.key:
             self.waiting.append(read._replace(keys=(commit.key,)))
         elif self.world.now_ms - self._said_ms >= RULES.heartbeat_ms / 2:
-            self._hand_over(ReadUpTo(min(read.committed_ms, self.world.now_ms), read.position, read.anchor))
+            self._hand_over(ReadUpTo(min(read_up_to_ms(read), self.world.now_ms), read.position, read.anchor))
 
     def _hand_over(self, item: ReadUpTo) -> None:
         self._said_ms = self.world.now_ms

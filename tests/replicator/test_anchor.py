@@ -23,6 +23,7 @@ def assembler(progress: Progress) -> Assembler:
         progress,
         TABLES,
         {},
+        end=progress.position,
         trail=Trail(progress.resume_from),
         keys_max=100,
         stats=SourceStats(),

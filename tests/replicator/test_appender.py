@@ -189,6 +189,15 @@ async def test_a_busy_binlog_shows_its_backlog_in_the_heartbeat(world: World) ->
     assert Heartbeat(NOW_MS - 40_000, gtid="0-1-2") in await world.bodies()
 
 
+async def test_of_a_backlog_the_times_claim_nothing(world: World) -> None:
+    """Sessions set them (`SET timestamp`): one ahead of the rest would hide the backlog, and end a replay in it."""
+    source = await world.source()
+    await source.append([changed(2, committed_ms=NOW_MS + 30_000)._replace(is_backlog=True)])
+    assert not [body for body in await world.bodies() if isinstance(body, Heartbeat | Replayed)]
+    await source.append([changed(3, committed_ms=NOW_MS - 20_000)])
+    assert Heartbeat(NOW_MS - 20_000, gtid="0-1-3") in await world.bodies()
+
+
 async def test_a_clock_ahead_of_ours_never_claims_the_future(world: World) -> None:
     source = await world.source()
     await source.append([changed(2, committed_ms=NOW_MS + 90_000)])

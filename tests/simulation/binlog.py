@@ -92,7 +92,7 @@ class SimulatedReader:
         self._process = process
         self._primary = process.world.primary
         self._loop = process.loop
-        self._number = 0
+        self._number = self._backlog_end = 0
         self._position: Position = MariaDbPosition()
         self._proof = Proof(self._position, ())
         self.trail = Trail(self._position)
@@ -103,7 +103,7 @@ class SimulatedReader:
 
     def start(self, facts: Any, progress: Progress) -> None:
         self._position = progress.resume_from
-        self._number = number_of(self._position)
+        self._number, self._backlog_end = number_of(self._position), number_of(facts.position)
         self._proof, self.trail = Proof(progress.position, progress.anchors), Trail(self._position)
         self._heard_s = self._loop.time()
         # The server id tells a failover at once; where there is an anchor that is left to it, as a server that was set
@@ -156,7 +156,7 @@ class SimulatedReader:
             self.trail.add(transaction.gtid, transaction.committed_ms)
             self._proof.look_at(transaction.gtid, transaction.committed_ms, transaction.position)
             self._position, self._anchor = transaction.position, transaction.anchor
-            self.handover.put(transaction)
+            self.handover.put(transaction._replace(is_backlog=self._number <= self._backlog_end))
 
     def _beat(self) -> None:
         if self._is_stopped:
