@@ -30,6 +30,8 @@ from versioning.backends.tls_dates import dates_problem
 CONNECT_TIMEOUT_S = 5
 EXECUTED_TIMEOUT_S = 5
 """Less than a client's read timeout."""
+PATIENTLY = "/*+ MAX_EXECUTION_TIME(60000) */"
+"""Of a SELECT that waits: MySQL from 5.7 on would end it at the server's max_execution_time. 0 is not "without end"."""
 REFUSED_S = 20.0
 """A refused login is not tried again by the same client for this long, however often it is asked. Under the least pause
 of who waits after a refusal (`Backoff.denied_s`), so that each of its tries is one."""
@@ -276,7 +278,7 @@ def await_executed(client: MySqlClient, facts: ServerFacts, gtid: str) -> None:
     """
     if facts.flavor is not Flavor.MYSQL or not gtid or ServerVersion.of(facts.variables).number < (8, 0):
         return
-    sql = "SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)"
+    sql = f"SELECT {PATIENTLY} WAIT_FOR_EXECUTED_GTID_SET(%s, %s)"
     if client.query(sql, (gtid, EXECUTED_TIMEOUT_S))[0][0] != 0:
         raise MySqlUnavailableError(f"MySQL {client.address} has not ended {gtid} for {EXECUTED_TIMEOUT_S} s")
 

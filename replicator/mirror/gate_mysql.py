@@ -24,7 +24,7 @@ import structlog
 from replicator.errors import MySqlAuthenticationError, SourceError
 from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError
 from replicator.mirror.gtids import answer_includes, flavor_of, with_own, without_server, writes_itself
-from replicator.mysql import MySqlClient
+from replicator.mysql import PATIENTLY, MySqlClient
 from replicator.position import Flavor
 from replicator.server_version import VERSION_VARIABLES, ServerVersion
 from versioning.backends.mysql_address import MySqlAddress
@@ -149,14 +149,15 @@ class MySqlGate:
     def _wait_mysql(self, version: ServerVersion, gtid: str, limit_s: float) -> str:
         if gtid:
             # Whole seconds: some versions round a fraction down, and 0 waits for ever.
-            self._client.query(f"SELECT {_executed_wait(version)}(%s, %s)", (gtid, math.ceil(limit_s)))
+            self._client.query(f"SELECT {PATIENTLY} {_executed_wait(version)}(%s, %s)", (gtid, math.ceil(limit_s)))
         return self._scalar("SELECT @@GLOBAL.gtid_executed")
 
     def _wait_for_offset(self, version: ServerVersion, gtid: str, limit_s: float) -> str:
         if gtid:
             waited_file, _, waited_offset = gtid.partition("/")
             wait = "SOURCE_POS_WAIT" if version.has_new_words else "MASTER_POS_WAIT"
-            self._client.query(f"SELECT {wait}(%s, %s, %s)", (waited_file, int(waited_offset), math.ceil(limit_s)))
+            sql = f"SELECT {PATIENTLY} {wait}(%s, %s, %s)"
+            self._client.query(sql, (waited_file, int(waited_offset), math.ceil(limit_s)))
         rows = self._client.query_dicts(_status_sql(version))
         if not rows:
             raise GateError(f"gate {self.name} ({self._address}) is no replica", hint="list a direct replica")

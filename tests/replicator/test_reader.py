@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
@@ -106,7 +107,10 @@ class EightClient:
         self.is_executed = False
 
     def query(self, sql: str, arguments: tuple[object, ...]) -> list[tuple[int]]:
-        assert (sql, arguments[0]) == ("SELECT WAIT_FOR_EXECUTED_GTID_SET(%s, %s)", f"{UUID}:2")
+        assert re.fullmatch(
+            r"SELECT /\*\+ MAX_EXECUTION_TIME\([1-9]\d*\) \*/ WAIT_FOR_EXECUTED_GTID_SET\(%s, %s\)", sql
+        )
+        assert arguments[0] == f"{UUID}:2"
         self.is_executed = True
         return [(self.waits_answer,)]
 
