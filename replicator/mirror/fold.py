@@ -13,7 +13,7 @@ from replicator.mirror import reasons
 from replicator.mirror.options import PROMISED_MAX
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import LOST_KEY, Mark, Named, is_own_gap, just_after, mark_of, names_of, speaks_of_data
+from replicator.mirror.words import Mark, Named, is_lost_word, is_own_gap, just_after, mark_of, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import History, StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
@@ -158,7 +158,7 @@ class WindowFold:
             self._gap_stamp = entry.stamp
         if not isinstance(body, Change | Generation) or not speaks_of_data(body):
             return
-        if isinstance(body, Change) and body.keys == (LOST_KEY,):
+        if is_lost_word(body):
             self.lost.append(body)
         if body.gtid and not body.pending:
             self._acknowledged.append((body.gtid, min(written_ms, self._now_ms)))

@@ -11,7 +11,7 @@ from replicator.mirror.gate import IsApplied
 from replicator.mirror.gtids import answer_includes, domain_of, domains_in, joined
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES
-from replicator.mirror.words import LOST_KEY, is_own_gap, names_of, speaks_of_data
+from replicator.mirror.words import LOST_KEY, is_lost_word, is_own_gap, names_of, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, ReadBody, Replayed
@@ -83,7 +83,7 @@ class _Scan:
                 self._take_gap(body, origin, entry_stamp)
             case Replayed():
                 self._pending_gap.older(entry_stamp, body)
-            case Change(keys=(only,)) if only == LOST_KEY:
+            case Change() if is_lost_word(body):
                 """What was lost may never come again: nothing waits for it."""
             case Change() | Generation() if speaks_of_data(body):
                 self._take_named(body, origin)

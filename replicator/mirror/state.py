@@ -15,10 +15,10 @@ from replicator.mirror.beats import Place
 from replicator.mirror.hidden import Hidden
 from replicator.mirror.lags import Lags, filled_safely_ms
 from replicator.mirror.words import (
-    LOST_KEY,
     Mark,
     Named,
     bars_replays,
+    is_lost_word,
     is_unapplied,
     just_after,
     mark_of,
@@ -149,7 +149,7 @@ class MirrorState:
 
     def _take_own(self, entry: Entry, written_ms: int) -> None:
         match entry.body:
-            case Change(keys=(only,)) if only == LOST_KEY:
+            case Change() as body if is_lost_word(body):
                 self.rewind(stamps.ms_of(entry.stamp))
             case Change(keys=names) | Generation(namespaces=names) as body if speaks_of_data(body):
                 where = self.keys if isinstance(body, Change) else self.namespaces

@@ -16,7 +16,7 @@ from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.reasons import is_rewound
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import LOST_KEY, Named, is_unapplied
+from replicator.mirror.words import Named, is_lost_word, is_unapplied
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, History, StreamBackend
 from versioning.checkpoint import Checkpoint
@@ -140,7 +140,7 @@ class MirrorTarget:
 
     def _doubt(self, body: Named | Gap) -> None:
         # Some name the furthest of what a database had, not how little that has now.
-        if isinstance(body, Change) and body.keys == (LOST_KEY,):
+        if is_lost_word(body):
             self._board.note_lost(body.gtid)
             self._board.doubt_all()
         elif isinstance(body, Gap) and is_rewound(body.reason):

@@ -16,6 +16,11 @@ LOST_KEY: Final = "stampline:replica_rewound"
 has to name some key (PROTOCOL.md, Entries). Nothing waits for it, since what was lost may never come again."""
 
 
+def is_lost_word(body: ReadBody) -> TypeGuard[Change]:
+    """Whether it tells what a replica had that went back."""
+    return isinstance(body, Change) and body.keys == (LOST_KEY,)
+
+
 @dataclass(slots=True, eq=False)
 class Mark:
     """One entry that says of names, or as a gap of all, whether the replicas have their data; several keys share it."""

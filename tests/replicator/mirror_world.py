@@ -10,7 +10,7 @@ from replicator.mirror.gate import GateError
 from replicator.mirror.gtids import answer_includes
 from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.run import run_mirror
-from replicator.mirror.words import LOST_KEY
+from replicator.mirror.words import is_lost_word
 from tests.eventually import now_ms, until_async
 from versioning import stamp as stamps
 from versioning.backends.base import Append, BackendError, StreamBackend, UnavailableError
@@ -235,7 +235,7 @@ class MirrorView:
     @property
     def pending(self) -> list[tuple[str, ...]]:
         """Keys of each change that is pending; what tells of a replica alone is left out."""
-        return [body.keys for body in self.changes if body.pending and body.keys != (LOST_KEY,)]
+        return [body.keys for body in self.changes if body.pending and not is_lost_word(body)]
 
     @property
     def generations(self) -> list[Generation]:

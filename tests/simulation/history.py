@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from replicator.mirror.words import LOST_KEY
+from replicator.mirror.words import is_lost_word
 from versioning.entries import Change, Entry, Gap, Generation, Replayed
 from versioning.pending import PendingGap, word_of
 
@@ -96,7 +96,7 @@ class History:
 
     def take_entry(self, entry: Entry) -> None:
         match entry.body:
-            case Change(keys=(only,)) if only == LOST_KEY:
+            case Change() as body if is_lost_word(body):
                 """Of the replicas alone: it stamps no commit."""
             case Change() as body:
                 number, word = self.number_of(body.gtid), word_of(body)
