@@ -19,6 +19,7 @@ the same number again within the same second would pass.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -26,7 +27,7 @@ from replicator.errors import PositionLostError
 from replicator.position import MariaDbPosition, Position
 
 RUNS_MAX: Final = 20_000
-"""Of a trail: 7 MB. With GTIDs it is about one a second, and hours of them may wait for a Redis that is away."""
+"""Of a trail: 5 MB. With GTIDs it is about one a second, and hours of them may wait for a Redis that is away."""
 
 _ANY_MS: Final = -1
 _DIGITS_AT_END: Final = re.compile(r"\d+$")
@@ -55,21 +56,28 @@ class BinlogFile(NamedTuple):
 class Trail:
     """What one connection has read: written by its reader, asked by who appends.
 
-    GTIDs that follow each other are one run, by themselves and with those that were changed in the same second.
+    GTIDs that follow each other and were changed in the same second are one run.
     """
 
     def __init__(self, begins: Position) -> None:
         """``begins``: what was before the first transaction of the connection."""
         self._begins = begins
-        self._runs: dict[tuple[str, int], list[tuple[int, int]]] = {}
-        self._count = 0
+        self._runs: dict[str, list[tuple[int, int, int]]] = {}
+        """By what numbers them, as they were read: first, last, and when they were changed."""
+        self._order: deque[str] = deque()
+        """Of each run what numbers it, as they were read."""
         self._forgotten: dict[str, int] = {}
 
     def add(self, gtid: str, changed_ms: int) -> None:
         series, number = _split(gtid)
-        self._add(series, changed_ms, number)
-        if isinstance(self._begins, MariaDbPosition):
-            self._add(series, _ANY_MS, number)
+        runs = self._runs.setdefault(series, [])
+        if runs and runs[-1][1:] == (number - 1, changed_ms):
+            runs[-1] = (runs[-1][0], number, changed_ms)
+            return
+        runs.append((number, number, changed_ms))
+        self._order.append(series)
+        if len(self._order) > RUNS_MAX:
+            self._forget_oldest()
 
     def missed(self, position: Position, anchors: Iterable[Anchor], ours: Position) -> str:
         """Return what this connection, having come to `ours`, ought to have read of a checkpoint, and has not.
@@ -85,25 +93,17 @@ class Trail:
     def _has(self, gtid: str, changed_ms: int) -> bool:
         """True also where that was before the connection began, or too long ago to know."""
         series, number = _split(gtid)
-        runs = self._runs.get((series, changed_ms), [])
-        is_known = any(first <= number <= last for first, last in runs) or number <= self._forgotten.get(series, 0)
-        return is_known or (changed_ms == _ANY_MS and self._begins.includes(gtid))
-
-    def _add(self, series: str, changed_ms: int, number: int) -> None:
-        runs = self._runs.setdefault((series, changed_ms), [])
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = (runs[-1][0], number)
-            return
-        runs.append((number, number))
-        self._count += 1
-        if self._count > RUNS_MAX:
-            self._forget_oldest()
+        times = (ms for first, last, ms in reversed(self._runs.get(series, [])) if first <= number <= last)
+        if any(changed_ms in {_ANY_MS, ms} for ms in times) or number <= self._forgotten.get(series, 0):
+            return True
+        return changed_ms == _ANY_MS and self._begins.includes(gtid)
 
     def _forget_oldest(self) -> None:
-        oldest = next(iter(self._runs))
-        runs, series = self._runs.pop(oldest), oldest[0]
-        self._count -= len(runs)
-        self._forgotten[series] = max(self._forgotten.get(series, 0), *(last for _, last in runs))
+        series = self._order.popleft()
+        runs = self._runs[series]
+        # Before it is gone: who asks meanwhile finds one of the two.
+        self._forgotten[series] = max(self._forgotten.get(series, 0), runs[0][1])
+        del runs[0]
 
 
 def _last_ones(position: Position) -> list[tuple[str, int]]:

@@ -233,3 +233,18 @@ def test_a_trail_misses_nothing_where_it_has_forgotten(monkeypatch: pytest.Monke
     assert not missed(5, 9_000)
     assert missed(6, 9_000)
     assert not missed(8, 8_000)
+
+
+def test_a_trail_forgets_what_was_read_first_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a lost history's checkpoint counts as read, however new it is."""
+    monkeypatch.setattr(source_anchor, "RUNS_MAX", 4)
+    trail = Trail(parse("0-1-1", MARIADB))
+    theirs = here = parse("0-1-1", MARIADB)
+    for number in range(2, 20):
+        theirs, here = here, parse(f"0-1-{number}", MARIADB)
+        trail.add(str(here), 7_000 if number % 2 else number * 1_000)  # A session may have set the time once for all.
+        assert trail.missed(theirs, [Anchor(str(theirs), "", 9_000)], here) == str(theirs)
+    assert not trail.missed(here, [Anchor("0-1-15", "", 9_000)], here)
+    trail.add("0-1-21", 21_000)
+    assert trail.missed(parse("0-1-20", MARIADB), (), parse("0-2-21", MARIADB)) == "0-1-20"
+    assert sum(map(len, trail._runs.values())) == 4
