@@ -131,6 +131,21 @@ async def test_where_the_stream_was_evicted_its_state_binds_the_stamps_and_nothi
     assert await world.links() == [("3", "")]
 
 
+async def test_where_the_stream_was_evicted_a_refused_append_forgets_nothing_that_still_holds(world: World) -> None:
+    """Who was refused reads the state again: what it says of writers must be gone, not what it says of the server."""
+    first, _ = await world.append(1, 2, writer="w", checkpoint=READ_UP_TO)
+    world.drop(first)
+    await world.append(3)
+    before = await world.backend.history()
+    world.evict()
+    with pytest.raises(CheckpointRefusedError):
+        await world.append(4, writer="w", expected=READ_UP_TO, checkpoint=READ_UP_TO)
+    assert await world.backend.checkpoint("w") is None
+    assert await world.backend.history() == before
+    [after] = await world.append(4, writer="w", checkpoint=READ_UP_TO)
+    assert await world.backend.history() == History(before.server, after, after)
+
+
 async def test_where_the_state_is_gone_the_stream_binds_the_stamps_and_nothing_else(world: World) -> None:
     [last] = await world.append(1, writer="w", checkpoint=READ_UP_TO)
     world.forget_state()

@@ -96,7 +96,7 @@ class MemoryStream:
         return self._added - len(self._entries)
 
     def _see_loss(self) -> None:
-        """Forget what is true of no entry any more when the stream is gone and its state is not."""
+        """Forget what is true of no entry any more when the stream is gone and its state is not, refused or not."""
         state = self._state
         if state.last > self._generated:
             self._state = _State(

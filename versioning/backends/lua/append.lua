@@ -16,8 +16,9 @@
 -- ARGV[12] lead after a loss, ms
 -- ARGV[13..] triples: nonce, kind, body
 --
--- Returns {'ok', id, ...}, {'checkpoint', stored} or {'digest', stored}; nothing is written in the last two cases, nor
--- where the caller lacks a right (NOPERM), or a Redis that is full answers OOM.
+-- Returns {'ok', id, ...}, {'checkpoint', stored} or {'digest', stored}; nothing is written in the last two cases (but
+-- the state of a stream that is gone forgets it), nor where the caller lacks a right (NOPERM), or a Redis that is full
+-- answers OOM.
 
 local SEQUENCE_MAX = 1048575
 local CLOCK_LEAD_MAX_MS = 60000 -- a writer's clock further ahead than this is wrong, and must not drag the stamps along
@@ -88,9 +89,11 @@ local found, deleted = look_at_stream()
 local is_foreign = false
 if last and (not found or is_below(found, last)) then
   -- The stream is gone (evicted, deleted), its state is not: what it says of the entries is no longer true. A new
-  -- history begins, and every writer must say so with a gap; only the IDs handed out still bind us.
+  -- history begins, and every writer must say so with a gap; only the IDs handed out still bind us. This holds for a
+  -- writer that is refused, too: it reads the state again. What was noticed of this Redis by then is still true.
   redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[2], 'last', last, 'digest', digest or '')
+  redis.call('HSET', KEYS[2], 'last', last, 'digest', digest or '', 'history', state[6] or '',
+    'deleted', state[8] or deleted, 'torn', torn)
   nonce, since, stored, gap = '', false, '', ''
 elseif found and found ~= last then
   -- The state is gone, or someone else has written: the IDs bind us, and nothing is linked to what is not ours.
