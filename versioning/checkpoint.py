@@ -4,12 +4,11 @@
 from all before it, which is what compare-and-append (P1) compares.
 """
 
+import contextlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
-
-from versioning.errors import CheckpointFormatError
 
 _SOURCE: Final = "source:"
 _MIRROR: Final = "mirror:"
@@ -39,18 +38,25 @@ class Checkpoint:
     read_ms: int
     """Unix time in ms up to which the origin is read."""
     nonce: str
+    damaged: str | None = field(default=None, repr=False)
+    """The text of one that nobody can read. It counts as lost (P3), and can still be compared, and so be replaced."""
 
     def encode(self) -> str:
+        if self.damaged is not None:
+            return self.damaged
         fields = {"position": self.position, "read_ms": self.read_ms, "nonce": self.nonce}
         return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        try:
+        """Total. ``position`` of a damaged one is for people: in nobody's notation."""
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
             fields = json.loads(text)
-            position, read_ms, nonce = fields["position"], fields["read_ms"], fields["nonce"]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise CheckpointFormatError(f"not a checkpoint: {text[:200]!r}") from error
-        if not (isinstance(position, str) and type(read_ms) is int and isinstance(nonce, str)):
-            raise CheckpointFormatError(f"a checkpoint with wrong types: {text[:200]!r}")
-        return cls(position, read_ms, nonce)
+            found = cls(fields["position"], fields["read_ms"], fields["nonce"])
+            # Spaced or ordered otherwise it would be refused for ever: what is compared is the text.
+            if found._has_right_types() and found.encode().encode() == text.encode():
+                return found
+        return cls(f"unreadable: {text[:200]!r}", 0, "", damaged=text)
+
+    def _has_right_types(self) -> bool:
+        return isinstance(self.position, str) and type(self.read_ms) is int and isinstance(self.nonce, str)

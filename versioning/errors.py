@@ -41,7 +41,7 @@ class HeaderFormatError(FormatError):
 
 
 class CheckpointFormatError(FormatError):
-    """A stored checkpoint that cannot be read."""
+    """A checkpoint that says no position of its writer. It counts as lost."""
 
 
 class LoadBudgetError(StamplineError):

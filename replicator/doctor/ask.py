@@ -152,6 +152,7 @@ class _Asker:
             newest=newest[0] if newest else None,
             now_ms=unix_ms(),
             window_ms=at.window_ms,
+            name=at.name,
             **known,
         )
 

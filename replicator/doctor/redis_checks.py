@@ -1,5 +1,6 @@
 """Is this Redis fit for a stamp stream, and does the stream in it hold what it should?"""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -38,6 +39,7 @@ class StreamFacts:
     """None: what its writers wait for is in the settings of another datacenter."""
     writers: tuple[str, ...] = ()
     """Whose checkpoints should be in it: ``source:mysql-a``."""
+    name: str = "stampline"
     digest: str = ""
     """Of the configured key templates; empty where they are not known here."""
 
@@ -153,6 +155,8 @@ def checkpoints(stream: StreamFacts) -> Findings:
             what = f"{writer} has never written to it"
             yield stream.subject.warning("checkpoint", what, f"stampline {role} --config FILE")
             continue
+        if found.damaged is not None:
+            continue
         age_ms = stream.now_ms - found.read_ms
         fix = f"stampline {role} --config FILE; if it runs, its log names the reason"
         if not found.read_ms:
@@ -164,6 +168,16 @@ def checkpoints(stream: StreamFacts) -> Findings:
         elif age_ms > MAX_LAG_MS:
             what = f"{writer} was last heard of {age_ms // 1000} s ago: followers vouch for nothing"
             yield stream.subject.warning("checkpoint", what, fix)
+
+
+def damaged(stream: StreamFacts) -> Findings:
+    written = stream.state.checkpoints if stream.state is not None else {}
+    for writer, found in written.items():
+        if found.damaged is not None:
+            delete = f"redis-cli HDEL '{{{stream.name}}}:state' {shlex.quote(f'cp:{writer}')}"
+            what = f"checkpoint of {writer}: {found.position}"
+            fix = f"{delete}; while {writer} runs it does so itself, and replays one window"
+            yield stream.subject.warning("checkpoint_damaged", what, fix)
 
 
 def writers(stream: StreamFacts) -> Findings:
@@ -186,7 +200,7 @@ SERVER_CHECKS: Final[tuple[Callable[[Subject, StreamFacts, RedisFacts], Findings
     eviction, memory, persistence, replicas, split_brain,
 )  # fmt: skip
 STREAM_CHECKS: Final[tuple[Callable[[StreamFacts], Findings], ...]] = (
-    ends, torn, trimmed, checkpoints, writers, templates,
+    ends, torn, trimmed, checkpoints, damaged, writers, templates,
 )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ async def find_resume(
     position = MirrorPosition.of(stored)
     if position is not None and await is_there(origin, position):
         return Resume(position, until=_until(position))
-    name = Break.FIRST_START if stored is None else Break.ORIGIN_CHANGED
+    name = _what_broke(stored, position)
     shared = await _last_shared(origin, target, dc, last=last, since_ms=now_ms - window_ms)
     if shared is not None:
         return Resume(shared, break_name=name if stored else Break.CHECKPOINT_LOST)
@@ -67,8 +67,15 @@ async def find_resume(
     return Resume(MirrorPosition(nonce=nonce, claim=claim), gap=_REASONS[name], break_name=name, gtid=gtid, until=until)
 
 
+def _what_broke(stored: Checkpoint | None, position: MirrorPosition | None) -> Break:
+    if stored is None:
+        return Break.FIRST_START
+    return Break.CHECKPOINT_UNREADABLE if position is None else Break.ORIGIN_CHANGED
+
+
 _REASONS: Final = {
     Break.FIRST_START: "this stream has nothing of the origin yet",
+    Break.CHECKPOINT_UNREADABLE: "this stream no longer says how far the origin is copied",
     Break.ORIGIN_CHANGED: "the origin's stream has none of the entries that are here",
 }
 

@@ -18,6 +18,7 @@ import structlog
 from replicator.mirror.board import GateBoard
 from replicator.mirror.gate import LATELY_MS, Gate, Wanted
 from replicator.mirror.options import Break, LostLink, MirrorOptions, MirrorStats
+from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue
 from replicator.mirror.reader import OriginReader
 from replicator.mirror.resume import Resume, find_resume
@@ -137,9 +138,9 @@ class Mirror:
                 await self._pause(LostLink.TARGET_LOST, error)
             else:
                 break
-        stored = self._target.stored
-        self._writer.queue = MirrorQueue(self._options.origin_dc, self._target.position)
-        self._writer.is_ready, self._writer.is_breaking = stored is not None, False
+        position = MirrorPosition.of(self._target.stored)
+        self._writer.queue = MirrorQueue(self._options.origin_dc, position or MirrorPosition())
+        self._writer.is_ready, self._writer.is_breaking = position is not None, False
 
     async def _pause(self, event: LostLink, error: BackendError) -> None:
         denied = isinstance(error, AuthenticationError)

@@ -18,11 +18,10 @@ from replicator.mirror.reasons import is_rewound
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Named, is_lost_word, is_unapplied
 from versioning import stamp as stamps
-from versioning.backends.base import Append, BackendError, History, StreamBackend
+from versioning.backends.base import Append, History, StreamBackend
 from versioning.checkpoint import Checkpoint
 from versioning.client.nonces import new_nonces
 from versioning.entries import Body, Change, Entry, Gap, Generation, NewEntry, Origin
-from versioning.errors import CheckpointFormatError
 from versioning.liveness import Now
 
 PAGE_ENTRIES: Final = 1_000
@@ -89,15 +88,7 @@ class MirrorTarget:
 
     async def sync(self) -> None:
         """Read the checkpoint and what is new; raises BackendError."""
-        await self.adopt(await self._checkpoint())
-
-    async def _checkpoint(self) -> Checkpoint | None:
-        try:
-            return await self.stream.checkpoint(self._options.writer)
-        except CheckpointFormatError as error:
-            raise BackendError(
-                f"checkpoint of {self._options.writer}: {error}", hint="delete it: a gap follows"
-            ) from error
+        await self.adopt(await self.stream.checkpoint(self._options.writer))
 
     async def adopt(self, stored: Checkpoint | None) -> None:
         """Believe this checkpoint, and fold in the entries up to it."""

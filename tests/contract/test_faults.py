@@ -25,6 +25,7 @@ class World:
     drop: Callable[[int], Any]
     poison: Callable[[], Any]
     forget_checkpoints: Callable[[], Any]
+    damage_checkpoints: Callable[[], Any]
     evict: Callable[[], Any]
     forget_state: Callable[[], Any]
 
@@ -44,6 +45,7 @@ def in_memory() -> World:
         lambda stamp: stream.drop(lambda e: e.stamp == stamp),
         stream.poison,
         stream.forget_checkpoints,
+        stream.damage_checkpoints,
         stream.evict,
         stream.forget_state,
     )
@@ -55,6 +57,7 @@ def in_redis(client: Any, stream: RedisStream) -> World:
         lambda stamp: client.xdel(STREAM, stamps.text(stamp)),
         lambda: client.xadd(STREAM, {"written by": "someone else"}),
         lambda: client.hdel(STATE, "cp:w"),
+        lambda: client.hset(STATE, "cp:w", b"edited by hand\xff"),
         lambda: client.delete(STREAM),
         lambda: client.delete(STATE),
     )
@@ -118,6 +121,20 @@ async def test_a_forgotten_checkpoint_costs_no_entry(world: World) -> None:
     assert await world.backend.checkpoint("w") is None
     await world.append(2, writer="w", checkpoint=READ_UP_TO)
     assert await world.links() == [("1", ""), ("2", "1")]
+
+
+async def test_a_damaged_checkpoint_stops_nobody_and_is_replaced_by_its_writer(world: World) -> None:
+    await world.append(1, writer="w", checkpoint=READ_UP_TO)
+    await world.append(2, writer="other", checkpoint=READ_UP_TO)
+    world.damage_checkpoints()
+    with pytest.raises(CheckpointRefusedError) as refused:
+        await world.append(3, writer="w", expected=READ_UP_TO, checkpoint=READ_UP_TO)
+    damaged = refused.value.stored
+    assert damaged is not None
+    assert damaged.damaged
+    assert (await world.backend.state()).checkpoints["w"] == damaged == await world.backend.checkpoint("w")
+    await world.append(3, writer="w", expected=damaged, checkpoint=READ_UP_TO)
+    assert await world.backend.checkpoint("w") == READ_UP_TO
 
 
 async def test_where_the_stream_was_evicted_its_state_binds_the_stamps_and_nothing_else(world: World) -> None:

@@ -237,6 +237,23 @@ async def test_a_checkpoint_that_cannot_be_read_is_no_reason_to_refuse_a_bump(re
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("field", ["last", "since", "torn"])
+async def test_a_state_that_cannot_be_read_is_named_with_its_fix(redis_a, field: str) -> None:
+    backend = RedisStream.from_url(redis_a.url)
+    await backend.append(bump(1))
+    with redis_a.client() as client:
+        client.hset("{stampline}:state", field, "edited by hand")
+        for ask in (backend.state,) if field == "since" else (backend.state, backend.history):
+            with pytest.raises(BackendError) as found:
+                await ask()
+            assert found.value.hint == f"redis-cli HDEL '{{stampline}}:state' {field}"
+        client.hdel("{stampline}:state", field)
+    await backend.append(bump(2))
+    await backend.state()
+    await backend.aclose()
+
+
+@pytest.mark.integration
 async def test_version_keys_tell_clients_that_do_not_follow(redis_b) -> None:
     backend = RedisStream.from_url(redis_b.url, version_keys=True)
     start = (NewEntry("a", Gap("start")), NewEntry("b", Change(("t:1", "t:2"))), NewEntry("c", Heartbeat(77)))

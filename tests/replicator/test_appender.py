@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from replicator.position import Flavor, parse
+from replicator.position import Flavor, PositionFormatError, parse
 from replicator.source.anchor import Anchor, Trail
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
@@ -442,6 +442,20 @@ async def test_a_checkpoint_of_another_notation_is_another_history(world: World)
     await world.stream.append(Append((beat,), NOW_MS, "source:a", stored, foreign))
     with pytest.raises(RewoundError):
         await source.append([changed(2)])
+
+
+async def test_a_damaged_checkpoint_is_a_lost_one(world: World) -> None:
+    source = await world.source()
+    world.stream.damage_checkpoints()
+    with pytest.raises(RewoundError):
+        await source.append([changed(2)])
+    stored = await source.stored()
+    assert stored is not None
+    with pytest.raises(PositionFormatError):
+        source.resume(stored, Flavor.MARIADB)
+    await source.begin(stored, Progress(BEGIN), "damaged", Flavor.MARIADB, end=BEGIN)
+    await source.append([changed(2)])
+    assert [type(body) for body in await world.bodies()] == [Gap, Gap, Change, Heartbeat]
 
 
 async def test_a_source_that_never_wins_still_shows_how_far_it_has_read(world: World) -> None:

@@ -54,6 +54,12 @@ def torn(ago_ms: int) -> StreamFacts:
     return stream(state=replace(last_heard(1_000), torn=stamps.make(NOW_MS - ago_ms)))
 
 
+def damaged(writer: str) -> StreamFacts:
+    state = last_heard(1_000)
+    checkpoints = {**state.checkpoints, writer: Checkpoint.decode("edited by hand")}
+    return stream(state=replace(state, checkpoints=checkpoints), name="shop")
+
+
 def unfenced(replicas: int) -> StreamFacts:
     return stream(servers=(replace(REDIS, replicas=replicas, is_fenced=False),), wait_replicas=1)
 
@@ -94,6 +100,8 @@ def test_a_stream_that_never_was_only_lacks_its_writer() -> None:
         (stream(state=last_heard(3_600_000)), "checkpoint", ERROR, "stampline source"),
         (stream(state=last_heard(NOW_MS)), "checkpoint", WARNING, "wait for the end of its replay"),
         (stream(state=last_heard(20_000), writers=("mirror:a",)), "checkpoint", WARNING, "stampline mirror"),
+        (damaged("source:mysql-a"), "checkpoint_damaged", WARNING, "HDEL '{shop}:state' cp:source:mysql-a"),
+        (damaged("source:of old"), "checkpoint_damaged", WARNING, "HDEL '{shop}:state' 'cp:source:of old'"),
         (stream(state=last_heard(1_000, "source:mysql-c")), "writers", ERROR, "a stream.name of its own"),
         (stream(digest="d2"), "templates", ERROR, "--adopt-templates"),
     ],

@@ -46,6 +46,23 @@ async def test_a_gap_is_said_again_also_when_the_checkpoint_was_deleted(world: M
     await world.until(lambda v: v.checkpoint is not None and not is_unapplied(v.gaps[-1]))
 
 
+async def test_a_damaged_checkpoint_is_replaced_and_nothing_is_left_out(world: MirrorWorld) -> None:
+    gate = ScriptedGate(applied="0-1-9")
+    await world.copy_one_and_die(gate)
+    world.target.damage_checkpoints()
+    await world.change(2)
+    mirror = world.start(gate)
+    view = await world.until(lambda v: v.keys == ["t:1", "t:2"])
+    assert len(view.gaps) == 1
+    assert view.checkpoint is not None
+    assert view.checkpoint.damaged is None
+    world.target.damage_checkpoints()
+    await world.change(3)
+    view = await world.until(lambda v: v.keys == ["t:1", "t:2", "t:3"])
+    assert len(view.gaps) == 1
+    assert mirror.stats.breaks_by_reason["checkpoint_unreadable"] >= 2
+
+
 async def test_a_gap_that_entered_before_a_heartbeat_is_said_again_with_the_position_that_one_names(
     world: MirrorWorld,
 ) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from replicator.mirror.beats import Place
+from replicator.mirror.options import Break
 from replicator.mirror.plan import make_plan
 from replicator.mirror.position import MirrorPosition, ReplayClaim
 from replicator.mirror.queue import BrokenOriginError, MirrorQueue, Released
@@ -47,6 +48,18 @@ async def test_what_another_mirror_writes_meanwhile_does_not_count() -> None:
     stored = checkpoint(MirrorPosition(stamps.make(1), "gone"))
     assert (await resume(origin, target, stored, last=after.stamp)).position == copied
     assert (await resume(origin, target, stored, last=before.stamp)).gap
+
+
+async def test_behind_a_damaged_checkpoint_a_mirror_goes_on_where_the_streams_are_one() -> None:
+    origin, target = MemoryStream(lambda: NOW_MS), MemoryStream(lambda: NOW_MS)
+    (entry,) = await write(origin, Heartbeat(1))
+    damaged = Checkpoint.decode("edited by hand")
+    begun = await resume(origin, target, damaged, last=0)
+    assert (bool(begun.gap), begun.break_name) == (True, Break.CHECKPOINT_UNREADABLE)
+    copied = MirrorPosition(entry.stamp, entry.nonce)
+    (copy,) = await write(target, Heartbeat(1), origin=copied.origin("a"))
+    found = await resume(origin, target, damaged, last=copy.stamp)
+    assert (found.position, found.gap, found.break_name) == (copied, "", Break.CHECKPOINT_UNREADABLE)
 
 
 async def test_the_beginning_of_an_origin_is_believed_only_while_nothing_was_trimmed_since() -> None:

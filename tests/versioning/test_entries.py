@@ -22,7 +22,7 @@ from versioning.entries import (
     kind_of,
     read,
 )
-from versioning.errors import CheckpointFormatError, HeaderFormatError
+from versioning.errors import HeaderFormatError
 from versioning.header import SIZE, ValueHeader, pack, unpack
 from versioning.stamp import STAMP_MAX
 
@@ -147,9 +147,25 @@ def test_a_stream_that_only_sources_write_is_read_by_mirrors_alone() -> None:
     assert [has_readers(writers) for writers in ([source], [mirror], [source, mirror], [])] == [False, True, True, True]
 
 
-def test_a_checkpoint_survives_text_and_garbage_is_named() -> None:
+def test_a_checkpoint_survives_text() -> None:
     checkpoint = Checkpoint("0-1-2,1-1-5", 7, "ab")
     assert Checkpoint.decode(checkpoint.encode()) == checkpoint
-    for garbage in ("", "{}", "[]", '{"position":1,"read_ms":2,"nonce":"n"}'):
-        with pytest.raises(CheckpointFormatError):
-            Checkpoint.decode(garbage)
+    assert checkpoint.damaged is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0-1-2",
+        "{}",
+        "[]",
+        '{"position":1,"read_ms":2,"nonce":"n"}',
+        '{"position": "0-1-2", "read_ms": 2, "nonce": "n"}',
+        '{"position":"\udcff","read_ms":2,"nonce":"n"}',
+    ],
+)
+def test_of_a_damaged_checkpoint_nothing_is_believed_and_its_text_is_kept_as_it_is(text: str) -> None:
+    found = Checkpoint.decode(text)
+    assert found.damaged == found.encode() == text
+    assert (found.position, found.read_ms, found.nonce) == (f"unreadable: {text!r}", 0, "")

@@ -101,8 +101,13 @@ def test_a_stamp_is_canonical_or_refused(given_text: str) -> None:
         return
 
 
+@FUZZ
+@given(TEXT | BODIES)
+def test_whatever_a_checkpoint_says_it_is_compared_as_it_was_found(given_text: str) -> None:
+    assert Checkpoint.decode(given_text).encode() == given_text
+
+
 PARSERS: dict[str, Callable[[str], object]] = {
-    "checkpoint": Checkpoint.decode,
     "key template": KeyTemplate.parse,
     "key": check_key,
     "redis url": RedisAddress.parse,

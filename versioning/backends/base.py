@@ -119,7 +119,7 @@ class StreamBackend(Protocol):
         ...
 
     async def checkpoint(self, writer: str) -> Checkpoint | None:
-        """Return what this writer stored last; None: nothing, or it is lost."""
+        """Return what this writer stored last; None: nothing, or it is lost. It may be ``damaged``, here as below."""
         ...
 
     async def state(self) -> StreamState:

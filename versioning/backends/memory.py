@@ -227,6 +227,11 @@ class MemoryStream:
         with self._lock:
             self._state.checkpoints = {}
 
+    def damage_checkpoints(self) -> None:
+        """Make what each writer has stored unreadable, as HSET by hand would."""
+        with self._lock:
+            self._state.checkpoints = dict.fromkeys(self._state.checkpoints, Checkpoint.decode("edited by hand"))
+
     def evict(self) -> None:
         """Lose the stream and keep its state, as DEL would, or a policy that evicts."""
         with self._lock:

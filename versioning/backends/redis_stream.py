@@ -99,7 +99,7 @@ class RedisStream:
                 f"appended to Redis {self.address}, but only {replicas} of {self._wait_replicas} replicas have it",
                 hint="check the replicas of the stream's Redis, or lower wait_replicas",
             )
-        return self._outcome(batch, [_text(part) for part in reply])
+        return self._outcome(batch, reply)
 
     async def _evaluate(self, keys: list[str], arguments: list[str | int | bytes]) -> tuple[Sequence[bytes], int]:
         """Return the script's reply, and how many replicas have what it wrote, if that was asked for."""
@@ -118,7 +118,7 @@ class RedisStream:
         expected, checkpoint = batch.expected, batch.checkpoint
         arguments: list[str | int | bytes] = [
             batch.writer or "",
-            expected.encode() if expected else "",
+            _bytes_of(expected) if expected else "",
             checkpoint.encode() if checkpoint else "",
             batch.clock_ms,
             stamps.text(batch.above),
@@ -135,14 +135,14 @@ class RedisStream:
             arguments += (entry.nonce.encode(), kind_of(entry.body).encode(), encode_body(entry).encode())
         return arguments
 
-    def _outcome(self, batch: Append, reply: list[str]) -> list[int]:
+    def _outcome(self, batch: Append, reply: Sequence[bytes]) -> list[int]:
         match reply:
-            case ["ok", *ids]:
-                return [stamps.parse(text) for text in ids]
-            case ["digest", stored]:
-                raise DigestRefusedError(stored, batch.digest)
-            case ["checkpoint", stored]:
-                raise CheckpointRefusedError(batch.writer or "", Checkpoint.decode(stored) if stored else None)
+            case [b"ok", *ids]:
+                return [stamps.parse(_text(id_)) for id_ in ids]
+            case [b"digest", stored]:
+                raise DigestRefusedError(_text(stored), batch.digest)
+            case [b"checkpoint", stored]:
+                raise CheckpointRefusedError(batch.writer or "", _checkpoint(stored))
         raise BackendError(f"append script on Redis {self.address} answered {reply!r}")
 
     async def read_after(self, after: int, *, count: int, block_ms: int = 0) -> list[Entry]:
@@ -168,21 +168,31 @@ class RedisStream:
     async def checkpoint(self, writer: str) -> Checkpoint | None:
         with translated(str(self.address)):
             stored = await self._ask(partial(self._client.hget, self._state, f"cp:{writer}"))
-        return Checkpoint.decode(_text(stored)) if stored else None
+        return _checkpoint(stored)
 
     async def history(self) -> History:
         with translated(str(self.address)):
             found = await self._ask(partial(self._client.hmget, self._state, "history", "torn", "last"))
-        server, torn, last = (_text(field or b"") for field in found)
-        return History(server, stamps.parse(torn or "0-0"), stamps.parse(last or "0-0"))
+        server, torn, last = found
+        return History(_text(server or b""), self._stamp("torn", torn), self._stamp("last", last))
 
     async def state(self) -> StreamState:
         with translated(str(self.address)):
             stored = await self._ask(partial(self._client.hgetall, self._state))
-        fields = {_text(k): _text(v) for k, v in stored.items()}
-        checkpoints = {k[3:]: Checkpoint.decode(v) for k, v in fields.items() if k.startswith("cp:")}
-        last, since, torn = (stamps.parse(fields.get(name, "0-0")) for name in ("last", "since", "torn"))
-        return StreamState(last, fields.get("nonce", ""), since, fields.get("digest", ""), checkpoints, torn)
+        fields: dict[str, bytes] = {_text(k): v for k, v in stored.items()}
+        written = ((k[3:], _checkpoint(v)) for k, v in fields.items() if k.startswith("cp:"))
+        checkpoints = {writer: found for writer, found in written if found is not None}
+        last, since, torn = (self._stamp(name, fields.get(name)) for name in ("last", "since", "torn"))
+        nonce, digest = (_text(fields.get(name, b"")) for name in ("nonce", "digest"))
+        return StreamState(last, nonce, since, digest, checkpoints, torn)
+
+    def _stamp(self, field: str, stored: bytes | None) -> int:
+        """Return that in a field of the state."""
+        try:
+            return stamps.parse(_text(stored)) if stored else stamps.ZERO
+        except FormatError as error:
+            what = f"{field} of {self._state} on Redis {self.address}: {error.message}"
+            raise BackendError(what, hint=f"redis-cli HDEL '{self._state}' {field}") from error
 
     @asynccontextmanager
     async def subscribe(self, *, silence_ms: int = 0) -> AsyncIterator[AsyncIterator[Entry | None]]:
@@ -251,6 +261,15 @@ def decode_push(data: bytes) -> Entry:
         return read(stamps.parse(_text(id_)), _text(kind), _text(nonce), before, body, loads=orjson.loads)
     except ValueError as error:
         raise UnavailableError(f"a foreign message on the push channel: {data[:80]!r}") from error
+
+
+def _checkpoint(stored: bytes | None) -> Checkpoint | None:
+    """Whatever is in it: its writer must be able to name it, to replace it."""
+    return Checkpoint.decode(stored.decode(errors="surrogateescape")) if stored else None
+
+
+def _bytes_of(checkpoint: Checkpoint) -> bytes:
+    return checkpoint.encode().encode(errors="surrogateescape")
 
 
 def _text(data: bytes) -> str:

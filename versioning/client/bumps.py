@@ -5,7 +5,6 @@ from versioning.backends.base import Append, StreamBackend, UnavailableError
 from versioning.bump import Bump
 from versioning.checkpoint import has_readers
 from versioning.client.nonces import new_nonces
-from versioning.errors import FormatError
 
 
 async def append_bump(
@@ -16,17 +15,11 @@ async def append_bump(
     ``unanswered`` is the hint where the answer was lost, and it may have been written.
     """
     entries = wanted.entries(now_ms, new_nonces(wanted.entry_count))
-    batch = Append(entries, clock_ms=now_ms, above=above, has_readers=await _has_readers(stream))
+    writers = (await stream.state()).checkpoints
+    batch = Append(entries, clock_ms=now_ms, above=above, has_readers=has_readers(writers))
     try:
         return [stamps.text(stamp) for stamp in await stream.append(batch)]
     except UnavailableError as error:
         if not (unanswered and error.is_unreached):
             raise
         raise UnavailableError(error.message, hint=unanswered) from error
-
-
-async def _has_readers(stream: StreamBackend) -> bool:
-    try:
-        return has_readers((await stream.state()).checkpoints)
-    except FormatError:
-        return True  # a damaged checkpoint is its writer's to report, and no reason to refuse a bump
