@@ -115,6 +115,19 @@ async def test_after_an_entry_of_someone_else_a_new_history_begins(world: World)
     assert (history.torn, history.last) == (after, after)
 
 
+async def test_an_append_of_nothing_changes_nothing(world: World) -> None:
+    assert await world.append() == []
+    assert await world.backend.history() == History()
+    first, _ = await world.append(1, 2, writer="w", checkpoint=READ_UP_TO)
+    world.drop(first)
+    world.poison()
+    before, history = await world.backend.state(), await world.backend.history()
+    assert await world.append() == []
+    assert (await world.backend.state(), await world.backend.history()) == (before, history)
+    [after] = await world.append(3)
+    assert (await world.backend.state()).since == (await world.backend.history()).torn == after
+
+
 async def test_a_forgotten_checkpoint_costs_no_entry(world: World) -> None:
     await world.append(1, writer="w", checkpoint=READ_UP_TO)
     world.forget_checkpoints()

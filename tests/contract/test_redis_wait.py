@@ -6,15 +6,23 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis.exceptions
 
 from deploy.simulation import redis_server
 from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.redis_sets import RedisCluster
 from tests.conftest import require
-from versioning.backends.base import Append, BackendError, CheckpointRefusedError, NotReplicatedError
+from versioning.backends.base import (
+    Append,
+    BackendError,
+    CheckpointRefusedError,
+    NotReplicatedError,
+    UnavailableError,
+)
 from versioning.backends.redis_stream import RedisStream
 from versioning.checkpoint import Checkpoint
 from versioning.entries import Change, NewEntry
@@ -61,6 +69,49 @@ async def test_an_append_to_a_cluster_counts_only_once_a_replica_has_it(
     replica.resume()
     [third] = await stream.append(bump())
     assert [entry.stamp for entry in await stream.read_after(first - 1, count=10)][::2] == [first, third]
+
+
+async def test_where_a_checkpoint_does_not_count_yet_nothing_is_appended_behind_it(
+    stream: RedisStream, replica: RedisServer
+) -> None:
+    """Its writer tries again: told only that the checkpoint is its own by then, it would go on without any replica."""
+    first, second = Checkpoint("0-1-1", 1, "a"), Checkpoint("0-1-2", 2, "b")
+    await stream.append(bump(writer="w", checkpoint=first))
+    replica.pause()
+    again = bump(writer="w", expected=first, checkpoint=second)
+    for _ in range(2):
+        with pytest.raises(NotReplicatedError, match="only 0 of 1 replicas"):
+            await stream.append(again)
+    with pytest.raises(NotReplicatedError):
+        await stream.append(bump(writer="w", expected=second, checkpoint=first))
+    assert await stream.checkpoint("w") == second
+    with pytest.raises(NotReplicatedError):
+        await stream.append(bump())
+    replica.resume()
+    with pytest.raises(CheckpointRefusedError):
+        await stream.append(again)
+    assert len(await stream.read_after(0, count=10)) == 3, "a bump has no checkpoint, and is written"
+
+
+async def test_nor_where_an_answer_was_lost(
+    stream: RedisStream, replica: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = stream._evaluate
+
+    async def cut_off(*arguments: Any) -> Any:
+        await evaluate(*arguments)
+        raise redis.exceptions.ConnectionError("reset by peer")
+
+    mine = Checkpoint("0-1-1", 1, "a")
+    replica.pause()
+    with monkeypatch.context() as patched:
+        patched.setattr(stream, "_evaluate", cut_off)
+        with pytest.raises(UnavailableError):
+            await stream.append(bump(writer="w", checkpoint=mine))
+    with pytest.raises(NotReplicatedError):
+        await stream.append(bump(writer="w", expected=mine, checkpoint=Checkpoint("0-1-2", 2, "b")))
+    assert await stream.checkpoint("w") == mine
+    replica.resume()
 
 
 async def test_script_and_wait_go_down_one_connection_whatever_else_is_asked(

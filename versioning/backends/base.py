@@ -32,7 +32,10 @@ class LoginRefusedError(AuthenticationError):
 
 
 class NotReplicatedError(BackendError):
-    """Written, but fewer replicas than asked for have it: the checkpoint does not count yet."""
+    """Written, but fewer replicas than asked for have it: the checkpoint does not count yet.
+
+    Until they have, whoever appends with a checkpoint is told so again, and nothing more is written.
+    """
 
 
 class CheckpointRefusedError(StamplineError):
@@ -59,6 +62,7 @@ class Append:
     """A batch for ``StreamBackend.append``: all of it is written, or nothing."""
 
     entries: tuple[NewEntry, ...]
+    """Where there are none nothing changes."""
     clock_ms: int
     """The writer's clock. After a loss (failover, restart, flush) the backend itself counts ``LOSS_LEAD_MS`` ahead."""
     writer: str | None = None

@@ -79,6 +79,8 @@ class MemoryStream:
         with self._lock:
             self._see_loss()
             self._check(batch)
+            if not batch.entries:
+                return []
             free = self._next(batch)
             self._see_others(free.start)
             new = [self._add(entry, stamp) for entry, stamp in zip(batch.entries, free, strict=False)]

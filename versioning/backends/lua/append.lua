@@ -14,7 +14,7 @@
 -- ARGV[10] channel on which entries are pushed
 -- ARGV[11] replay slack, ms
 -- ARGV[12] lead after a loss, ms
--- ARGV[13..] triples: nonce, kind, body
+-- ARGV[13..] triples: nonce, kind, body; none: change nothing, and write something that can be waited for
 --
 -- Returns {'ok', id, ...}, {'checkpoint', stored} or {'digest', stored}; nothing is written in the last two cases (but
 -- the state of a stream that is gone forgets it), nor where the caller lacks a right (NOPERM), or a Redis that is full
@@ -105,6 +105,16 @@ if ARGV[6] ~= '' and (digest or '') ~= '' and digest ~= ARGV[6] and ARGV[7] ~= '
 end
 if ARGV[1] ~= '' and stored ~= ARGV[2] then
   return {'checkpoint', stored}
+end
+
+if #ARGV < 13 then
+  -- WAIT speaks of what its own connection wrote: replicas that have this have all that was written before. A Redis
+  -- that is full refuses even this; then the next append is what is waited for.
+  local said = state[1] and redis.pcall('HSET', KEYS[2], 'last', state[1])
+  if type(said) == 'table' and not string.find(said.err, 'OOM', 1, true) then
+    return said
+  end
+  return {'ok'}
 end
 
 -- The replication ID is another one after whatever may have cost this data its end: a failover, a restart. After a
