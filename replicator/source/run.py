@@ -11,14 +11,14 @@ What ends a connection, and the answer:
 - the stream has a writer of another name, so it is that of another MySQL: write nothing, look again now and then;
 - an event that cannot be read: stop with the named error;
 - a stream with other key templates: stop; but where they changed under a source that could write before, it writes
-  nothing until its own settings give the same (`templates`).
+  nothing until its own settings give the same, or may change them (`templates`).
 """
 
 import asyncio
 import contextlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -263,6 +263,8 @@ class _Source:
         state = await self._stream.state()
         identity = self._appender.identity = self._identity(templates.tables, may_adopt=templates.may_adopt)
         check_writers(state.checkpoints, identity.writer, unix_ms())
+        if await self._appender.may_change_again(state):
+            identity = self._appender.identity = replace(identity, adopt_digest=True)
         if state.digest not in {"", identity.digest} and not identity.adopt_digest:
             raise DigestRefusedError(state.digest, identity.digest)
         return state.checkpoints.get(identity.writer), state.digest
@@ -279,7 +281,7 @@ class _Source:
     async def _change_templates(self, progress: Progress, digest: str, templates: InForce) -> Progress:
         if digest not in {"", self._appender.identity.digest}:
             change = templates.change_from(digest)
-            progress = await self._appender.change_templates(change.namespaces, change.reason)
+            progress = await self._appender.change_templates(change.namespaces, change.reason, before=digest)
             self._log.warning("templates_changed", reason=change.reason, namespaces=change.namespaces)
         return progress
 

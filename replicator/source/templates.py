@@ -8,7 +8,9 @@ How the sources of one stream change over, one after the other:
 2. The next append of the others is refused for its digest. They write nothing, and read their own settings again every
    few seconds, until these give the stream's digest; then they go on from the stream's checkpoint.
 
-Only who was asked may change the digest of a stream, and once per asking: two files that differ never take turns.
+Only who was asked may change the digest of a stream, and once per asking: two files that differ never take turns. Where
+the stream loses that change (a failover) who made it makes it again, by itself: it was asked, and nobody has been since
+(`Appender.may_change_again`). Whoever is refused may be asked too, though its templates are in force there already.
 """
 
 import asyncio
@@ -67,6 +69,8 @@ class Templates:
         self.current = InForce(tables, may_adopt=may_adopt)
         self._read = read
         self._asked = asyncio.Event()
+        self._is_refused = False
+        """The stream has others, and has not taken ours since."""
         self._refusal = ""
 
     @property
@@ -79,11 +83,12 @@ class Templates:
 
     def done(self, state: InForce) -> None:
         """The stream has taken the templates of this state: the right to change it is spent."""
+        self._is_refused = False
         if self.current is state:
             self.current = replace(state, may_adopt=False)
 
     async def asked_for(self) -> None:
-        """Return when there are new tables in force, because somebody asked."""
+        """Return when there are new tables in force, or the old ones anew, because somebody asked."""
         while True:
             await self._asked.wait()
             if await self._look():
@@ -91,11 +96,12 @@ class Templates:
 
     async def look_again(self, wanted: str) -> None:
         """The stream has the digest ``wanted``: look whether the settings give it by now, or somebody asks."""
+        self._is_refused = True
         await wait(self._asked, LOOK_AGAIN_S)
         await self._look(only=wanted)
 
     async def _look(self, *, only: str = "") -> bool:
-        """Whether new tables are in force now. Unless somebody asked, only those of the digest ``only`` are taken."""
+        """Whether there is a new state. Unless somebody asked, only tables of the digest ``only`` are taken."""
         is_asked = self._asked.is_set()
         self._asked.clear()
         assert self._read is not None  # noqa: S101
@@ -108,12 +114,16 @@ class Templates:
         except (ConfigError, SourceError) as error:
             self._refuse(str(error), is_asked=is_asked)
             return False
-        digest = tables.digest()
-        if digest == self.current.tables.digest() or not (is_asked or digest == only):
+        digest, current = tables.digest(), self.current
+        is_new = digest != current.tables.digest()
+        if is_new and (is_asked or digest == only):
+            self.current = InForce(tables, current.tables, is_asked)
+        elif is_asked and self._is_refused:
+            self.current = replace(current, may_adopt=True)
+        else:
             if is_asked:
                 _log.info("templates_unchanged", digest=digest[:12])
             return False
-        self.current = InForce(tables, self.current.tables, is_asked)
         _log.info("templates_read", digest=digest[:12], namespaces=sorted(tables.namespaces))
         return True
 

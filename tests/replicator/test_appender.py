@@ -402,7 +402,7 @@ async def test_new_templates_begin_with_a_generation_at_the_checkpoint_and_shut_
     await first.append([changed(2)])
     changing = await world.source(digest="new")
     changing.identity = Identity("source:a", "new", True)
-    await changing.change_templates(("item",), "changed")
+    await changing.change_templates(("item",), "changed", before="d")
     last = (await world.bodies())[-1]
     assert isinstance(last, Generation)
     assert (last.namespaces, last.gtid, last.reason) == (("item",), "0-1-2", "changed")
@@ -418,7 +418,7 @@ async def test_new_templates_begin_behind_what_a_source_with_the_old_ones_writes
     changing.identity = Identity("source:a", "new", True)
     await other.append([changed(2)])
     await other.append([changed(3)])
-    progress = await changing.change_templates(("item",), "changed")
+    progress = await changing.change_templates(("item",), "changed", before="d")
     assert str(progress.position) == "0-1-3"
     assert (await world.bodies())[-1].gtid == "0-1-3"
 
@@ -428,7 +428,7 @@ async def test_two_sources_that_change_at_once_say_so_once(world: World) -> None
     for source in (one, two):
         source.identity = Identity("source:a", "new", True)
     for source in (one, two):
-        await source.change_templates(("item",), "changed")
+        await source.change_templates(("item",), "changed", before="d")
     assert len([body for body in await world.bodies() if isinstance(body, Generation)]) == 1
     await two.append([changed(2)])
     assert await world.keys() == ["item:2"]

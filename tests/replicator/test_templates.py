@@ -102,6 +102,21 @@ async def test_unasked_only_the_templates_of_the_stream_are_taken(
     assert (templates.current.tables, templates.current.may_adopt) == (taken, False)
 
 
+async def test_asking_a_refused_source_insists_on_its_tables_though_they_are_what_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The stream has lost them, and nobody is left who would know: what ages out is still what they change."""
+    monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.001)
+    templates = Templates(OLD, Settings(NEW).read)
+    await within_deadline(templates.look_again(NEW.digest()))
+    templates.done(templates.current)
+    await within_deadline(templates.look_again(OLD.digest()))
+    templates.ask()
+    await within_deadline(templates.asked_for())
+    assert (templates.current.tables, templates.current.may_adopt) == (NEW, True)
+    assert templates.current.change_from(OLD.digest()).namespaces == ("by_code", "shelf")
+
+
 async def test_a_file_that_stays_bad_is_one_line_however_often_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.001)
     templates = Templates(OLD, Settings(ConfigError("not TOML")).read)

@@ -88,11 +88,11 @@ def _values(process: Process) -> ValueClient:
     return ValueClient(server, Line(server, delay_s=LAN_S, timeout_s=VALUES_TIMEOUT_S, cable=cable))
 
 
-def run_source(process: Process) -> None:
+def run_source(process: Process, templates: Templates | None = None) -> None:
     stream = _stream(process, process.world.stream_a)
 
     def begin() -> _Source:
-        return _Source(_SOURCE_OPTIONS, Templates(_TABLES), stream, SourceStats())
+        return _Source(_SOURCE_OPTIONS, templates or Templates(_TABLES), stream, SourceStats())
 
     process.spawn(_run_role(process, begin))
 

@@ -15,7 +15,7 @@ from unittest import mock
 from replicator.mirror import board, counting, fold, gtids, lags, reader, resume, rewind, settle, target, words, writer
 from replicator.mirror import run as mirror_run
 from replicator.source import appender as source_appender
-from replicator.source import batch
+from replicator.source import batch, templates
 from replicator.source import run as source_run
 from tests.simulation import binlog, limits
 from tests.simulation.process import current
@@ -33,6 +33,8 @@ _LOGGERS = (
     (mirror_run, "log"),
     (source_appender, "log"),
     (source_run, "log"),
+    (templates, "_log"),
+    (follower, "_log"),
 )
 
 
@@ -60,7 +62,7 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
         return f"{rng.getrandbits(size * 8):0{size * 2}x}"
 
     silent = _Silent()
-    for module, name in (*_LOGGERS, (follower, "_log")):
+    for module, name in _LOGGERS:
         yield mock.patch.object(module, name, silent)
     yield mock.patch.object(secrets, "token_hex", token_hex)
     yield mock.patch.object(core, "new_token", token_hex)
@@ -69,7 +71,8 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
     yield mock.patch.object(source_run, "MySqlClient", binlog.SimulatedClient)
     yield mock.patch.object(source_run, "BinlogReader", binlog.SimulatedReader)
     yield mock.patch.object(source_run, "unix_ms", binlog.now_ms)
-    yield mock.patch.object(source_run, "asyncio", binlog.ASYNCIO_WITHOUT_THREADS)
+    for module in (source_run, templates):
+        yield mock.patch.object(module, "asyncio", binlog.ASYNCIO_WITHOUT_THREADS)
     for module in (index, lags, memory):
         yield mock.patch.object(module, "REPLAY_SLACK_MS", limits.REPLAY_SLACK_MS)
     yield mock.patch.object(words, "SPREAD_LATE_MS", limits.SPREAD_LATE_MS)
