@@ -265,8 +265,9 @@ class _Source:
         check_writers(state.checkpoints, identity.writer, unix_ms())
         if await self._appender.may_change_again(state):
             identity = self._appender.identity = replace(identity, adopt_digest=True)
-        if state.digest not in {"", identity.digest} and not identity.adopt_digest:
-            raise DigestRefusedError(state.digest, identity.digest)
+        digest = self._templates.standing(state.digest)
+        if digest not in {"", identity.digest} and not identity.adopt_digest:
+            raise DigestRefusedError(digest, identity.digest)
         return state.checkpoints.get(identity.writer), state.digest
 
     async def _resume(self, stored: Checkpoint, client: MySqlClient, facts: ServerFacts, link: LinkOptions) -> Progress:

@@ -10,7 +10,8 @@ How the sources of one stream change over, one after the other:
 
 Only who was asked may change the digest of a stream, and once per asking: two files that differ never take turns. Where
 the stream loses that change (a failover) who made it makes it again, by itself: it was asked, and nobody has been since
-(`Appender.may_change_again`). Whoever is refused may be asked too, though its templates are in force there already.
+(`Appender.may_change_again`). Whoever is refused may be asked too, though its templates are in force there already; and
+where the stream loses its templates altogether (a flush) it lets those go first who have them.
 """
 
 import asyncio
@@ -27,6 +28,11 @@ from versioning.errors import ConfigError
 
 LOOK_AGAIN_S: Final = 2.0
 """While refused: a look costs one small file, and one small read of the stream's Redis where the file has changed."""
+
+GIVE_WAY_LOOKS: Final = 5
+"""So often, 10 s, whoever was refused leaves a stream without templates (flushed) to those who have its last ones: they
+are back within the longest backoff, 5 s. Then it takes the stream: whoever does so replays the window.
+"""
 
 _log = structlog.get_logger()
 
@@ -69,8 +75,10 @@ class Templates:
         self.current = InForce(tables, may_adopt=may_adopt)
         self._read = read
         self._asked = asyncio.Event()
-        self._is_refused = False
-        """The stream has others, and has not taken ours since."""
+        self._refused_for = ""
+        """The digest that the stream had when it refused ours; empty once it has taken them since."""
+        self._bare_looks = 0
+        """How often in a row the stream had none at all since."""
         self._refusal = ""
 
     @property
@@ -83,9 +91,17 @@ class Templates:
 
     def done(self, state: InForce) -> None:
         """The stream has taken the templates of this state: the right to change it is spent."""
-        self._is_refused = False
+        self._refused_for = ""
         if self.current is state:
             self.current = replace(state, may_adopt=False)
+
+    def standing(self, digest: str) -> str:
+        """Return the digest to go by: the stream's own or, where it has none any more, for a while its last one."""
+        if digest or not self._refused_for:
+            self._bare_looks = 0
+            return digest
+        self._bare_looks += 1
+        return self._refused_for if self._bare_looks <= GIVE_WAY_LOOKS else ""
 
     async def asked_for(self) -> None:
         """Return when there are new tables in force, or the old ones anew, because somebody asked."""
@@ -96,7 +112,7 @@ class Templates:
 
     async def look_again(self, wanted: str) -> None:
         """The stream has the digest ``wanted``: look whether the settings give it by now, or somebody asks."""
-        self._is_refused = True
+        self._refused_for = wanted
         await wait(self._asked, LOOK_AGAIN_S)
         await self._look(only=wanted)
 
@@ -118,7 +134,7 @@ class Templates:
         is_new = digest != current.tables.digest()
         if is_new and (is_asked or digest == only):
             self.current = InForce(tables, current.tables, is_asked)
-        elif is_asked and self._is_refused:
+        elif is_asked and self._refused_for:
             self.current = replace(current, may_adopt=True)
         else:
             if is_asked:

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from replicator.source import templates as module
-from replicator.source.templates import Templates
+from replicator.source.templates import GIVE_WAY_LOOKS, Templates
 from replicator.tables import TableSpec, WatchedTables
 from tests.eventually import until_async
 from versioning.errors import ConfigError
@@ -124,6 +124,19 @@ async def test_a_file_that_stays_bad_is_one_line_however_often_it_is_looked_at(m
         for _ in range(3):
             await within_deadline(templates.look_again("of another"))
     assert [line["error"] for line in logs] == ["not TOML"]
+
+
+async def test_a_refused_source_keeps_for_a_while_to_the_templates_of_a_stream_that_has_none_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.001)
+    templates = Templates(OLD, Settings(OLD).read)
+    assert templates.standing("") == "", "this one was not refused"
+    await within_deadline(templates.look_again("new"))
+    assert [templates.standing("") for _ in range(GIVE_WAY_LOOKS + 1)] == ["new"] * GIVE_WAY_LOOKS + [""]
+    assert [templates.standing(digest) for digest in ("new", "")] == ["new", "new"]
+    templates.done(templates.current)
+    assert templates.standing("") == ""
 
 
 async def test_a_change_ages_out_the_namespaces_that_some_row_is_named_in_differently() -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from replicator.source.templates import Templates
+from replicator.source.templates import GIVE_WAY_LOOKS, LOOK_AGAIN_S, Templates
 from replicator.tables import TableSpec, WatchedTables
 from tests.simulation import actors, chaos
 from tests.simulation.actors import SOURCES
@@ -64,12 +64,15 @@ class Site:
     def writers(self) -> list[str]:
         return [name for name in SOURCES if self.world.roles[name]._stats.is_connected]
 
-    def change_and_lose(self, *names: str, after_s: float) -> None:
+    def change(self, *names: str) -> None:
         """These have new files by now, and the first one is asked."""
         self.run_until(ASKED_S)
         for name in names:
             self.files[name] = NEW
         self.ask(names[0])
+
+    def change_and_lose(self, *names: str, after_s: float) -> None:
+        self.change(*names)
         self.world.stream_a.fail_over(after_s, lambda: None)
         self.run_until(ASKED_S + after_s - 0.01)
         assert self.tables is NEW
@@ -113,9 +116,7 @@ def test_where_that_source_is_gone_another_one_makes_it_when_it_is_asked() -> No
 
 def test_who_is_asked_with_the_old_file_has_the_last_word() -> None:
     with site() as made:
-        made.run_until(ASKED_S)
-        made.files[ONE] = NEW
-        made.ask(ONE)
+        made.change(ONE)
         made.run_until(ASKED_S + 3)
         assert made.writers == [ONE]
         kept = made.world.stream_a.store.snapshot()
@@ -127,3 +128,27 @@ def test_who_is_asked_with_the_old_file_has_the_last_word() -> None:
         made.run_until(ASKED_S + 40)
         assert made.tables is OLD
         assert made.writers == [TWO]
+
+
+def test_who_was_refused_leaves_a_stream_without_templates_to_those_who_have_its_last_ones() -> None:
+    with site() as made:
+        made.change(ONE)
+        made.run_until(ASKED_S + 3)
+        made.world.stream_a.store.forget_state()
+        made.world.cable(ONE, "stream-a").cut(made.world.loop.time())
+        made.run_until(ASKED_S + 8)
+        made.world.mend_cables()
+        made.run_until(ASKED_S + 20)
+        assert made.tables is NEW
+        assert made.writers == [ONE]
+
+
+def test_and_takes_it_where_nobody_comes() -> None:
+    with site() as made:
+        made.change(ONE)
+        made.run_until(ASKED_S + 3)
+        made.world.processes[ONE].kill()
+        made.world.stream_a.store.forget_state()
+        made.run_until(ASKED_S + 3 + (GIVE_WAY_LOOKS + 2) * LOOK_AGAIN_S)
+        assert made.tables is OLD
+        assert TWO in made.writers
