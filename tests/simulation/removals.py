@@ -216,7 +216,7 @@ REMOVALS: Final = (
         "P1",
         lambda: [_of(memory, "LOSS_LEAD_MS", 0)],
         Faults(redis_a_failover=10, redis_b_failover=10, clock_step=30),
-        first=430,
+        first=303,
     ),
     Removal("no continuity check in the follower", "P2", _take_without_proof, Faults(push_lost=20), 40.0),
     Removal(
