@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -33,26 +32,22 @@ from replicator.errors import (
     SourceError,
     UnsupportedEventError,
 )
-from replicator.mysql import MySqlClient, ServerFacts, server_facts
-from replicator.position import PositionFormatError
 from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
+from replicator.source.beginning import Beginning
 from replicator.source.handover import Item, ReadUpTo
-from replicator.source.history import find_replay_start, has_file
 from replicator.source.options import SourceOptions
-from replicator.source.preflight import check_mysql, check_server, check_writers
-from replicator.source.progress import Progress, Replay
+from replicator.source.preflight import check_mysql
 from replicator.source.reader import BinlogReader
 from replicator.source.stats import Failure, SourceStats
 from replicator.source.stop import StopFlag
-from replicator.source.templates import LOOK_AGAIN_S, InForce, Templates
+from replicator.source.templates import LOOK_AGAIN_S, Templates
 from replicator.start import reach
 from replicator.tables import WatchedTables
 from replicator.tasks import first_of
 from versioning.backends.base import AuthenticationError, BackendError, DigestRefusedError, StreamBackend
 from versioning.backends.mysql_address import MySqlAddress
 from versioning.backoff import Backoff
-from versioning.checkpoint import Checkpoint
 from versioning.client.clock import unix_ms
 from versioning.client.pulse import Pulse
 from versioning.errors import StamplineError
@@ -111,16 +106,6 @@ async def run_source(
             await work
 
 
-@dataclass(frozen=True, slots=True)
-class _Lost:
-    """A checkpoint that is of no use, as long as it is the stored one."""
-
-    checkpoint: Checkpoint | None
-    reason: str
-    damaged_file: str = ""
-    """A replay that began in it, or before it, would end there again."""
-
-
 class _Source:
     def __init__(
         self,
@@ -143,8 +128,9 @@ class _Source:
         self._log = log.bind(source=options.name, mysql=str(options.mysql))
         self._backoff = Backoff(random.random)
         rules = Rules(options.heartbeat_ms, options.keys_per_entry, options.generation_spread_ms, options.window_ms)
-        self._appender = Appender(stream, self._identity(templates.current.tables), rules, now_ms=unix_ms, stats=stats)
-        self._lost: _Lost | None = None
+        identity = Identity(options.writer, templates.current.tables.digest(), adopt_digest=False)
+        self._appender = Appender(stream, identity, rules, now_ms=unix_ms, stats=stats)
+        self._beginning = Beginning(options, templates, stream, self._appender)
 
     async def run(self) -> None:
         """Until `finish`, or what only a person can mend."""
@@ -163,7 +149,7 @@ class _Source:
                 raise
             except PositionLostError as error:
                 self._note(Failure.POSITION_LOST, error)
-                self._lost = _Lost(self._appender.believed, str(error), error.damaged_file)
+                self._beginning.lose(error)
                 await self._rest(self._backoff.next_s())
             except RewoundError as error:
                 self._note(Failure.STREAM_REWOUND, error)
@@ -196,9 +182,7 @@ class _Source:
         templates, reading = self._templates.current, StopFlag()
         link = self._link_options(reading)
         with self._pulse.leaning_on(reading.pulse):
-            facts, progress = await self._begin(link, templates)
-        self._appender.identity = self._identity(templates.tables)
-        self._templates.done(templates)
+            facts, progress = await self._beginning.find(link, templates)
         self._was_in_step = True
         reader = BinlogReader(
             self._options.mysql, templates.tables, link, keys_max=self._options.keys_max, stats=self._stats
@@ -219,75 +203,6 @@ class _Source:
         finally:
             self._stats.is_connected, self._reading = 0, None
             await reader.stop()
-
-    async def _begin(self, link: LinkOptions, templates: InForce) -> tuple[ServerFacts, Progress]:
-        """Where to go on from: the checkpoint, or after a gap the start of a replay."""
-        stored, digest = await self._agree(templates)
-        client = MySqlClient(self._options.mysql)
-        try:
-            facts = await asyncio.to_thread(server_facts, client)
-            # It may have come back with other settings, or be another server behind the same name.
-            await asyncio.to_thread(check_server, client, facts)
-            if self._lost is not None and self._lost.checkpoint != stored:
-                self._lost = None  # Another source has answered it already: the one stored now is judged anew.
-            if stored is not None and self._lost is None:
-                try:
-                    progress = await self._resume(stored, client, facts, link)
-                    return facts, await self._change_templates(progress, digest, templates)
-                except (PositionFormatError, PositionLostError) as error:
-                    self._lost = _Lost(stored, str(error))
-            lost = self._lost or _Lost(stored, "the stream has no checkpoint of this source")
-            now_ms = unix_ms()
-            start = await asyncio.to_thread(
-                find_replay_start,
-                client,
-                facts,
-                link,
-                wanted_ms=now_ms - self._options.window_ms,
-                damaged_file=lost.damaged_file,
-            )
-        finally:
-            await asyncio.to_thread(client.close)
-        since_ms = min(start.since_ms, now_ms)
-        progress = Progress(start.position, Replay(since_ms, now_ms), file=start.file)
-        await self._appender.begin(stored, progress, lost.reason, facts.flavor, end=facts.position)
-        self._log.warning("replay_began", reason=lost.reason, position=str(start.position), since_ms=since_ms)
-        self._lost = None
-        return facts, progress
-
-    async def _agree(self, templates: InForce) -> tuple[Checkpoint | None, str]:
-        """The stream's checkpoint and its digest, at one moment.
-
-        Raises DigestRefusedError or OtherWriterError where we may not write.
-        """
-        state = await self._stream.state()
-        identity = self._appender.identity = self._identity(templates.tables, may_adopt=templates.may_adopt)
-        check_writers(state.checkpoints, identity.writer, unix_ms())
-        if await self._appender.may_change_again(state):
-            identity = self._appender.identity = replace(identity, adopt_digest=True)
-        digest = self._templates.standing(state.digest)
-        if digest not in {"", identity.digest} and not identity.adopt_digest:
-            raise DigestRefusedError(digest, identity.digest)
-        return state.checkpoints.get(identity.writer), state.digest
-
-    async def _resume(self, stored: Checkpoint, client: MySqlClient, facts: ServerFacts, link: LinkOptions) -> Progress:
-        progress = self._appender.resume(stored, facts.flavor)
-        if not progress.may_be_of(facts.position):
-            raise PositionLostError(f"the server's binlog ends at {facts.position}, ours went to {progress.position}")
-        file = progress.file
-        if file is not None and not await asyncio.to_thread(has_file, client, facts, link, file):
-            raise PositionLostError(f"the server no longer has the binlog file {file.name} with which a replay began")
-        return progress
-
-    async def _change_templates(self, progress: Progress, digest: str, templates: InForce) -> Progress:
-        if digest not in {"", self._appender.identity.digest}:
-            change = templates.change_from(digest)
-            progress = await self._appender.change_templates(change.namespaces, change.reason, before=digest)
-            self._log.warning("templates_changed", reason=change.reason, namespaces=change.namespaces)
-        return progress
-
-    def _identity(self, tables: WatchedTables, *, may_adopt: bool = False) -> Identity:
-        return Identity(self._options.writer, tables.digest(), may_adopt)
 
     async def _append(self, items: list[Item]) -> None:
         """Until it is done: what was read is kept while Redis is away."""

@@ -25,6 +25,7 @@ from replicator.binlog.stream import LinkOptions
 from replicator.errors import MySqlUnavailableError, PositionLostError, ReaderFailedError, StatementUnknownError
 from replicator.mysql import ServerFacts
 from replicator.position import Flavor, parse
+from replicator.source import beginning
 from replicator.source import reader as readers
 from replicator.source import run as source_run
 from replicator.source.anchor import BinlogFile
@@ -195,10 +196,10 @@ async def test_a_source_counts_a_bug_as_one_and_tries_again(monkeypatch: pytest.
     failing = Failing(KeyError("oops"))
     monkeypatch.setattr(readers, "Schema", failing)
     monkeypatch.setattr(source_run, "check_mysql", lambda *_: None)
-    monkeypatch.setattr(source_run, "server_facts", lambda _: FACTS)
-    monkeypatch.setattr(source_run, "check_server", lambda *_: None)
-    monkeypatch.setattr(source_run, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, FILE, NOW_MS))
-    monkeypatch.setattr(source_run, "has_file", lambda *_: True)
+    monkeypatch.setattr(beginning, "server_facts", lambda _: FACTS)
+    monkeypatch.setattr(beginning, "check_server", lambda *_: None)
+    monkeypatch.setattr(beginning, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, FILE, NOW_MS))
+    monkeypatch.setattr(beginning, "has_file", lambda *_: True)
     stats, stop = SourceStats(), asyncio.Event()
     options, stream = SourceOptions("a", ADDRESS), MemoryStream(lambda: NOW_MS)
     source = asyncio.create_task(run_source(options, Templates(TABLES), stream, stop=stop, stats=stats))
@@ -273,11 +274,11 @@ async def test_of_two_sources_that_lose_their_position_one_says_the_gap(monkeypa
     monkeypatch.setattr(LosingReader, "connections", [])
     monkeypatch.setattr(source_run, "BinlogReader", LosingReader)
     monkeypatch.setattr(source_run, "FLUSH_MAX_S", 0.01)
-    for name in ("check_mysql", "check_server"):
-        monkeypatch.setattr(source_run, name, lambda *_: None)
-    monkeypatch.setattr(source_run, "server_facts", lambda _: FACTS)
-    monkeypatch.setattr(source_run, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, FILE, NOW_MS))
-    monkeypatch.setattr(source_run, "has_file", lambda *_: True)
+    monkeypatch.setattr(source_run, "check_mysql", lambda *_: None)
+    monkeypatch.setattr(beginning, "check_server", lambda *_: None)
+    monkeypatch.setattr(beginning, "server_facts", lambda _: FACTS)
+    monkeypatch.setattr(beginning, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, FILE, NOW_MS))
+    monkeypatch.setattr(beginning, "has_file", lambda *_: True)
     stream, stop = MemoryStream(lambda: NOW_MS), asyncio.Event()
     before = Checkpoint("0-1-1", NOW_MS, "0" * 16)
     await stream.append(Append((NewEntry("0" * 16, Heartbeat(NOW_MS)),), NOW_MS, "source:a", None, before))

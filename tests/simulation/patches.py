@@ -16,6 +16,7 @@ from replicator.mirror import board, counting, fold, gtids, lags, reader, resume
 from replicator.mirror import run as mirror_run
 from replicator.source import appender as source_appender
 from replicator.source import batch, templates
+from replicator.source import beginning as source_beginning
 from replicator.source import run as source_run
 from tests.simulation import binlog, limits
 from tests.simulation.process import current
@@ -32,6 +33,7 @@ _LOGGERS = (
     (writer, "log"),
     (mirror_run, "log"),
     (source_appender, "log"),
+    (source_beginning, "log"),
     (source_run, "log"),
     (templates, "_log"),
     (follower, "_log"),
@@ -67,11 +69,12 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
     yield mock.patch.object(secrets, "token_hex", token_hex)
     yield mock.patch.object(core, "new_token", token_hex)
     for name in ("server_facts", "check_server", "find_replay_start", "has_file"):
-        yield mock.patch.object(source_run, name, getattr(binlog, name))
-    yield mock.patch.object(source_run, "MySqlClient", binlog.SimulatedClient)
+        yield mock.patch.object(source_beginning, name, getattr(binlog, name))
+    yield mock.patch.object(source_beginning, "MySqlClient", binlog.SimulatedClient)
     yield mock.patch.object(source_run, "BinlogReader", binlog.SimulatedReader)
-    yield mock.patch.object(source_run, "unix_ms", binlog.now_ms)
-    for module in (source_run, templates):
+    for module in (source_beginning, source_run):
+        yield mock.patch.object(module, "unix_ms", binlog.now_ms)
+    for module in (source_beginning, source_run, templates):
         yield mock.patch.object(module, "asyncio", binlog.ASYNCIO_WITHOUT_THREADS)
     for module in (index, lags, memory):
         yield mock.patch.object(module, "REPLAY_SLACK_MS", limits.REPLAY_SLACK_MS)
