@@ -84,7 +84,7 @@ class Follow:
         """Take the page just below ``oldest``, newest first; an empty one says that the stream begins at ``oldest``.
 
         The first entry of a history names none before it. Nor does the first one behind someone else's, or after the
-        stream's state was lost: in those two cases older entries may still be there.
+        stream's state was lost: in those two cases older entries may still be there, or have been.
         """
         if self.wants_older and not page:
             self._end_coverage(self.oldest if self._history.expected_older else stamps.ZERO)
@@ -106,6 +106,7 @@ class Follow:
             if entry.nonce or self.index.horizon == stamps.STAMP_MAX:
                 self.index.horizon = max(entry.stamp, self._lost)
             self._note(entry)
+        self._note_link(entry)
         if entry.stamp <= history.floor:
             self._end_coverage(stamps.ZERO)
 
@@ -121,6 +122,11 @@ class Follow:
                 return
         self._lower_horizon()
 
+    def _note_link(self, entry: Entry) -> None:
+        """A history begins with a gap: before any other entry that is linked to nothing something may be lost."""
+        if not entry.previous and not isinstance(entry.body, Gap):
+            self._history.begins = max(self._history.begins, entry.stamp)
+
     def joins(self, entry: Entry) -> bool:
         """Whether this is the entry after the last one taken in."""
         return entry.previous == self._history.nonce and entry.stamp > self.index.watermark
@@ -134,6 +140,7 @@ class Follow:
             if not history.nonce:
                 # The first entry ever: all before it is unknown, whatever its kind.
                 self.index.horizon = max(entry.stamp, self._lost)
+            self._note_link(entry)
             self.index.apply(entry, now)
             history.nonce = entry.nonce
             if (history.gap and self.is_covered) or isinstance(entry.body, Gap | Poisoned):
@@ -163,6 +170,6 @@ class Follow:
             self.index.horizon = min(self.index.horizon, max(history.replay_horizon, history.begins))
 
     def _end_coverage(self, begins: int) -> None:
-        self.wants_older, self._history.begins = False, begins
+        self.wants_older, self._history.begins = False, max(self._history.begins, begins)
         self.index.end_covering()
         self._lower_horizon()

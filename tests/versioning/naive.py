@@ -89,7 +89,8 @@ class Naive:
         if gaps and isinstance(gaps[-1].body, Gap) and gaps[-1].stamp >= self.lost and self.is_covered:
             replays = [body for stamp, body in self._bodies() if isinstance(body, Replayed) and stamp > gaps[-1].stamp]
             since = min(((body.since_ms + SLACK_MS) * SEQUENCES for body in replays), default=horizon)
-            horizon = min(horizon, max(since, oldest if self.ends_in_hole else 0))
+            bare = [entry.stamp for entry, _ in self.heard if not (entry.previous or isinstance(entry.body, Gap))]
+            horizon = min(horizon, max(since, oldest if self.ends_in_hole else 0, *bare))
         return horizon
 
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:

@@ -116,7 +116,7 @@ def test_no_replay_makes_known_what_is_missing_in_the_middle() -> None:
 
 def test_a_replay_counts_once_all_below_its_gap_is_read() -> None:
     since_ms = START_MS - 3_000_000
-    stream = history((0, Change(("t:1",))), (1, Gap("flushed")), (2, Replayed(since_ms)), (3, beat_at(3)))
+    stream = history((0, Gap("start")), (1, Gap("flushed")), (2, Replayed(since_ms)), (3, beat_at(3)))
     follow = Follow(Index())
     follow.begin(stream[2:0:-1], NOW)
     follow.take(stream[3:], NOW)
@@ -131,7 +131,21 @@ def test_behind_a_link_that_was_lost_no_replay_makes_known_what_was_before() -> 
     before = history((0, Gap("start")), (1, Change(("t:1",))))
     behind = history((2, beat_at(2)), (3, Gap("flushed")), (4, Replayed(START_MS - 3_000_000)), name="m")
     assert following([*before, *behind]).index.horizon == stamp_at(2)
-    assert following(behind).index.horizon < stamp_at(0)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(Entry(stamp_at(2), "n", "", beat_at(2)), id="behind someone else's entry, or a lost state"),
+        pytest.param(Entry(stamp_at(2), "n", "", Change(("t:2",))), id="a bump"),
+        pytest.param(Entry(stamp_at(2), "", "", Poisoned("by hand")), id="someone else's"),
+    ],
+)
+def test_no_replay_makes_known_what_is_trimmed_below_a_lost_link(first: Entry) -> None:
+    """Only a gap says that a history begins with it."""
+    since_ms = START_MS - 3_000_000
+    behind = history((3, Gap("flushed")), (4, Replayed(since_ms)), previous=first.nonce, name="m")
+    assert [index.horizon for index in both_ways([first, *behind])] == [stamp_at(2)] * 2
 
 
 def test_a_poisoned_entry_inside_a_replay_spoils_it() -> None:

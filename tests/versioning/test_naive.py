@@ -285,6 +285,7 @@ def _proven_whatever_changed(past: Past, _: str, fill_stamp: int, now: Now) -> i
 REMOVALS: Final[Mapping[str, tuple[Any, str, Any]]] = {
     "a gap hides nothing": (Index, "apply", _forget_the_gap),
     "an unreadable entry spoils no replay": (Follow, "_note", _believe_a_spoiled_replay),
+    "a history begins with any entry": (Follow, "_note_link", _nothing),
     "a replay counts without its gap": (Follow, "_lower_horizon", _replay_without_its_gap),
     "a lost history is not remembered": (Follow, "lose", _lose_and_forget_that),
     "nobody looks at the end of the stream": (Follow, "check_tail", _nothing),
