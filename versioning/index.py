@@ -7,7 +7,8 @@ One thread writes, any number read without a lock: horizon, ceiling and lag firs
 they doubt before what they have aged out, then horizon and ceiling again. So every write leaves the index, between any
 two bytecodes, in a state that can only say less (UNKNOWN, STALE) than the truth to who reads in that order. The first
 look is for a reader that stands still while much is read: what has superseded its value came in behind its look at the
-stamps, and the horizon or the heartbeat that vouches for that too. The second is for what is forgotten meanwhile.
+stamps, and the horizon or the heartbeat that vouches for that too. The second is for what is forgotten meanwhile; where
+that was all of it, and the next history is there already, only the count of ``losses`` tells.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +39,8 @@ class Index:
         self.ceiling = stamps.ZERO
         """A fill stamp above it is not believed: far beyond the watermark, or above a gap that is pending or may be."""
         self.horizon = stamps.STAMP_MAX
+        self.losses = 0
+        """How often all was forgotten. Of a look during which it has changed each part may be of another history."""
         self.stamps: dict[str, int] = {}
         """Key to the stamp of its last entry. The same dict for the life of the index, as are the generations."""
         self.generations = Generations()
@@ -78,12 +81,14 @@ class Index:
 
     def verdict(self, key: str, fill_stamp: int, now: Now) -> Verdict:
         """Return how a value of this fill stamp compares with what is known of its key at this moment (P6)."""
+        losses = self.losses
         may_vouch = not self.is_lagging(now) and self._knows(key, fill_stamp)
         if fill_stamp < self.stamps.get(key, 0):
             return Verdict.STALE
         if self.generations and self.generations.is_stale(key, fill_stamp, self.liveness.unix_ms(now.ms)):
             return Verdict.STALE
-        return Verdict.FRESH if may_vouch and self.horizon <= fill_stamp <= self.ceiling else Verdict.UNKNOWN
+        is_known = self.horizon <= fill_stamp <= self.ceiling and losses == self.losses
+        return Verdict.FRESH if may_vouch and is_known else Verdict.UNKNOWN
 
     def _knows(self, key: str, fill_stamp: int) -> bool:
         """Whether all that may supersede a value is known, up to the last heartbeat."""
@@ -102,12 +107,12 @@ class Index:
         horizon lacks none of them; nor did one that a gap, or the loss of the history, has put below it since.
         """
         # First: in front of what comes meanwhile may be changes that were looked for too early.
-        lag_ms = self.liveness.lag_ms(now)
+        losses, lag_ms = self.losses, self.liveness.lag_ms(now)
         is_known = self._knows(key, fill_stamp)
         verdict = self.verdict(key, fill_stamp, now)
         if verdict is Verdict.STALE:
             return verdict, None
-        own_ago_ms = lag_ms if is_known and self._knows(key, fill_stamp) else None
+        own_ago_ms = lag_ms if is_known and self._knows(key, fill_stamp) and losses == self.losses else None
         if verdict is Verdict.FRESH:
             return verdict, own_ago_ms
         # A past may have proven it later than a history that is still being copied, old heartbeats and all.
@@ -117,7 +122,7 @@ class Index:
     def fresh(self, heads: Mapping[str, PlainHead], now: Now) -> list[str]:
         """Return the keys whose verdict is FRESH: ``verdict`` for many, in the same order of looking."""
         stamp_of, generations = self.stamps.get, self.generations
-        horizon, ceiling = self.horizon, self.ceiling
+        losses, horizon, ceiling = self.losses, self.horizon, self.ceiling
         if self.is_lagging(now):
             return []
         current = [key for key, head in heads.items() if head[0] >= stamp_of(key, 0)]
@@ -125,6 +130,8 @@ class Index:
             now_ms = self.liveness.unix_ms(now.ms)
             current = [key for key in current if generations.vouches(key, heads[key][0], now_ms)]
         horizon, ceiling = max(horizon, self.horizon), min(ceiling, self.ceiling)
+        if losses != self.losses:
+            return []
         return [key for key in current if horizon <= heads[key][0] <= ceiling]
 
     def is_lagging(self, now: Now) -> bool:
@@ -250,6 +257,8 @@ class Index:
         """Know nothing any more: every verdict is UNKNOWN until a new history is read."""
         self._keep_past()
         self.horizon = stamps.STAMP_MAX
+        # Behind the horizon and in front of the rest: who has believed that, and looks at any of this, sees it change.
+        self.losses += 1
         self._pending_gap.forget(stamps.STAMP_MAX)
         self.reach(stamps.ZERO)
         self.stamps.clear()

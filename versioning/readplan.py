@@ -93,8 +93,10 @@ class _Refill:
         self._token = reading.new_token()
         now = reading.clock()
         self._deadline_ms = now.monotonic_ms + reading.options.lease_wait_ms
-        # What was known when the reader came. Of one that lagged then, changes of long before are still to come.
-        self._since = stamps.STAMP_MAX if reading.index.is_lagging(now) else reading.index.watermark
+        # What was known when the reader came. Of one that lagged then, changes of long before are still to come; as
+        # they are where the history is given up at this moment, so that there is no watermark, or none any more.
+        watermark = reading.index.watermark
+        self._since = stamps.STAMP_MAX if not watermark or reading.index.is_lagging(now) else watermark
         self._has_waited = False
         self._is_redis_down = False
 
@@ -211,9 +213,13 @@ class _Refill:
         # Behind the stamps: a key that becomes pending between the lines is then provisional without need. The other
         # way round alone it would be taken for settled at a stamp that already covers the pending entry (I2). And
         # before them too: else one whose history is given up between the lines would be, and others still believe it.
+        # Where one was lost and the next one too, each of the three looks may have been at another one.
+        losses = reading.index.losses
         provisional = {key for key in keys if reading.index.is_key_pending(key)}
         fill_stamps = {key: reading.index.fill_stamp(key) for key in keys}
         provisional.update(key for key in keys if reading.index.is_key_pending(key))
+        if reading.index.losses != losses:
+            provisional.update(keys)
         fill_ms = reading.clock().ms
         loaded = yield Load(keys)
         try:

@@ -187,6 +187,33 @@ def test_between_two_steps_of_forgetting_nothing_superseded_is_fresh(
 
 
 @pytest.mark.parametrize("is_served", [verdict, judge, fresh, hit, hits])
+def test_a_look_at_what_is_left_between_a_lost_history_and_the_next_one_proves_nothing(
+    is_served: Callable[[Index], bool],
+) -> None:
+    """Both know of the change, and vouch for the rest."""
+    index = Index()
+    index.stamps = found = Forgetful()
+    follow = Follow(index)
+    follow.begin([], at(0))
+    follow.take(history((0, Gap("start")), (20, Change((KEY,))), (29, beat_at(29))), at(29))
+    replay = Replayed(START_MS - 100_000)
+    *older, newest = history((33, Gap("lost")), (33.1, Change((KEY,))), (33.2, replay), (33.3, beat_at(29)), name="m")
+
+    def cover() -> None:
+        follow.begin([newest], at(30))
+        follow.take_older(older[::-1], at(30))
+        follow.take_older((), at(30))
+
+    def lose() -> None:
+        follow.lose()
+        found.advance = cover
+
+    found.advance = lose
+    assert not is_served(index)
+    assert index.verdict("t:2", stamp_at(10), at(30)) is Verdict.FRESH, "the next one is there"
+
+
+@pytest.mark.parametrize("is_served", [verdict, judge, fresh, hit, hits])
 def test_a_doubt_that_ends_as_a_reader_looks_leaves_nothing_fresh_that_was_loaded_under_it(
     is_served: Callable[[Index], bool],
 ) -> None:

@@ -100,6 +100,34 @@ def test_a_key_that_is_pending_as_its_history_is_given_up_is_not_taken_for_settl
     assert head.is_provisional
 
 
+def test_a_key_of_which_parts_of_two_histories_were_seen_is_not_taken_for_settled(
+    at: Datacenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look whether it is pending fell between a loss and what came next, the one at the watermark did not."""
+    process, fill_stamp = Process(at), Index.fill_stamp
+
+    def interrupted(index: Index, key: str) -> int:
+        stamp = fill_stamp(index, key)
+        index.forget()
+        return stamp
+
+    monkeypatch.setattr(Index, "fill_stamp", interrupted)
+    monkeypatch.setattr(Index, "is_key_pending", lambda *_: False)
+    process.read()
+    assert unpack(at.values.stored()[KEY])[0].is_provisional
+
+
+def test_who_comes_as_a_history_is_given_up_takes_nothing_superseded_for_what_was_current_then(at: Datacenter) -> None:
+    process = Process(at)
+    filled(at, process)
+    changed = process.change()
+    process.index.reach(0)
+    steps = process.begin()
+    advance(steps, GetValues)
+    process.index.reach(changed)
+    assert finish(steps)[KEY].value == "new"
+
+
 def test_a_value_loaded_while_its_key_is_pending_lives_for_the_provisional_ttl(at: Datacenter) -> None:
     process = Process(at)
     process.learn(Change((KEY,), gtid="0-1-1", pending=True))

@@ -35,13 +35,13 @@ def make_hit(index: Index, local: LocalCache, counters: Counters, ticks: Ticks, 
         held = find(key)
         if held is None:
             return None
-        stamp, vouches_until_s = held.fill_stamp, liveness.vouches_until_s
+        losses, stamp, vouches_until_s = index.losses, held.fill_stamp, liveness.vouches_until_s
         if not index.horizon <= stamp <= index.ceiling or stamp < stamp_of(key, 0):
             return None
         if aging and not generations.vouches(key, stamp, liveness.unix_ms(wall_ms())):
             return None
         # Once more: what is forgotten meanwhile is below it. Whatever else came was not there at the first look.
-        if stamp < index.horizon:
+        if stamp < index.horizon or losses != index.losses:
             return None
         # The clock last: a process that was stopped on the way here must not vouch.
         now_s = read_clock(which)
@@ -63,14 +63,15 @@ def make_hits(index: Index, local: LocalCache, counters: Counters, ticks: Ticks,
     calls = itertools.count(1)
 
     def hits(keys: Iterable[str]) -> dict[str, Held]:
-        horizon, ceiling, vouches_until_s = index.horizon, index.ceiling, liveness.vouches_until_s
+        losses, vouches_until_s = index.losses, liveness.vouches_until_s
+        horizon, ceiling = index.horizon, index.ceiling
         found = {key: held for key in keys if (held := find(key)) is not None and held.fill_stamp >= stamp_of(key, 0)}
         if aging:
             now_ms = liveness.unix_ms(wall_ms())
             found = {key: held for key, held in found.items() if generations.vouches(key, held.fill_stamp, now_ms)}
         horizon, ceiling = max(horizon, index.horizon), min(ceiling, index.ceiling)
         now_s = read_clock(which)
-        if now_s >= vouches_until_s:
+        if now_s >= vouches_until_s or losses != index.losses:
             return {}
         fresh = {
             key: held
