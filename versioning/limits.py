@@ -24,6 +24,9 @@ DEGRADED_TTL_MS: Final = 240_000
 DEGRADED_JITTER_MIN: Final = 0.7
 """The times at which UNKNOWN values end spread over [0.7, 1] of the limit, so that a fault makes no storm."""
 
+FOUND_MS: Final = (PROMISE_MS - DEGRADED_TTL_MS) // 2
+"""What was found is handed out within this time, while other keys are loaded, or is looked at once more."""
+
 PROVISIONAL_TTL_MS: Final = 2_000
 """Life of a value loaded while its key is pending: the load may have read a replica that lags."""
 

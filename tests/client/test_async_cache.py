@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.worlds import CountedValues, SlowStream, World, kept_in_a_slow_world
+from tests.client.worlds import CountedValues, SlowStream, Stops, World, kept_in_a_slow_world
 from tests.eventually import now_ms, until_async
 from versioning import AsyncVersionedCache, CacheOptions, LoadBudgetError, LoadFailedError, Tier, Verdict
 from versioning.backends.base import Answer, UnavailableError
@@ -187,6 +187,33 @@ async def test_a_reader_that_comes_just_as_a_load_ends_does_not_get_what_a_chang
     before.answer.set()
     assert await leader == "old"
     assert await late == "new"
+
+
+@pytest.mark.parametrize("stops", [1, 2], ids=["once", "each time"])
+@pytest.mark.parametrize("call", ["get", "refresh"])
+async def test_what_was_loaded_before_the_process_was_stopped_is_loaded_once_more(
+    world: World, values: CountedValues, call: str, stops: int
+) -> None:
+    stopped = Stops(stops)
+
+    async def load() -> int:
+        return stopped.load()
+
+    async with AsyncVersionedCache(stream=world.stream, values=values, clock=stopped.clock) as cache:
+        assert await getattr(cache, call)(KEY, load) == 2
+
+
+async def test_what_was_found_before_the_process_was_stopped_is_looked_for_once_more(
+    world: World, values: CountedValues
+) -> None:
+    stopped = Stops(1)
+
+    async def load(keys: tuple[str, ...]) -> dict[str, int]:
+        return dict.fromkeys(keys, stopped.load())
+
+    async with AsyncVersionedCache(stream=world.stream, values=values, clock=stopped.clock) as cache:
+        await cache.get("t:2", returning(0))
+        assert await cache.get_many(("t:2", KEY), load) == {"t:2": 3, KEY: 2}
 
 
 async def test_a_loader_that_reads_its_own_key_is_told_so(cache: AsyncVersionedCache) -> None:

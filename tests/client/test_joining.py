@@ -1,4 +1,4 @@
-"""What a reader may have of a refill that another one had begun before it came. Time is the test's."""
+"""What a reader may have of a refill, its own or one that another had begun before it came. Time is the test's."""
 
 import pytest
 
@@ -32,3 +32,26 @@ def test_a_reader_has_what_it_could_be_served_otherwise(
     began = at(2)
     loaded = Read("value", Tier.LOADED, stamp_at(2), Verdict.UNKNOWN, 0)
     assert core.accepts(KEY, loaded, began.monotonic_ms, at(now_s)) is is_accepted
+
+
+@pytest.mark.parametrize(
+    ("tier", "now_s", "followed_s", "changed_s", "is_in_time"),
+    [
+        pytest.param(Tier.LOADED, 241, 241, 100, True, id="superseded on the way, by a load that takes minutes"),
+        pytest.param(Tier.LOADED, 243, 243, 100, False, id="superseded, and too old to be served unproven"),
+        pytest.param(Tier.LOADED, 243, 243, 1, True, id="as old and current"),
+        pytest.param(Tier.LOADED, 243, 100, 1, True, id="as old and proven lately"),
+        pytest.param(Tier.LOADED, 600, 100, 1, False, id="unknown for minutes"),
+        pytest.param(Tier.REDIS, 32, 32, 20, True, id="superseded behind the look"),
+        pytest.param(Tier.REDIS, 33, 33, 20, False, id="superseded, and found long ago: nobody knows its age then"),
+    ],
+)
+def test_a_reader_has_what_its_own_call_came_to_unless_that_is_too_old_by_now(
+    *, tier: Tier, now_s: float, followed_s: float, changed_s: float, is_in_time: bool
+) -> None:
+    core = CacheCore(CacheOptions(), None, lambda: at(now_s))
+    core.index.horizon = 0
+    for entry in history((changed_s, Change((KEY,))), (followed_s, beat_at(followed_s))):
+        core.index.apply(entry, at(followed_s))
+    found = Read("value", tier, stamp_at(2), Verdict.UNKNOWN, 0)
+    assert core.is_in_time(KEY, found, at(2).monotonic_ms) is is_in_time

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.client.worlds import SlowStream, World, kept_in_a_slow_world
+from tests.client.worlds import SlowStream, Stops, World, kept_in_a_slow_world
 from tests.eventually import now_ms, until
 from versioning import (
     AsyncVersionedCache,
@@ -126,6 +126,24 @@ def test_when_the_leader_is_interrupted_a_waiter_takes_over(cache: VersionedCach
     interrupted.answer.set()
     assert isinstance(leader.exception(), KeyboardInterrupt)
     assert waiter.result() == "loaded by the waiter"
+
+
+@pytest.mark.parametrize("stops", [1, 2], ids=["once", "each time"])
+@pytest.mark.parametrize("call", ["get", "refresh"])
+def test_what_was_loaded_before_the_process_was_stopped_is_loaded_once_more(
+    world: World, call: str, stops: int
+) -> None:
+    stopped = Stops(stops)
+    with VersionedCache(stream=world.stream, values=world.values, clock=stopped.clock) as cache:
+        assert getattr(cache, call)(KEY, stopped.load) == 2
+
+
+def test_what_was_found_before_the_process_was_stopped_is_looked_for_once_more(world: World) -> None:
+    stopped = Stops(1)
+    with VersionedCache(stream=world.stream, values=world.values, clock=stopped.clock) as cache:
+        cache.get("t:2", lambda: 0)
+        found = cache.get_many(("t:2", KEY), lambda keys: dict.fromkeys(keys, stopped.load()))
+        assert found == {"t:2": 3, KEY: 2}
 
 
 def test_a_loader_that_reads_its_own_key_is_told_so(cache: VersionedCache) -> None:

@@ -10,8 +10,10 @@ from tests.eventually import now_ms
 from versioning import stamp as stamps
 from versioning.backends.base import Answer, Append, Fill, UnavailableError
 from versioning.backends.memory import AsyncMemoryValues, MemoryStream, MemoryValues
+from versioning.client.clock import system_clock
 from versioning.entries import Body, Change, Entry, Gap, Heartbeat, NewEntry
 from versioning.header import ValueHeader, pack
+from versioning.liveness import Now
 
 
 def entry(body: Body) -> NewEntry:
@@ -62,6 +64,25 @@ class World:
 
     async def change(self, *keys: str) -> int:
         return (await self.append(Change(keys, gtid="0-1-1"), Heartbeat(now_ms())))[0]
+
+
+class Stops:
+    """The clock of a process that is stopped for ten minutes with each of the next ``left`` loads on its way."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.loads = 0
+        self._ahead_ms = 0
+
+    def clock(self) -> Now:
+        now = system_clock()
+        return Now(now.ms + self._ahead_ms, now.monotonic_ms + self._ahead_ms)
+
+    def load(self) -> int:
+        """Return which load it is."""
+        self.loads += 1
+        self._ahead_ms += 600_000 * (self.loads <= self.left)
+        return self.loads
 
 
 class SlowStream(MemoryStream):

@@ -5,7 +5,7 @@ The hit is ``client.hit``; everything else is the read plan's (``versioning.read
 
 import random
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from versioning.budget import LoadBudget
@@ -19,6 +19,7 @@ from versioning.effects import Failed
 from versioning.held import Held
 from versioning.index import Index
 from versioning.keys import check_key
+from versioning.limits import DEGRADED_TTL_MS, FOUND_MS
 from versioning.liveness import Now
 from versioning.options import CacheOptions
 from versioning.read import Counters, Read, Tier
@@ -141,6 +142,26 @@ class CacheCore:
         verdict, proven_ago_ms = self.index.judge(key, read.stamp, now)
         age_ms = None if read.age_ms is None else read.age_ms + now.monotonic_ms - began_ms
         return may_serve(key, verdict, age_ms, proven_ago_ms, self.reading.options.degraded_ttl_ms)
+
+    def is_in_time(self, key: str, found: Found, began_ms: int) -> bool:
+        """Whether a reader may have what its own call, which began then (monotonic), came to (I1).
+
+        Superseded meanwhile or not. But of a process that was stopped on the way, what it had loaded or found by then
+        is of any age.
+        """
+        now = self.clock()
+        is_loaded = isinstance(found, Read) and found.tier is Tier.LOADED
+        if now.monotonic_ms - began_ms <= (DEGRADED_TTL_MS if is_loaded else FOUND_MS):
+            return True
+        fill_stamp = found.stamp if isinstance(found, Read) else found.fill_stamp
+        verdict, proven_ago_ms = self.index.judge(key, fill_stamp, now)
+        return may_serve(key, verdict, None, proven_ago_ms, self.reading.options.degraded_ttl_ms)
+
+    def late(self, found: Mapping[str, Found], began_ms: int) -> tuple[str, ...]:
+        """Return the keys of which that does not hold: none, mostly, at the price of one look at the clock."""
+        if self.clock().monotonic_ms - began_ms <= FOUND_MS:
+            return ()
+        return tuple(key for key, one in found.items() if not self.is_in_time(key, one, began_ms))
 
     def info(self, follower: FollowerStats) -> CacheInfo:
         return info_of(self.index, self.counters, len(self.local), self.clock(), follower)

@@ -169,13 +169,13 @@ class VersionedCache:
         keys = tuple(dict.fromkeys(keys))
         found: dict[str, Found] = {**self._core.hits(keys)}
         if len(found) < len(keys):
-            found |= self._find_many(tuple(key for key in keys if key not in found), loader)
+            found = self._find_many(keys, loader, found)
         return {key: found[key].value for key in keys}
 
     def read_many(self, keys: Iterable[str], loader: ManyLoader[Any]) -> Reads:
         """Like ``get_many``, and says of each value how new it is and where it came from."""
         keys = tuple(dict.fromkeys(keys))
-        found = self._find_many(keys, loader)
+        found = self._find_many(keys, loader, {})
         return {key: self._core.read_of(found[key]) for key in keys}
 
     def refresh(self, key: str, loader: Loader[T]) -> T:
@@ -184,8 +184,12 @@ class VersionedCache:
         Raises what ``get`` does.
         """
         self._follow_lazily()
-        plan = plan_refresh(self._core.reading, (check_key(key),))
-        return self._drive(plan, _of_one(loader))[key].value  # type: ignore[no-any-return]
+        for _ in range(2):
+            began_ms = self._core.clock().monotonic_ms
+            read = self._drive(plan_refresh(self._core.reading, (check_key(key),)), _of_one(loader))[key]
+            if self._core.is_in_time(key, read, began_ms):
+                break
+        return read.value  # type: ignore[no-any-return]
 
     def cached(self, template: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
         """Decorate a loader: ``@cache.cached("tracker_web:{id}")``. The key is made from the call's arguments.
@@ -234,18 +238,20 @@ class VersionedCache:
                 return hits[key]
         return self._fly((key,), _of_one(loader), looked, arrived)[key]
 
-    def _find_many(self, keys: tuple[str, ...], load: ManyLoader[Any]) -> dict[str, Found]:
+    def _find_many(self, keys: tuple[str, ...], load: ManyLoader[Any], hits: dict[str, Found]) -> dict[str, Found]:
         self._follow_lazily()
-        reads, missing = self._core.read_local(keys)
-        found: dict[str, Found] = dict(reads)
+        reads, missing = self._core.read_local(key for key in keys if key not in hits)
+        found: dict[str, Found] = {**hits, **reads}
         looked: Answers | None = None
         arrived = self._core.clock()
         if alone := tuple(key for key in missing if not self._flights.has(key)):
             looked = self._look(alone)
             found |= self._core.take_hits(looked)
-        if missing := tuple(key for key in missing if key not in found):
-            found |= self._fly(missing, load, looked, arrived)
-        return found
+        missing = tuple(key for key in missing if key not in found)
+        flown = self._fly(missing, load, looked, arrived) if missing else {}
+        if late := self._core.late(found, arrived.monotonic_ms):
+            flown |= self._fly(late, load, None, self._core.clock())
+        return found | flown
 
     def _look(self, keys: tuple[str, ...]) -> Answers:
         answer = self._ask_redis(GetValues(keys))
@@ -284,16 +290,16 @@ class VersionedCache:
         reads: Reads = {}
         for is_last in (False, True):
             refill = functools.partial(self._refill, load=load, looked=looked)
-            own, joined = self._flights.fly(keys, self._core.clock().monotonic_ms, refill)
-            reads |= own
-            for key, flight in joined.items():
-                if (superseded := self._core.join(key)) is not None:
-                    reads[key] = superseded
-                    continue
-                landed = flight.landed(key)
+            began_ms = self._core.clock().monotonic_ms
+            own, joined = self._flights.fly(keys, began_ms, refill)
+            superseded = {key: read for key in joined if (read := self._core.join(key)) is not None}
+            landed = {key: flight.landed(key) for key, flight in joined.items() if key not in superseded}
+            late = () if is_last else self._core.late(own, began_ms)
+            reads |= {key: read for key, read in own.items() if key not in late} | superseded
+            for key, read in landed.items():
                 # One of the second round took off after the key had landed in the first, so after this reader came.
-                if landed and (is_last or self._core.accepts(key, landed, flight.began_ms, arrived)):
-                    reads[key] = landed
+                if read and (is_last or self._core.accepts(key, read, joined[key].began_ms, arrived)):
+                    reads[key] = read
             keys, looked = tuple(key for key in keys if key not in reads), None
             if not keys:
                 return reads
