@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from replicator.mirror.gate import LATELY_MS, Gate, GateDeniedError, GateError, Wanted
-from replicator.mirror.gtids import joined, position_of
+from replicator.mirror.gtids import includes, joined, position_at, position_of
 from replicator.mirror.options import GateStats, MirrorStats
 from replicator.mirror.view import View
 from replicator.position import Position
@@ -142,6 +142,15 @@ class GateBoard:
         for view in self._views:
             view.note_lost(gtid)
             view.note_caught_up()
+
+    def hear_lost(self, told: Sequence[str]) -> None:
+        """Take note of all that the stream still says to have been lost, once it has lost entries.
+
+        What it says no more must be said again: another mirror that has not read it goes by what it was told before.
+        """
+        known = position_at(reduce(joined, told, ""))
+        if self.lost and not (known is not None and includes(known, self.lost)):
+            self._on_rewind()
 
     def promise(self, told: Sequence[tuple[str, int]]) -> None:
         """Take note of what every database had by the stream: GTIDs in order, and how old the word is, in ms.

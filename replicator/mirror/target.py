@@ -152,6 +152,8 @@ class MirrorTarget:
             self._doubt(body)
         now_ms = self._clock().ms
         self._board.promise([(gtid, now_ms - told_ms) for gtid, told_ms in fold.acknowledged])
+        if known is not None:
+            self._board.hear_lost([body.gtid for body in fold.lost])
 
     def _position_text(self, position: MirrorPosition | None) -> str:
         if position is not None:

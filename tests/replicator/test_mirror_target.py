@@ -26,16 +26,21 @@ class Site:
         self.now = Now(BEGIN_MS, DOWN_MS)
         self.stream = MemoryStream(lambda: self.now.ms)
         self.gate = ScriptedGate(applied="0-1-5")
+        self.rewinds = 0
+        """How often the board has asked that what databases have lost is said."""
         self.board = GateBoard(
             [self.gate],
             MirrorStats(),
             lambda _: Wanted(),
             lambda: None,
-            lambda: None,
+            self.rewound,
             monotonic_ms=lambda: self.now.monotonic_ms,
             answer_life_ms=10_000,
         )
         self.target = MirrorTarget(self.stream, PATIENT, MirrorStats(), lambda: self.now, self.board)
+
+    def rewound(self) -> None:
+        self.rewinds += 1
 
     async def pass_time(self, ms: int, *, is_asked: bool) -> None:
         """``is_asked``: whether the replica answers all the time."""
@@ -114,6 +119,24 @@ async def test_what_is_said_in_a_window_to_have_been_lost_counts_for_one_that_st
     await site.target.sync()
     assert site.board.lost == "0-1-8"
     assert not site.board.has_applied("0-1-5")
+
+
+@pytest.mark.parametrize(("told", "is_said_again"), [("0-1-8", False), ("0-1-7", True), ("", True)])
+async def test_what_a_database_had_is_said_again_where_the_stream_has_lost_that(
+    told: str,
+    is_said_again: bool,  # noqa: FBT001
+) -> None:
+    """Other mirrors may not have read it, and go by what the database told them before."""
+    site, origin = Site(), Origin(PATIENT.origin_dc, "1-0", "n")
+    await site.append(NewEntry("1", Heartbeat(BEGIN_MS)))
+    await site.ask()
+    left = site.stream.snapshot()
+    await site.append(NewEntry("2", Change((LOST_KEY,), "0-1-8", pending=True), origin))
+    await site.target.sync()
+    site.stream.restore(left)
+    await site.append(NewEntry("3", Change((LOST_KEY if told else "t:1",), told or "0-1-5", pending=True), origin))
+    await site.target.sync()
+    assert bool(site.rewinds) is is_said_again
 
 
 async def test_no_stamp_of_what_the_stream_has_lost_is_handed_out_again() -> None:
