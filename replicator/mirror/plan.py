@@ -76,7 +76,7 @@ def _entering(
                 is_poisoned = reasons.is_unreadable(body.reason)
                 gap = _awaiting(body, awaited)
                 if gap.pending:
-                    awaited, gap_ms = gap.gtid, now_ms
+                    awaited, gap_ms = gap.gtid or awaited, now_ms
                 elif gap.gtid or not awaited:  # One without position says nothing of one that has.
                     awaited, gap_ms = "", 0
                 left.append((gap, origin))

@@ -103,4 +103,4 @@ def _said_again(
             return replace(told, namespaces=names, pending=not is_settled, settled=is_settled)
         case Gap() as gap:
             reason = reasons.said_again(gap.reason, is_poisoned=is_poisoned)
-            return Gap(reason, gap.gtid, pending=not is_settled)
+            return Gap(reason, gap.gtid if is_settled else mark.told_gtid, pending=not is_settled)

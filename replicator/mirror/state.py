@@ -12,6 +12,7 @@ from typing import cast
 
 from replicator.mirror import reasons
 from replicator.mirror.beats import Place
+from replicator.mirror.gtids import joined
 from replicator.mirror.hidden import Hidden
 from replicator.mirror.lags import Lags, filled_safely_ms
 from replicator.mirror.words import (
@@ -196,7 +197,8 @@ class MirrorState:
         if gap is None or gap.is_placed or place.stamp <= gap.origin_stamp:
             return
         # Due now: who mirrors next must wait for no later place than this.
-        self.gap = replace(gap, body=replace(gap.body, gtid=place.gtid), written_ms=0, is_placed=True)
+        gtid = joined(gap.body.gtid, place.gtid)
+        self.gap = replace(gap, body=replace(gap.body, gtid=gtid), written_ms=0, is_placed=True)
 
     def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
         self.is_short &= not stands_for_all(body)
@@ -213,10 +215,16 @@ class MirrorState:
         if is_unapplied(body):
             if reasons.is_rewound(body.reason):
                 self.rewind(stamps.ms_of(entry.stamp))
-            since_ms = self.gap.since_ms if self.gap and self.gap.body.gtid == body.gtid else written_ms
-            self.gap = replace(mark, since_ms=since_ms)
+            self.gap = self._following_on(self.gap, mark) if self.gap else mark
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None
+
+    @staticmethod
+    def _following_on(held: Mark, gap: Mark) -> Mark:
+        """Return a pending gap as it takes the place of another: without position, it waits for that one's too."""
+        gtid = gap.body.gtid or held.body.gtid
+        since_ms = held.since_ms if held.told_gtid == gap.told_gtid else gap.since_ms
+        return replace(gap, body=replace(gap.body, gtid=gtid), since_ms=since_ms)
 
     def must_say_all(self, before: int = stamps.STAMP_MAX) -> None:
         """All that is pending, and was last said below this stamp, is due to be said again."""

@@ -34,7 +34,13 @@ class Mark:
     stamp: int
     """Of that last one."""
     is_placed: bool
-    """False: a gap of which no heartbeat has told yet what the replicas must have for it."""
+    """False: a gap of which no heartbeat has told yet what the replicas must have for it, beside what the one waited
+    for whose place it has taken."""
+
+    @property
+    def told_gtid(self) -> str:
+        """What its entry says that the replicas must have."""
+        return self.body.gtid if self.is_placed else ""
 
     @property
     def origin_stamp(self) -> int:

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicator.mirror.beats import Place
 from replicator.mirror.fold import WindowFold
 from replicator.mirror.lags import filled_safely_ms
 from replicator.mirror.plan import make_plan, next_heartbeat
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.queue import Released
-from replicator.mirror.reasons import OWN, REWOUND, UNREADABLE, said_again
-from replicator.mirror.settle import Look
+from replicator.mirror.reasons import OWN, REWOUND, SHORT, UNREADABLE, said_again
+from replicator.mirror.settle import Look, judge_by_replicas, judge_by_time
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import LOST_KEY, Mark
 from versioning import stamp as stamps
@@ -182,6 +183,33 @@ def test_a_gap_without_position_between_two_is_no_end_of_what_the_first_one_wait
     plan = make_plan([], released, None, live(entries_of([Heartbeat(9, 5)])), FAR_MS)
     assert plan is not None
     assert [body for body, _ in plan.bodies] == [*gaps[:2], Gap("torn", "0-1-9", pending=True)]
+
+
+@pytest.mark.parametrize("bare", [Gap(SHORT, pending=True), Gap(UNREADABLE + "bad", pending=True)])
+def test_a_gap_of_no_position_yet_waits_for_what_the_one_waited_for_whose_place_it_takes(bare: Gap) -> None:
+    """The next heartbeat may be of long before that: of all that a mirror which begins anew is still to copy."""
+    state = live(entries_of([Heartbeat(9, 5), Gap(OWN + "first", "0-1-9", pending=True), bare]))
+    judge = judge_by_replicas(state, FAR_MS, lambda _: True, window_ms=1, oldest=0)
+    [renewed] = Look(state).due(state, judge, FAR_MS)
+    assert renewed.body == replace(bare, reason=said_again(bare.reason)), "not settled, and still of no position"
+    state.place_gap(Place(stamps.parse("2-0"), "0-1-4,1-1-2"))
+    assert told(state.gap) == (replace(bare, gtid="0-1-9,1-1-2"), 0)
+
+
+def test_by_time_a_gap_of_no_position_ends_with_the_one_whose_place_it_has_taken() -> None:
+    state = live(entries_of([Gap("gone", "0-1-9", pending=True), Gap("torn", pending=True)]))
+    [settled] = Look(state).due(state, judge_by_time(FAR_MS, [1]), FAR_MS)
+    assert settled.body == Gap(said_again("torn"), "0-1-9")
+    state.take(replace(entries_of([settled.body])[0], stamp=stamps.make(3_000)), FAR_MS)
+    assert state.gap is None
+
+
+def test_a_gap_of_no_position_between_two_of_one_append_keeps_what_the_first_one_waits_for() -> None:
+    gaps = Gap("gone", "0-1-9", pending=True), Gap("torn", pending=True), Gap("gone", "0-1-5")
+    released = Released(tuple((gap, Origin("a", "1-0", "n")) for gap in gaps), MirrorPosition(), 3)
+    plan = make_plan([], released, None, live(entries_of([Heartbeat(9, 5)])), FAR_MS)
+    assert plan is not None
+    assert plan.bodies[2][0] == Gap("gone", "0-1-9", pending=True)
 
 
 def test_a_gap_waits_no_longer_for_what_a_replay_in_front_of_it_has_ended() -> None:
