@@ -165,7 +165,7 @@ class MirrorWriter:
         options, queue, state = self._options, self.queue, self._target.state
         queue.beats.advance(self._board.has_applied)
         has_gates = bool(self._board)
-        agains = self._due.agains(now, queue.place) if self._may_say else []
+        agains = self._due.agains(now, queue.place, queue.beats.applied) if self._may_say else []
         released = queue.release(now.monotonic_ms, self._gate_limit_ms, self._board.has_applied, has_gates=has_gates)
         released = released.spreading_from(now.ms)
         if released.position is None and not self._may_say:
@@ -175,7 +175,7 @@ class MirrorWriter:
         if now.monotonic_ms - self._beat_ms >= options.heartbeat_ms:
             if self._owes_word(now):
                 self._passing = NO_BEAT
-            applied = queue.beats.applied if has_gates else None
+            applied = self._due.told(queue.beats.applied) if has_gates else None
             heartbeat = next_heartbeat(self._passing, applied, state, self._target.read_ms)
         return make_plan(agains, released, heartbeat, state, now.ms)
 

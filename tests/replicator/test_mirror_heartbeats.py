@@ -87,6 +87,21 @@ async def test_no_heartbeat_passes_what_one_append_does_not_hold(world: MirrorWo
     assert sum(isinstance(body, Change) for body in bodies[:beat]) == count
 
 
+async def test_no_heartbeat_says_that_the_replicas_have_what_is_still_to_be_settled(world: MirrorWorld) -> None:
+    """That takes many appends. A mirror that starts when some of it was trimmed would take all of that for settled."""
+    last, gate = 2 * BATCH_ENTRIES_MAX, ScriptedGate(applied="0-1-0")
+    await world.begin_target()
+    mirror = world.start(gate)
+    await world.write(*(Change((f"t:{number}",), gtid=f"0-1-{number}") for number in range(1, last + 1)))
+    await world.until(lambda v: mirror.stats.pending >= last)
+    began_ms = now_ms()
+    gate.apply(f"0-1-{last}")
+    await world.until_beating(f"0-1-{last}", lambda: mirror.stats.applied_ms >= began_ms)
+    bodies = [entry.body for entry in await world.entries()]
+    told = next(n for n, body in enumerate(bodies) if isinstance(body, Heartbeat) and body.applied_ms >= began_ms)
+    assert sum(isinstance(body, Change) and body.settled for body in bodies[:told]) == last
+
+
 async def test_heartbeats_move_the_checkpoint_when_nothing_is_held(world: MirrorWorld) -> None:
     world.start(ScriptedGate(applied="0-1-1"))
     await world.beat("0-1-1", read_ms=1_000)
