@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import threading
 import time
 import weakref
@@ -22,7 +23,8 @@ from versioning import (
     Tier,
     VersionedCache,
 )
-from versioning.backends.memory import MemoryValues
+from versioning.backends.memory import MemoryStream, MemoryValues
+from versioning.client import follower_thread
 from versioning.client.follower import FIRST_READS_MAX_S
 
 KEY = "t:1"
@@ -398,3 +400,57 @@ def test_a_cache_that_is_started_again_knows_what_changed_meanwhile(world: World
     asyncio.run(world.change(KEY))
     with cache:
         assert cache.get(KEY, lambda: 2) == 2
+
+
+class HangingHandler(logging.Handler):
+    """Takes the first line of a log, and does not come back before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hangs, self.may_go_on = threading.Event(), threading.Event()
+
+    def emit(self, _: logging.LogRecord) -> None:
+        self.hangs.set()
+        assert self.may_go_on.wait(20)
+
+
+class Connection:
+    """One of several to the same stream."""
+
+    def __init__(self, stream: MemoryStream) -> None:
+        self.closed_by: list[threading.Thread] = []
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def aclose(self) -> None:
+        self.closed_by.append(threading.current_thread())
+
+
+def test_a_follower_that_hangs_as_it_is_stopped_leaves_index_and_connection_to_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_thread, "STOP_MAX_S", 0.1)
+    opened: list[Connection] = []
+    log, handler = logging.getLogger("stampline.follower"), HangingHandler()
+
+    def connect() -> Any:
+        opened.append(Connection(world.stream))
+        return opened[-1]
+
+    with VersionedCache(stream=connect, values=world.values) as cache:
+        [hanging] = follower_threads()
+        log.addHandler(handler)
+        world.stream.flush()
+        asyncio.run(world.begin())
+        assert handler.hangs.wait(20)
+        log.removeHandler(handler)
+        cache.close()
+        cache.start()
+        known_since = cache.index.known_since
+        assert known_since is not None
+        handler.may_go_on.set()
+        hanging.join(20)
+        assert cache.index.known_since == known_since
+        assert [stream.closed_by for stream in opened] == [[hanging], []]

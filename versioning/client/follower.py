@@ -109,6 +109,10 @@ class Follower:
             task.cancel()
             await asyncio.wait((task,), timeout=CANCEL_AGAIN_S)
 
+    def let_go(self) -> None:
+        """Leave the index to another follower, from whatever thread: what this one still takes in is for nobody."""
+        self.index = self._follow.index = Index(window_ms=self.index.window_ms)
+
     async def _run(self) -> None:
         while True:
             self.pulse.beat()

@@ -35,7 +35,8 @@ class FollowerThread:
         self._reads_wait_until_s = time.monotonic() + FIRST_READS_MAX_S
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._is_stopped = False
+        self._follower: Follower | None = None
+        self._is_stopped = self._has_let_go = False
         self._has_started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stampline-follower", daemon=True)
 
@@ -60,6 +61,15 @@ class FollowerThread:
             self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(STOP_MAX_S)
+            if self._thread.is_alive():
+                self._let_go()
+
+    def _let_go(self) -> None:
+        """It hangs, as in a handler of logs: who follows next has the index and a connection for itself."""
+        self._has_let_go = True
+        self._stream.take()
+        if self._follower is not None:
+            self._follower.let_go()
 
     def _run(self) -> None:
         """Try until it is stopped: a loop needs files, of which the process may have none left for a moment."""
@@ -86,7 +96,7 @@ class FollowerThread:
         if self._is_stopped:
             return
         stream = self._stream.get()
-        follower = Follower(stream, self._index, clock=self._clock)
+        follower = self._follower = Follower(stream, self._index, clock=self._clock)
         self.stats = follower.stats
         try:
             starting = asyncio.create_task(self._start(follower))
@@ -95,16 +105,16 @@ class FollowerThread:
             await asyncio.gather(starting, return_exceptions=True)
         finally:
             await follower.aclose()
-            await self._close_stream()
+            await self._close(stream)
 
     async def _start(self, follower: Follower) -> None:
         await follower.start()
         self._has_started.set()
 
-    async def _close_stream(self) -> None:
-        stream = self._stream.take()
-        if stream is not None:
-            try:
-                await stream.aclose()
-            except BackendError as error:
-                _log.debug("closing the stream: %s", error)
+    async def _close(self, stream: StreamBackend) -> None:
+        if not self._has_let_go:
+            self._stream.take()
+        try:
+            await stream.aclose()
+        except BackendError as error:
+            _log.debug("closing the stream: %s", error)
