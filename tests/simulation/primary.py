@@ -143,6 +143,11 @@ class Primary:
                 found.append((domain, last.server, last.number))
         return MariaDbPosition(tuple(found))
 
+    def next_of(self, domain: int, number: int) -> int:
+        """Return the number of the first commit of a domain behind that one."""
+        numbers = self._numbers[domain]
+        return numbers[bisect_right(numbers, number)]
+
     def transaction(self, number: int) -> Transaction:
         """Return the commit as its binlog tells it."""
         commit = self.commits[number - 1]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 LAG_S = (0.02, 0.25)
 
+CATCH_UP_S = 0.1
+"""An older copy applies the next commit of each domain this long after the last one, not all at once."""
+
 SEEN_S = 1.5
 """An older copy takes that long to catch up at least, once it is reachable and a mirror is there. Of one that is faster
 than two questions of the gate, or catches up while it is down or every mirror is, or of which no mirror that saw it
@@ -77,8 +80,20 @@ class Replica(Server):
         ):
             self._restore(SEEN_S)
             return
+        if self._restored_until_s and self._applies_next():
+            self._restore(CATCH_UP_S)
+            return
         self.is_stopped, self._restored_until_s = False, 0.0
         self._apply_received()
+
+    def _applies_next(self) -> bool:
+        """Apply the next commit of each domain that is behind; return whether any was."""
+        behind = [domain for domain, number in enumerate(self._received) if number > self.applied[domain]]
+        for domain in behind:
+            number = self._world.primary.next_of(domain, self.applied[domain])
+            self._world.applies(self, domain, number)
+            self._set(domain, number)
+        return bool(behind)
 
     def rewind(self, count: int, catching_up_s: float) -> None:
         """Restart with an older copy; nothing is applied again before that time, whoever says start."""

@@ -14,10 +14,11 @@ from tests.simulation.near import make_near
 from tests.simulation.ops import Op
 from tests.simulation.play import Played
 from tests.simulation.process import Process
+from tests.simulation.replica import CATCH_UP_S
 from tests.simulation.report import report
 from tests.simulation.scenario import DENSE, PLAIN, Scenario, make
 from tests.simulation.shrink import shrink
-from tests.simulation.world import ViolationError
+from tests.simulation.world import ViolationError, World
 
 
 def test_an_hour_passes_in_no_time() -> None:
@@ -52,6 +53,22 @@ def test_a_paused_process_does_nothing_until_it_is_resumed() -> None:
     loop.run_until_complete(asyncio.sleep(20))
     assert ticks == [1, 10, 11]
     loop.close()
+
+
+def test_a_replica_that_is_set_back_catches_up_one_commit_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(World, "is_watched", lambda *_, **__: True)
+    world = World(1, lambda *_: None)
+    replica = world.replicas[0]
+    found: list[tuple[int, bool]] = []
+    for _ in range(5):
+        world.primary.commit(("item:0",))
+    world.loop.run_until_complete(asyncio.sleep(1))
+    replica.rewind(3, 2.0)
+    for _ in range(6):
+        world.loop.run_until_complete(asyncio.sleep(2 if not found else CATCH_UP_S))
+        found.append((replica.applied[0], replica.is_behind_its_past))
+    assert sorted(set(found)) == [(3, True), (4, True), (5, False), (5, True)]
+    world.loop.abandon()
 
 
 def test_a_shorter_run_keeps_what_matters() -> None:
