@@ -12,7 +12,7 @@ from replicator.source.handover import Handover, ReadUpTo
 from replicator.source.history import ReplayStart
 from replicator.source.progress import Progress
 from tests.simulation.limits import HEADER_LAG_MS, HEARTBEAT_MS, READ_TIMEOUT_MS
-from tests.simulation.primary import number_of
+from tests.simulation.primary import Commit
 from tests.simulation.process import Process, current
 
 DELAY_S = 0.003
@@ -94,6 +94,8 @@ class SimulatedReader:
         self._loop = process.loop
         self._number = self._backlog_end = 0
         self._position: Position = MariaDbPosition()
+        self._begins: Position = self._position
+        """Of each domain, the server sends what is behind it."""
         self._proof = Proof(self._position, ())
         self.trail = Trail(self._position)
         self._anchor: Anchor | None = None
@@ -102,8 +104,8 @@ class SimulatedReader:
         self._is_pulling = False
 
     def start(self, facts: Any, progress: Progress) -> None:
-        self._position = progress.resume_from
-        self._number, self._backlog_end = number_of(self._position), number_of(facts.position)
+        self._position = self._begins = progress.resume_from
+        self._number, self._backlog_end = self._primary.common(self._position), self._primary.told
         self._proof, self.trail = Proof(progress.position, progress.anchors), Trail(self._position)
         self._heard_s = self._loop.time()
         # The server id tells a failover at once; where there is an anchor that is left to it, as a server that was set
@@ -152,11 +154,19 @@ class SimulatedReader:
         self._heard_s = self._loop.time()
         while self._number < self._primary.told:
             self._number += 1
-            transaction = self._primary.transaction(self._number)
-            self.trail.add(transaction.gtid, transaction.committed_ms)
-            self._proof.look_at(transaction.gtid, transaction.committed_ms, transaction.position)
-            self._position, self._anchor = transaction.position, transaction.anchor
-            self.handover.put(transaction._replace(is_backlog=self._number <= self._backlog_end))
+            commit = self._primary.commits[self._number - 1]
+            if not self._begins.includes(commit.gtid):
+                self._take(commit, is_backlog=self._number <= self._backlog_end)
+
+    def _take(self, commit: Commit, *, is_backlog: bool) -> None:
+        """A position is what the connection began with and what it has read since."""
+        gtid = commit.gtid
+        self._anchor = Anchor(gtid, self._position.before(gtid), commit.committed_ms)
+        self._position = self._position.after(gtid)
+        self.trail.add(gtid, commit.committed_ms)
+        self._proof.look_at(gtid, commit.committed_ms, self._position)
+        read = commit.read(self._position, self._anchor)
+        self.handover.put(read._replace(is_backlog=is_backlog))
 
     def _beat(self) -> None:
         if self._is_stopped:

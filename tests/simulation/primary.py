@@ -41,6 +41,12 @@ class Commit:
     def gtid(self) -> str:
         return f"{self.domain}-{self.server}-{self.number}"
 
+    def read(self, position: Position, anchor: Anchor) -> Transaction:
+        """Return it as the binlog tells it to who comes to this position by it."""
+        generations = (("statement: TRUNCATE", self.namespaces),) if self.namespaces else ()
+        named = () if self.namespaces else self.keys
+        return Transaction(self.gtid, position, self.committed_ms, named, generations, anchor)
+
 
 @dataclass(frozen=True, slots=True)
 class BinlogFile:
@@ -126,6 +132,10 @@ class Primary:
         for reader in tuple(self.readers):
             reader.fail(MySqlUnavailableError("the primary has closed the connection"))
 
+    def common(self, position: Position) -> int:
+        """Number of the last commit before which a position has them all."""
+        return next((one.number - 1 for one in self.commits if not position.includes(one.gtid)), self.last)
+
     def has(self, position: Position) -> bool:
         number = number_of(position)
         return number <= self.last and position == self.position_at(number)
@@ -147,14 +157,6 @@ class Primary:
         """Return the number of the first commit of a domain behind that one."""
         numbers = self._numbers[domain]
         return numbers[bisect_right(numbers, number)]
-
-    def transaction(self, number: int) -> Transaction:
-        """Return the commit as its binlog tells it."""
-        commit = self.commits[number - 1]
-        generations = (("statement: TRUNCATE", commit.namespaces),) if commit.namespaces else ()
-        named = () if commit.namespaces else commit.keys
-        anchor = Anchor(commit.gtid, self.position_at(number - 1).before(commit.gtid), commit.committed_ms)
-        return Transaction(commit.gtid, self.position_at(number), commit.committed_ms, named, generations, anchor)
 
     def value_at(self, key: str, number: int) -> int:
         """Return the row's counter as of a commit."""
