@@ -190,6 +190,15 @@ _KINDS: dict[Flavor, type[Position]] = {
 }
 
 
+def place_of(end: str) -> tuple[int, int]:
+    """Return the file's number and the offset of a `file/offset`: places in one binlog compare by them.
+
+    Raises PositionFormatError.
+    """
+    _, number, offset = _file_gtid(end)
+    return number, offset
+
+
 def parse(text: str, flavor: Flavor) -> Position:
     """Reads a position in the notation of a flavor; raises PositionFormatError."""
     return _KINDS[flavor].parse(text)

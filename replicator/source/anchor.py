@@ -12,7 +12,8 @@ a connection has a **trail** of what it has read, unwatched transactions too. Un
 it was taken over with beside our own last transaction.
 
 A replay begins with a binlog file, and without an anchor until it has read a transaction. As long as there is none,
-that file is the proof: its server still has it, under the same name and begun at the same time.
+that file is the proof: its server still has it, under the same name and begun at the same time, or has purged it and
+nothing was committed between it and the oldest that is left.
 
 Row times are whole seconds and the same on every server that replicated the transaction; a server set back and writing
 the same number again within the same second would pass.

@@ -14,7 +14,7 @@ import structlog
 from replicator.position import Flavor, Position, PositionFormatError
 from replicator.retry import STAND_BACK_S
 from replicator.source.anchor import Trail
-from replicator.source.batch import Batch, Rules, plan, read_up_to_ms
+from replicator.source.batch import Batch, Rules, plan
 from replicator.source.handover import Item
 from replicator.source.progress import Progress, Replay
 from replicator.source.stats import SourceStats
@@ -216,7 +216,7 @@ class Appender:
             raise RewoundError(belief.stored, f"has another transaction {missed}, it is")
         if last.position.covers(reached.position):
             return
-        if min(max(map(read_up_to_ms, items)), self._now_ms()) > belief.stored.read_ms + AWAITED_MS:
+        if min(max(item.read_ms for item in items), self._now_ms()) > belief.stored.read_ms + AWAITED_MS:
             raise RewoundError(belief.stored, "has what our server seems to lack, it is")
 
     def _held(self) -> Belief:

@@ -56,7 +56,7 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
                 is_untold |= item.is_out_of_order or not item.gtid
         if item.position.covers(position):
             position, anchors = item.position, _newest(item)
-            proven_ms = max(proven_ms, read_up_to_ms(item))
+            proven_ms = max(proven_ms, item.read_ms)
         elif isinstance(item, Transaction) and item.gtid and not position.includes(item.gtid):
             # The checkpoint is of a source that reads another server of the same set: only add what was read here.
             unread = (anchor for anchor in anchors if not item.position.includes(anchor.gtid))
@@ -72,13 +72,6 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
         bodies.append(Heartbeat(proven_ms, gtid=str(position)))
         read_ms = proven_ms
     return Batch(tuple(bodies), progress, read_ms, proven_ms, covered, is_untold)
-
-
-def read_up_to_ms(item: Item) -> int:
-    """Up to when an item shows its server's binlog to be read; 0: nothing."""
-    if isinstance(item, Transaction):
-        return 0 if item.is_backlog else item.committed_ms
-    return item.read_ms
 
 
 def _newest(item: Item) -> tuple[Anchor, ...]:

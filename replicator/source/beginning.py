@@ -10,7 +10,7 @@ from replicator.errors import PositionLostError
 from replicator.mysql import MySqlClient, ServerFacts, server_facts
 from replicator.position import PositionFormatError
 from replicator.source.appender import Appender, Identity
-from replicator.source.history import find_replay_start, has_file
+from replicator.source.history import find_replay_start, may_have_begun
 from replicator.source.options import SourceOptions
 from replicator.source.preflight import check_server, check_writers
 from replicator.source.progress import Progress, Replay
@@ -103,8 +103,8 @@ class Beginning:
         """Raises PositionLostError where it surely is another one. Its anchors are for the connection to prove."""
         if not progress.may_be_of(facts.position):
             raise PositionLostError(f"the server's binlog ends at {facts.position}, ours went to {progress.position}")
-        file = progress.file
-        if file is not None and not await asyncio.to_thread(has_file, client, facts, link, file):
+        file, position = progress.file, progress.position
+        if file is not None and not await asyncio.to_thread(may_have_begun, client, facts, link, file, position):
             raise PositionLostError(f"the server no longer has the binlog file {file.name} with which a replay began")
 
     async def _begin_replay(

@@ -53,15 +53,20 @@ def find_replay_start(
     return ReplayStart(position, file, max(began_ms + lag_ms, wanted_ms))
 
 
-def has_file(client: MySqlClient, facts: ServerFacts, options: LinkOptions, file: BinlogFile) -> bool:
-    """Whether this server may be the one that began this file. Raises SourceError.
+def may_have_begun(
+    client: MySqlClient, facts: ServerFacts, options: LinkOptions, file: BinlogFile, position: Position
+) -> bool:
+    """Whether this server may be the one that began this file, behind this position. Raises SourceError.
 
-    A file of another server tells nothing of this one: two sources that read two servers would take turns.
+    Where it is purged, nothing was committed between it and the oldest one that is left. A file of another server tells
+    nothing of this one: two sources that read two servers would take turns.
     """
     if file.server_id != facts.server_id:
         return True
-    is_there = any(name == file.name for name, _ in binlog_files(client))
-    return is_there and file_began_ms(client.address, facts, file.name, options) == file.began_ms
+    names = [name for name, _ in binlog_files(client)]
+    if file.name in names:
+        return file_began_ms(client.address, facts, file.name, options) == file.began_ms
+    return _position_before(client, facts, names[0]) == position
 
 
 def hides_applied(client: MySqlClient, position: MariaDbPosition) -> bool:

@@ -16,7 +16,6 @@ from replicator.errors import MySqlUnavailableError, ReaderFailedError, SourceEr
 from replicator.mysql import MySqlClient, ServerFacts, await_executed, binlog_end
 from replicator.position import FilePosition
 from replicator.source.anchor import Trail
-from replicator.source.batch import read_up_to_ms
 from replicator.source.handover import Handover, Item, ReadUpTo
 from replicator.source.progress import Progress
 from replicator.source.statements import Effect, Statement
@@ -91,7 +90,7 @@ class BinlogReader:
             progress,
             self._tables,
             plans,
-            end=facts.position,
+            end=binlog_end(client),
             trail=trail,
             keys_max=self._keys_max,
             stats=self._stats,
@@ -154,7 +153,7 @@ class BinlogReader:
             # Thousands of transactions on tables nobody watches are one pulse per heartbeat.
             if now_s - self._said_at_s < self._options.heartbeat_ms / 2000:
                 return
-            item = ReadUpTo(min(read_up_to_ms(item), unix_ms()), item.position, item.anchor)
+            item = ReadUpTo(min(item.read_ms, unix_ms()), item.position, item.anchor)
         if is_idle or isinstance(item, ReadUpTo):
             self._said_at_s = now_s
         self.handover.put(item)

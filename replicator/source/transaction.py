@@ -25,7 +25,7 @@ from replicator.binlog.events import (
     XaPrepared,
 )
 from replicator.binlog.plan import TablePlans
-from replicator.position import FilePosition, Position
+from replicator.position import FilePosition, Position, place_of
 from replicator.source.anchor import Anchor, Proof, Trail
 from replicator.source.commit_times import CommitTimes
 from replicator.source.harvest import Harvest
@@ -78,8 +78,8 @@ class Transaction(NamedTuple):
     """Pairs of a reason and the namespaces it ages out."""
     anchor: Anchor | None = None
     """Of `position`."""
-    is_backlog: bool = False
-    """It was in the binlog before the connection began: its time, as a session set it, proves nothing of the rest."""
+    read_ms: int = 0
+    """Up to when it shows the binlog to be read; 0: nothing, as it was there before the connection began."""
     is_out_of_order: bool = False
     """A position that seems to include it does not: its sequence number is lower than one before it."""
 
@@ -95,7 +95,7 @@ class Assembler:
         tables: WatchedTables,
         plans: TablePlans,
         *,
-        end: Position,
+        end: str,
         trail: Trail,
         keys_max: int,
         stats: SourceStats,
@@ -104,8 +104,8 @@ class Assembler:
         self.position = progress.resume_from
         self.anchor: Anchor | None = None
         self._proof = Proof(progress.position, progress.anchors)
-        self._end = end
-        self._is_backlog = not self.position.covers(end)
+        self._end: tuple[int, int] | None = place_of(end)
+        """Of the binlog as the connection began; None: behind it."""
         self._trail = trail
         self.plans = plans
         self.plans_made_ms = now_ms()
@@ -116,7 +116,8 @@ class Assembler:
         self._tables = tables
         self._keys_max = keys_max
         self._stats = stats
-        self._times = CommitTimes(now_ms)
+        self._times, self._proven = CommitTimes(now_ms), CommitTimes(now_ms)
+        """Of all commits, and of those behind the end: a session may have set one of the backlog ahead."""
         self._prepared: OrderedDict[str, Harvest] = OrderedDict()
         self._harvest = Harvest(keys_max, stats)
         self._begin("", is_open=False)
@@ -144,7 +145,6 @@ class Assembler:
                 self._begin("", is_open=False)
             case HeartbeatReceived():
                 self._proof.end()
-                self._is_backlog &= not self.is_between
         return None
 
     def _begin(self, gtid: str, *, is_open: bool) -> None:
@@ -172,7 +172,7 @@ class Assembler:
             return
         self.saw_ddl = Ddl(statement, self._gtid)
         reason = "statement: " + " ".join(event.sql[:200].split())[:80]
-        is_older = self._is_backlog or event.time_ms <= self.plans_made_ms + CLOCK_ERROR_MS
+        is_older = self._is_backlog(event.end) or event.time_ms <= self.plans_made_ms + CLOCK_ERROR_MS
         has_cut = is_older and self.saw_ddl.may_have_cut_a_cascade(self.plans)
         self._harvest.age_out(self._tables.namespaces if has_cut else self._concerned(statement), reason)
 
@@ -219,11 +219,15 @@ class Assembler:
         keys, generations = tuple(self._harvest.keys), self._harvest.generations()
         self._stats.transactions += 1
         self._begin("", is_open=False)
-        committed_ms, is_backlog = self._times.take(end.time_ms), self._is_backlog
-        self._is_backlog = is_backlog and not self.position.covers(self._end)
-        return Transaction(
-            gtid, self.position, committed_ms, keys, generations, self.anchor, is_backlog, is_out_of_order
-        )
+        committed_ms = self._times.take(end.time_ms)
+        read_ms = 0 if self._is_backlog(end.end) else self._proven.take(end.time_ms)
+        return Transaction(gtid, self.position, committed_ms, keys, generations, self.anchor, read_ms, is_out_of_order)
+
+    def _is_backlog(self, end: str) -> bool:
+        """Whether an event that ends there was in the binlog before the connection began."""
+        if self._end is not None and place_of(end) > self._end:
+            self._end = None
+        return self._end is not None
 
     def _advance(self, gtid: str, changed_ms: int) -> None:
         self.anchor = Anchor(gtid, self.position.before(gtid), changed_ms)

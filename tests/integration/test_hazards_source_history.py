@@ -56,7 +56,7 @@ def set_back(server: MariaDb | MySql56, copy: Path) -> None:
     copy.rename(server.data_folder)
 
 
-def purged_to_one(server: MariaDb | MySql56) -> bool:
+def purged_to_one(server: SqlServer) -> bool:
     """MariaDB keeps a file for a moment that it might need after a crash."""
     files = [row["Log_name"] for row in server.query("SHOW BINARY LOGS")]
     server.execute(f"PURGE BINARY LOGS TO '{files[-1]}'")
@@ -123,6 +123,20 @@ async def test_rewound_server_of_which_nothing_but_the_begin_of_a_replay_was_rea
         await world.caught_up()
     assert rewritten <= set(await world.keys())
     assert len(await gaps(world)) == 2
+
+
+async def test_an_idle_server_that_purges_the_file_which_a_replay_began_with_has_lost_nothing(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    world = World.with_items(new_mariadb(), redis_a)
+    world.insert(1, 2)
+    for _ in range(2):
+        world.server.execute("FLUSH BINARY LOGS")
+        until(lambda: purged_to_one(world.server), "no file but the newest is left", every_s=0.05)
+        async with world.source():
+            await world.caught_up()
+            await replayed_since_the_last_gap(world)
+    assert len(await gaps(world)) == 1
 
 
 async def test_rebuilt_server_with_the_same_sequence_file_and_offset(

@@ -60,6 +60,12 @@ class Server:
             position = position.after(commit.gtid)
         return position
 
+    def place(self, count: int) -> str:
+        """Return the file/offset behind so many commits."""
+        if self.kind.flavor is Flavor.FILE:
+            return self.log[count - 1].gtid if count else "b.000001/4"
+        return f"b.000001/{count}"
+
     def beginning(self) -> Position:
         if self.kind.flavor is Flavor.FILE:
             return FilePosition(self.number, "b.000001", 4)

@@ -17,7 +17,7 @@ from replicator.errors import PositionLostError
 from replicator.position import Flavor, Position
 from replicator.source.anchor import BinlogFile, Trail
 from replicator.source.appender import Appender, Identity, RewoundError
-from replicator.source.batch import SECOND_MS, Rules, read_up_to_ms
+from replicator.source.batch import SECOND_MS, Rules
 from replicator.source.handover import Item, ReadUpTo
 from replicator.source.progress import Progress, Replay
 from replicator.source.stats import SourceStats
@@ -111,7 +111,7 @@ class Source:
             return
         trail = Trail(progress.resume_from)
         self.appender.trail = trail
-        end, stats = server.position(), SourceStats()
+        end, stats = server.place(len(server.log)), SourceStats()
         self._assembler = Assembler(
             progress, TABLES, {}, end=end, trail=trail, keys_max=9, stats=stats, now_ms=lambda: world.now_ms
         )
@@ -123,7 +123,7 @@ class Source:
     async def _begin(self, stored: Checkpoint | None, server: Server) -> Progress:
         if stored is not None and self.lost is None:
             progress = self.appender.resume(stored, server.kind.flavor)
-            if progress.may_be_of(server.position()) and self.world.has_file(progress.file):
+            if progress.may_be_of(server.position()) and self.world.may_have_begun(progress.file):
                 return progress
             self.lost = (stored, "the binlog is not the one that it is of")
         reason = self.lost[1] if self.lost else "none"
@@ -145,7 +145,7 @@ class Source:
         now, self._unread = self._unread[:count], self._unread[count:]
         try:
             for index in now:
-                self._feed(server.log[index])
+                self._feed(server.log[index], server.place(index + 1))
             if not self._unread:
                 self._assembler.feed(HeartbeatReceived(self.world.now_ms))
         except PositionLostError as error:
@@ -154,16 +154,15 @@ class Source:
             if not self._unread and self._assembler.is_between:
                 self._hand_over(ReadUpTo(self.world.now_ms, self._assembler.position, self._assembler.anchor))
 
-    def _feed(self, commit: Commit) -> None:
+    def _feed(self, commit: Commit, end: str) -> None:
         """As `BinlogReader` does: of what nobody watches, one sign of life each half heartbeat."""
         self._assembler.feed(GroupBegan(commit.gtid, is_open=True))
-        end = commit.gtid if "/" in commit.gtid else "b.000001/4"
         read = self._assembler.feed(Committed(commit.committed_ms // 1000 * 1000, end, commit.changed_ms))
         assert read is not None
         if commit.key:
             self.waiting.append(read._replace(keys=(commit.key,)))
         elif self.world.now_ms - self._said_ms >= RULES.heartbeat_ms / 2:
-            self._hand_over(ReadUpTo(min(read_up_to_ms(read), self.world.now_ms), read.position, read.anchor))
+            self._hand_over(ReadUpTo(min(read.read_ms, self.world.now_ms), read.position, read.anchor))
 
     def _hand_over(self, item: ReadUpTo) -> None:
         self._said_ms = self.world.now_ms
@@ -295,7 +294,7 @@ class World:
         since_ms = max(wanted_ms, log[first - 1].committed_ms + SECOND_MS if first else 0)
         return self.primary.position(first), self._file_behind(first), min(since_ms, self.now_ms)
 
-    def has_file(self, file: BinlogFile | None) -> bool:
+    def may_have_begun(self, file: BinlogFile | None) -> bool:
         if file is None or file.server_id != self.primary.number:
             return True
         first = int(file.name)

@@ -23,7 +23,7 @@ def assembler(progress: Progress) -> Assembler:
         progress,
         TABLES,
         {},
-        end=progress.position,
+        end="b.000001/4",
         trail=Trail(progress.resume_from),
         keys_max=100,
         stats=SourceStats(),

@@ -61,7 +61,7 @@ def world() -> World:
 
 def changed(number: int, *keys: str, committed_ms: int = NOW_MS) -> Transaction:
     position = parse(f"0-1-{number}", Flavor.MARIADB)
-    return Transaction(f"0-1-{number}", position, committed_ms, keys or (f"item:{number}",))
+    return Transaction(f"0-1-{number}", position, committed_ms, keys or (f"item:{number}",), read_ms=committed_ms)
 
 
 def read(source: Appender, gtid: str, position: str = "") -> Transaction:
@@ -192,7 +192,7 @@ async def test_a_busy_binlog_shows_its_backlog_in_the_heartbeat(world: World) ->
 async def test_of_a_backlog_the_times_claim_nothing(world: World) -> None:
     """Sessions set them (`SET timestamp`): one ahead of the rest would hide the backlog, and end a replay in it."""
     source = await world.source()
-    await source.append([changed(2, committed_ms=NOW_MS + 30_000)._replace(is_backlog=True)])
+    await source.append([changed(2, committed_ms=NOW_MS + 30_000)._replace(read_ms=0)])
     assert not [body for body in await world.bodies() if isinstance(body, Heartbeat | Replayed)]
     await source.append([changed(3, committed_ms=NOW_MS - 20_000)])
     assert Heartbeat(NOW_MS - 20_000, gtid="0-1-3") in await world.bodies()
@@ -341,7 +341,7 @@ async def test_a_connection_that_comes_to_the_checkpoint_by_other_ways_is_let_go
     await before.append([read(before, "0-1-2", "0-1-2,1-1-1")])
     world.now_ms += 60_000
     source = await world.source()
-    late = read(source, "1-1-2", "0-1-1,1-1-2")._replace(committed_ms=world.now_ms)
+    late = read(source, "1-1-2", "0-1-1,1-1-2")._replace(read_ms=world.now_ms)
     await source.append([late])
     assert (await world.keys())[-1] == "item:1-1-2"
 

@@ -102,6 +102,7 @@ class EightClient:
     """A MySQL 8 whose binlog shows a DDL that its data dictionary does not show yet."""
 
     waits_answer = 0
+    end = ("b.000001", 1)
 
     def __init__(self, address: MySqlAddress) -> None:
         self.address = address
@@ -114,6 +115,12 @@ class EightClient:
         assert arguments[0] == f"{UUID}:2"
         self.is_executed = True
         return [(self.waits_answer,)]
+
+    def query_dicts(self, sql: str) -> list[dict[str, object]]:
+        if sql == "SHOW MASTER STATUS":
+            raise StatementUnknownError(sql)
+        assert sql == "SHOW BINARY LOG STATUS"
+        return [dict(zip(("File", "Position"), self.end, strict=True))]
 
     def close(self) -> None:
         pass
@@ -199,7 +206,7 @@ async def test_a_source_counts_a_bug_as_one_and_tries_again(monkeypatch: pytest.
     monkeypatch.setattr(beginning, "server_facts", lambda _: FACTS)
     monkeypatch.setattr(beginning, "check_server", lambda *_: None)
     monkeypatch.setattr(beginning, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, FILE, NOW_MS))
-    monkeypatch.setattr(beginning, "has_file", lambda *_: True)
+    monkeypatch.setattr(beginning, "may_have_begun", lambda *_: True)
     stats, stop = SourceStats(), asyncio.Event()
     options, stream = SourceOptions("a", ADDRESS), MemoryStream(lambda: NOW_MS)
     source = asyncio.create_task(run_source(options, Templates(TABLES), stream, stop=stop, stats=stats))
@@ -221,12 +228,6 @@ class ResetBinlog(EightBinlog):
 
 class ResetClient(EightClient):
     end = ("b.000001", 900)
-
-    def query_dicts(self, sql: str) -> list[dict[str, object]]:
-        if sql == "SHOW MASTER STATUS":
-            raise StatementUnknownError(sql)
-        assert sql == "SHOW BINARY LOG STATUS"
-        return [dict(zip(("File", "Position"), self.end, strict=True))]
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ async def test_of_two_sources_that_lose_their_position_one_says_the_gap(monkeypa
     monkeypatch.setattr(beginning, "check_server", lambda *_: None)
     monkeypatch.setattr(beginning, "server_facts", lambda _: FACTS)
     monkeypatch.setattr(beginning, "find_replay_start", lambda *_, **__: ReplayStart(POSITION, FILE, NOW_MS))
-    monkeypatch.setattr(beginning, "has_file", lambda *_: True)
+    monkeypatch.setattr(beginning, "may_have_begun", lambda *_: True)
     stream, stop = MemoryStream(lambda: NOW_MS), asyncio.Event()
     before = Checkpoint("0-1-1", NOW_MS, "0" * 16)
     await stream.append(Append((NewEntry("0" * 16, Heartbeat(NOW_MS)),), NOW_MS, "source:a", None, before))

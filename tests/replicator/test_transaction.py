@@ -9,7 +9,6 @@ from replicator.binlog.events import (
     Committed,
     FileBegan,
     GroupBegan,
-    HeartbeatReceived,
     QueryRan,
     RowImage,
     RowKind,
@@ -45,16 +44,16 @@ FOREIGN_KEYS = [
 
 
 def assembler(
-    keys_max: int = 100, position: str = "0-1-1", flavor: Flavor = Flavor.MARIADB, end: str = ""
+    keys_max: int = 100, position: str = "0-1-1", flavor: Flavor = Flavor.MARIADB, end: str = "b.000001/4"
 ) -> Assembler:
-    """``end``: of the binlog as it begins to read; with none it is there."""
+    """``end``: of the binlog as the connection begins."""
     plans = make_plans(TABLES, FOREIGN_KEYS)
     progress, stats = Progress(parse(position, flavor)), SourceStats()
     return Assembler(
         progress,
         TABLES,
         plans,
-        end=parse(end, flavor) if end else progress.position,
+        end=end,
         trail=Trail(progress.position),
         keys_max=keys_max,
         stats=stats,
@@ -289,25 +288,21 @@ def test_a_younger_statement_about_foreign_keys_concerns_what_it_names() -> None
 
 
 def test_of_the_backlog_no_statement_is_younger_whatever_its_session_says() -> None:
-    made = assembler(end="0-1-2")
-    made.plans_made_ms = query("").time_ms - CLOCK_ERROR_MS - 1
     cutting = query("ALTER TABLE room DROP FOREIGN KEY f")
-    assert aged(fed(made, began(2, is_open=False), cutting)) == {"item", "code", "user"}
-    assert aged(fed(made, began(3, is_open=False), cutting)) == set()
+    for end, concerned in [(cutting.end, {"item", "code", "user"}), ("b.000001/4", set())]:
+        made = assembler(end=end)
+        made.plans_made_ms = cutting.time_ms - CLOCK_ERROR_MS - 1
+        assert aged(fed(made, began(2, is_open=False), cutting)) == concerned
 
 
-def test_the_backlog_is_what_was_in_the_binlog_before_the_connection() -> None:
-    made = assembler(end="0-1-3")
-    read = [fed(made, began(number), committed()) for number in (2, 3, 4)]
-    assert [transaction.is_backlog for transaction in read] == [True, True, False]
-
-
-def test_behind_a_heartbeat_there_is_no_backlog() -> None:
-    """The end of a file that a server has just begun is covered by no transaction before it."""
-    made = assembler(position="1:b.000001/900", flavor=Flavor.FILE, end="1:b.000002/256")
-    made.feed(HeartbeatReceived(NOW_MS))
-    made.feed(GroupBegan("", is_open=True))
-    assert not fed(made, Committed(1_000, "b.000001/950")).is_backlog
+@pytest.mark.parametrize("end", ["b.000009/300", "b.000008/900"])
+def test_of_the_backlog_no_time_proves_anything_nor_of_what_comes_later(end: str) -> None:
+    """Whatever its GTIDs are: numbers that are lower than others of their domain never cover those."""
+    made = assembler(end=end)
+    ahead = NOW_MS + 60_000
+    places = [(ahead, "b.000008/300"), (ahead, end), (2_000, "b.000009/301"), (1_000, "b.000010/4")]
+    read = [fed(made, began(2), Committed(time_ms, place)).read_ms for time_ms, place in places]
+    assert read == [0, 0, 2_000, 2_000]
 
 
 def test_tables_configured_twice_or_without_keys_are_refused() -> None:

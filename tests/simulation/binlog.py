@@ -57,16 +57,19 @@ def find_replay_start(
         raise MySqlUnavailableError("the primary is not reached")
     files = client.primary.files
     chosen = next((file for file in reversed(files) if file.began_ms + HEADER_LAG_MS <= wanted_ms), files[0])
-    file = BinlogFile(client.primary.server, str(chosen.after), chosen.began_ms)
+    file = BinlogFile(client.primary.server, chosen.name, chosen.began_ms)
     return ReplayStart(client.primary.position_at(chosen.after), file, max(chosen.began_ms + 1_000, wanted_ms))
 
 
-def has_file(client: SimulatedClient, facts: ServerFacts, options: Any, file: BinlogFile) -> bool:
-    """As the real one; a file goes by the number of the last commit before it."""
+def may_have_begun(
+    client: SimulatedClient, facts: ServerFacts, options: Any, file: BinlogFile, position: Position
+) -> bool:
+    """As the real one."""
     if client.is_cut:
         raise MySqlUnavailableError("the primary is not reached")
-    there = [(str(one.after), one.began_ms) for one in client.primary.files]
-    return file.server_id != facts.server_id or (file.name, file.began_ms) in there
+    if file.server_id != facts.server_id or any(one.name == file.name for one in client.primary.files):
+        return True
+    return client.primary.position_at(client.primary.purged) == position
 
 
 def now_ms() -> int:
@@ -156,17 +159,17 @@ class SimulatedReader:
             self._number += 1
             commit = self._primary.commits[self._number - 1]
             if not self._begins.includes(commit.gtid):
-                self._take(commit, is_backlog=self._number <= self._backlog_end)
+                self._take(commit)
 
-    def _take(self, commit: Commit, *, is_backlog: bool) -> None:
+    def _take(self, commit: Commit) -> None:
         """A position is what the connection began with and what it has read since."""
         gtid = commit.gtid
         self._anchor = Anchor(gtid, self._position.before(gtid), commit.committed_ms)
         self._position = self._position.after(gtid)
         self.trail.add(gtid, commit.committed_ms)
         self._proof.look_at(gtid, commit.committed_ms, self._position)
-        read = commit.read(self._position, self._anchor)
-        self.handover.put(read._replace(is_backlog=is_backlog))
+        read_ms = commit.committed_ms if commit.number > self._backlog_end else 0
+        self.handover.put(commit.read(self._position, self._anchor, read_ms))
 
     def _beat(self) -> None:
         if self._is_stopped:

@@ -68,7 +68,7 @@ def _patches(rng: random.Random, page_entries: int) -> Iterator[Any]:
         yield mock.patch.object(module, name, silent)
     yield mock.patch.object(secrets, "token_hex", token_hex)
     yield mock.patch.object(core, "new_token", token_hex)
-    for name in ("server_facts", "check_server", "find_replay_start", "has_file"):
+    for name in ("server_facts", "check_server", "find_replay_start", "may_have_begun"):
         yield mock.patch.object(source_beginning, name, getattr(binlog, name))
     yield mock.patch.object(source_beginning, "MySqlClient", binlog.SimulatedClient)
     yield mock.patch.object(source_run, "BinlogReader", binlog.SimulatedReader)

@@ -41,11 +41,11 @@ class Commit:
     def gtid(self) -> str:
         return f"{self.domain}-{self.server}-{self.number}"
 
-    def read(self, position: Position, anchor: Anchor) -> Transaction:
-        """Return it as the binlog tells it to who comes to this position by it."""
+    def read(self, position: Position, anchor: Anchor, read_ms: int) -> Transaction:
+        """Return it as the binlog tells it to who comes to this position, and has read up to then, by it."""
         generations = (("statement: TRUNCATE", self.namespaces),) if self.namespaces else ()
         named = () if self.namespaces else self.keys
-        return Transaction(self.gtid, position, self.committed_ms, named, generations, anchor)
+        return Transaction(self.gtid, position, self.committed_ms, named, generations, anchor, read_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,10 @@ class BinlogFile:
     began_ms: int
     after: int
     """Number of the last commit before it."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.after}.{self.began_ms}"
 
 
 def number_of(position: Position) -> int:
