@@ -340,6 +340,26 @@ def test_a_cache_that_nobody_holds_any_more_ends_its_thread(world: World) -> Non
     until(lambda: not follower_threads(), "the follower's thread ends")
 
 
+@pytest.mark.parametrize("limit", [KeyboardInterrupt, TimeoutError])
+def test_where_the_first_read_is_interrupted_as_it_opens_the_stream_the_next_one_follows(
+    world: World, limit: type[BaseException]
+) -> None:
+    """A job's time limit (SIGALRM) may come at any line."""
+    opening = [limit("the job's time is over")]
+
+    def open_stream() -> MemoryStream:
+        if opening:
+            raise opening.pop()
+        return world.stream
+
+    cache = VersionedCache(stream=open_stream, values=lambda: world.values)
+    with pytest.raises(limit):
+        cache.get(KEY, lambda: 1)
+    cache.get(KEY, lambda: 1)
+    until(lambda: cache.info().is_connected, "it follows")
+    cache.close()
+
+
 def test_a_read_that_outlives_the_cache_opens_nothing_again(world: World, pool: ThreadPoolExecutor) -> None:
     opened: list[MemoryValues] = []
 

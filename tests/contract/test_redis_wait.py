@@ -16,6 +16,7 @@ from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.redis_sets import RedisCluster
 from tests.conftest import require
+from tests.eventually import until
 from versioning.backends.base import (
     Append,
     BackendError,
@@ -134,6 +135,28 @@ async def test_a_refusal_is_told_and_a_script_that_was_forgotten_is_loaded_again
     with pytest.raises(CheckpointRefusedError):
         await stream.append(bump(writer="w", checkpoint=Checkpoint("p", 0, "b")))
     await stream.append(bump())
+
+
+async def test_after_a_failover_a_subscription_goes_to_the_node_that_has_the_slot_now(
+    stream: RedisStream, cluster: RedisCluster, replica: RedisServer
+) -> None:
+    """A follower or mirror that waits for entries asks nothing else that would notice."""
+    await stream.append(bump())
+    with cluster.nodes[0].client() as client:
+        # The driver knows only nodes that are named: a replica is as soon as it is heard to have data.
+        until(lambda: len(client.execute_command("CLUSTER SLOTS")[0]) > 3, "the replica is named")
+    reader = RedisStream.from_url(cluster.url)
+    async with reader.subscribe():
+        cluster.nodes[0].kill()
+        with replica.client() as client:
+            client.execute_command("CLUSTER", "FAILOVER", "TAKEOVER")
+    async with asyncio.timeout(DEADLINE_S):
+        is_subscribed = False
+        while not is_subscribed:
+            with suppress(BackendError):
+                async with reader.subscribe():
+                    is_subscribed = True
+    await reader.aclose()
 
 
 async def test_after_a_failover_appends_go_to_the_node_that_has_the_slot_now(

@@ -34,6 +34,10 @@ class ClusterClient:
         except redis.exceptions.MovedError:  # The driver follows those of its own commands, not of what we send a node.
             return await self._ask(command)
 
+    def forget(self) -> None:
+        """What was known of the topology has led nowhere: read it before the next command."""
+        self._is_known = False
+
     async def learn(self) -> None:
         """Read the topology, unless it is known."""
         if not self._is_known:

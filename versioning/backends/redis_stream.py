@@ -213,10 +213,15 @@ class RedisStream:
         with translated(str(self.address)):
             if self._cluster is not None:
                 await self._cluster.learn()  # its subscriptions do not by themselves ask who has the slot
-            async with self._client.pubsub() as pubsub:
-                await pubsub.subscribe(self._channel)
-                await pubsub.get_message(timeout=self._timeout_ms / 1000)
-                yield self._pushed(pubsub, silence_ms / 1000 or None)
+            try:
+                async with self._client.pubsub() as pubsub:
+                    await pubsub.subscribe(self._channel)
+                    await pubsub.get_message(timeout=self._timeout_ms / 1000)
+                    yield self._pushed(pubsub, silence_ms / 1000 or None)
+            except Exception:
+                if self._cluster is not None:
+                    self._cluster.forget()  # nor do they notice that it was lost: a follower asks nothing else
+                raise
 
     async def _pushed(self, pubsub: Any, silence_s: float | None) -> AsyncIterator[Entry | None]:
         while True:

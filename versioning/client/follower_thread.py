@@ -43,6 +43,11 @@ class FollowerThread:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def has_begun(self) -> bool:
+        """Also where ``start`` was interrupted as its thread ran already."""
+        return self._thread.ident is not None
+
     def wait_started(self, wait_s: float) -> None:
         """Return when the window is covered, or the follower has given up waiting for that, or after ``wait_s``."""
         self._has_started.wait(wait_s)

@@ -282,6 +282,13 @@ class VersionedCache:
             # Not opened, no more threads, or the interpreter is about to end: reads go on without.
             _log.warning("the follower cannot start: %s", error)
             self._starts_again_s = time.monotonic() + OPEN_AGAIN_S
+            self._give_up_following(follower)
+        except BaseException:  # the reader's time is over (SIGALRM, KeyboardInterrupt): the next one starts it
+            self._give_up_following(follower)
+            raise
+
+    def _give_up_following(self, follower: FollowerThread) -> None:
+        if not follower.has_begun and self._ending is not None:
             self._ending.detach()
             self._follower = self._ending = None
 
