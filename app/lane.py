@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import answers
 from app.http import BODY_BYTES_MAX, NOT_STORED
 from app.knowledge import Knowledge
+from app.versions import NO_UTF8
 
 LOOKUP_PATH: Final = "/v1/versions/"
 _HEADERS: Final = ((b"content-type", b"application/json"), NOT_STORED)
@@ -35,7 +36,7 @@ class Lane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
-            if method == "GET" and path.startswith(LOOKUP_PATH):
+            if method == "GET" and path.startswith(LOOKUP_PATH) and NO_UTF8 not in path:
                 text = self._lookups.answer(path[len(LOOKUP_PATH) :])
                 if text is not None:
                     await _reply(send, text.encode())

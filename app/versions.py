@@ -1,7 +1,7 @@
 """Lookups and checks: answered from memory, also with Redis down; then they do not vouch."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request
 
@@ -12,6 +12,9 @@ from versioning.bump import RequestError, check_keys
 from versioning.errors import StampFormatError
 from versioning.liveness import Now
 
+NO_UTF8: Final = "\ufffd"
+"""What the server makes of bytes in a path that are none: of different keys the same one."""
+
 
 def router(knowledge: Knowledge) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["versions"])
@@ -19,7 +22,9 @@ def router(knowledge: Knowledge) -> APIRouter:
     # A key may hold slashes.
     @routes.get("/versions/{key:path}")
     async def version(key: Annotated[str, Path(examples=["tracker_web:42"])], request: Request) -> VersionAnswer:
-        """The last change of one key. In the path a ``%`` of the key is ``%25``."""
+        """The last change of one key. In the path a ``%`` of the key is ``%25``, a ``?`` ``%3F``."""
+        if NO_UTF8 in key:
+            raise RequestError("key_malformed", "the path is no UTF-8", hint="escape the UTF-8 of the key, or POST it")
         # To the routing a line break at the end is no part of the path: this would be another key's answer.
         end = "\n" if request.scope["path"].endswith("\n") else ""
         return (await look_up(knowledge, [f"{key}{end}"]))[0]

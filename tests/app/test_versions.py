@@ -260,6 +260,12 @@ async def test_a_line_break_at_the_end_of_a_path_belongs_to_the_key() -> None:
         assert code_of(await world.client.get("/v1/versions/a:1%0A")) == (422, "key_malformed")
 
 
+async def test_bytes_in_a_path_that_are_no_utf_8_are_no_key() -> None:
+    """They are replaced on the way: one that never changes would be vouched for."""
+    async with service() as world:
+        assert code_of(await world.client.get("/v1/versions/user:%E9")) == (422, "key_malformed")
+
+
 async def test_a_field_that_nobody_asked_for_is_not_repeated_at_length() -> None:
     async with service() as world:
         refused = await world.post("/v1/check", {"items": [], "x" * 100_000: 1})
