@@ -224,6 +224,11 @@ class ServerFacts:
     """The end of the binlog."""
     variables: dict[str, str]
 
+    @property
+    def own_id(self) -> int | None:
+        """What only events have that it wrote itself; None: nothing, nodes of a Galera cluster may share their id."""
+        return None if is_on(self.variables.get("wsrep_on", "")) else self.server_id
+
 
 _VARIABLES = (
     *VERSION_VARIABLES,
@@ -322,13 +327,15 @@ def is_on(value: str) -> bool:
     return value.lower() in {"on", "1", "yes"}
 
 
-def hides_applied_changes(variables: Mapping[str, str], *, is_replica: bool) -> str:
-    """The variable that keeps what this server applies for others out of its binlog; empty where nothing is kept out.
+def applies_for_others(variables: Mapping[str, str], *, is_replica: bool) -> bool:
+    """Others are its primary, or the nodes of its Galera cluster."""
+    return is_replica or is_on(variables.get("wsrep_on", ""))
 
-    Others are its primary, or the nodes of its Galera cluster.
-    """
-    applies = is_replica or is_on(variables.get("wsrep_on", ""))
+
+def hides_applied_changes(variables: Mapping[str, str], *, is_replica: bool) -> str:
+    """The variable that keeps what this server applies for others out of its binlog; empty where nothing is."""
     names = [name for name in ("log_slave_updates", "log_replica_updates") if name in variables]
+    applies = applies_for_others(variables, is_replica=is_replica)
     return names[0] if applies and names and not any(is_on(variables[name]) for name in names) else ""
 
 

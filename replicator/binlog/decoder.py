@@ -119,7 +119,7 @@ class EventDecoder:
         return RowsChanged(decoder.table, ROW_KINDS[kind], decoder.images(kind, packet, at, self._end_of(packet)))
 
     def _table_map(self, _time_ms: int, kind: int, packet: bytes) -> None:
-        self._tables.take(packet[_BODY : self._end_of(packet)], self._payload(kind) - _BODY)
+        self._tables.take(packet[_BODY : self._end_of(packet)], self._payload(kind) - _BODY, self._server_id)
 
     def _gtid_mysql(self, _time_ms: int, _kind: int, packet: bytes) -> BinlogEvent:
         uuid, number = packet[_BODY + 1 : _BODY + 17].hex(), int.from_bytes(packet[_BODY + 17 : _BODY + 25], "little")

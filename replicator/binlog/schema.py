@@ -76,6 +76,15 @@ class Column:
     """False: the binlog may say NULL of it where there is a value."""
     is_sure: bool = True
     """False: the binlog may say anything of it."""
+    is_virtual: bool = False
+
+    def applied(self) -> "Column":
+        """What it is in rows that the server applied for another one.
+
+        It does not compute a VIRTUAL column that these lack (MINIMAL, NOBLOB, or one of its own), and logs NULL or what
+        was there before.
+        """
+        return replace(self, is_null_sure=False, is_sure=False) if self.is_virtual else self
 
     @property
     def is_unsigned(self) -> bool:
@@ -115,7 +124,8 @@ def _column(row: tuple[Any, ...], *, is_versioned: bool, has_long_unique: bool) 
     is_computed = " GENERATED" in extra
     # MariaDB writes all columns of a row of a versioned table, in a session with MINIMAL images too, and has not always
     # computed these. Long ones, with a long UNIQUE too, may have the text of the row before, or of the one replaced.
-    may_be_empty = is_versioned and is_computed and "VIRTUAL" in extra
+    is_virtual = is_computed and "VIRTUAL" in extra
+    may_be_empty = is_versioned and is_virtual
     may_be_of_another = (is_versioned or has_long_unique) and is_computed and kind in _LONG_TYPES
     return Column(
         str(name),
@@ -125,6 +135,7 @@ def _column(row: tuple[Any, ...], *, is_versioned: bool, has_long_unique: bool) 
         collation,
         is_null_sure=not (may_be_empty or may_be_of_another),
         is_sure=not may_be_of_another,
+        is_virtual=is_virtual,
     )
 
 

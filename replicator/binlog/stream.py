@@ -65,7 +65,13 @@ class Binlog:
     ) -> None:
         self._address = address
         is_mariadb = facts.flavor is Flavor.MARIADB
-        self._tables = Tables(plans, schema.placed_columns, charset_names(is_mariadb=is_mariadb), is_mariadb=is_mariadb)
+        self._tables = Tables(
+            plans,
+            schema.placed_columns,
+            charset_names(is_mariadb=is_mariadb),
+            is_mariadb=is_mariadb,
+            own_id=facts.own_id,
+        )
         self._reader = _open_reader(address, facts, options, **_start(position))
 
     @property

@@ -37,23 +37,28 @@ class Tables:
         charset_name: CharsetName,
         *,
         is_mariadb: bool,
+        own_id: int | None,
     ) -> None:
+        """``own_id``: see `ServerFacts`."""
         self.plans = plans
         self._columns_of = columns_of
         self._charset_name = charset_name
         self._is_mariadb = is_mariadb
-        self._by_map: dict[bytes, RowsDecoder | None] = {}
+        self._own_id = own_id
+        self._by_map: dict[tuple[bytes, bool], RowsDecoder | None] = {}
+        """By the map and whether it is of rows that the server applied for another one."""
         self._by_id: dict[int, RowsDecoder | None] = {}
 
-    def take(self, body: bytes, head_bytes: int) -> None:
-        """A table map; None is kept for a table without a plan."""
+    def take(self, body: bytes, head_bytes: int, server_id: int) -> None:
+        """A table map, and who wrote its rows at first; None is kept for a table without a plan."""
+        key = body, server_id != self._own_id
         table_id = int.from_bytes(body[:6], "little")
         self._by_id.pop(table_id, None)  # so that the first ones are those not used for longest
         try:
-            self._by_id[table_id] = self._by_map[body]
+            self._by_id[table_id] = self._by_map[key]
         except KeyError:
             self._make_room()
-            self._by_map[body] = self._by_id[table_id] = self._read(body, head_bytes)
+            self._by_map[key] = self._by_id[table_id] = self._read(body, head_bytes, is_applied=key[1])
 
     def _make_room(self) -> None:
         if len(self._by_map) >= MAPS_MAX:
@@ -74,14 +79,15 @@ class Tables:
         self._by_map.clear()
         self._by_id.clear()
 
-    def _read(self, body: bytes, at: int) -> RowsDecoder | None:
+    def _read(self, body: bytes, at: int, *, is_applied: bool) -> RowsDecoder | None:
         table, at = table_of(body, at)
         plan = self.plans.get(table)
         if plan is None:
             return None
         try:
             raw = read_columns(body, at, self._charset_name, is_mariadb=self._is_mariadb)
-            facts = resolve(raw, self._columns_of(table))
+            columns = self._columns_of(table)
+            facts = resolve(raw, [column.applied() for column in columns] if is_applied else columns)
             return RowsDecoder(table, [_row_column(one, plan.columns) for one in facts])
         except (MapMismatchError, LookupError, ValueError) as error:
             return RowsDecoder(table, problem=f"rows of {table} cannot be decoded: {error}")

@@ -119,4 +119,6 @@ def _table(client: MySqlClient, schema: Schema, spec: TableSpec) -> TableFacts:
 
 def _column(schema: Schema, spec: TableSpec, column: Column) -> ColumnFacts:
     kind = schema.key_type(spec.name, column) if column.name in spec.columns else column.data_type
-    return ColumnFacts(column.name, kind, column.column_type, column.charset, column.collation)
+    return ColumnFacts(
+        column.name, kind, column.column_type, column.charset, column.collation, is_virtual=column.is_virtual
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from replicator.binlog.plan import ForeignKey
 from replicator.doctor.findings import Subject
-from replicator.mysql import is_on
+from replicator.mysql import applies_for_others, is_on
 from replicator.server_version import ServerVersion
 from replicator.tables import TableName
 from versioning.backends.tls_dates import CertificateDates
@@ -71,6 +71,10 @@ class MySqlFacts:
     def is_on(self, name: str) -> bool:
         return is_on(self.variable(name))
 
+    @property
+    def applies_for_others(self) -> bool:
+        return applies_for_others(self.variables, is_replica=bool(self.replication))
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnFacts:
@@ -81,6 +85,7 @@ class ColumnFacts:
     """The whole type, for a statement."""
     charset: str | None = None
     collation: str | None = None
+    is_virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)

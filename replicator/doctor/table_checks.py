@@ -33,6 +33,7 @@ def check_tables(server: MySqlFacts, schema: SchemaFacts, tables: WatchedTables)
         yield from primary_key(subject, facts)
         yield from constraints(subject, facts, server)
         yield from engine(subject, facts)
+        yield from virtual_columns(subject, facts, spec, server)
         yield from _columns(subject, facts, spec)
     for parent in schema.unseen_parents:
         yield _unseen(Subject(f"table {parent}"), parent, server)
@@ -109,6 +110,19 @@ def engine(subject: Subject, facts: TableFacts) -> Findings:
     if facts.engine.lower() != "innodb":
         what = f"engine {facts.engine} has no transactions: a crash may leave rows that no binlog event names"
         yield subject.warning("engine", what, f"ALTER TABLE {_quoted(facts.name)} ENGINE = InnoDB;")
+
+
+def virtual_columns(subject: Subject, facts: TableFacts, spec: TableSpec, server: MySqlFacts) -> Findings:
+    """Rows that lack such a column (MINIMAL images) are applied without it, and it is logged as it was before them."""
+    names = [column.name for column in facts.columns if column.is_virtual and column.name in spec.columns]
+    if names and server.applies_for_others:
+        what = (
+            f"{', '.join(names)} of its key templates is VIRTUAL, and the source reads what {server.address} applies "
+            "for others: each of these changes ages out the whole namespace"
+        )
+        redefined = ", ".join(f"DROP COLUMN `{name}`, ADD COLUMN `{name}` ... STORED" for name in names)
+        fix = f"ALTER TABLE {_quoted(facts.name)} {redefined}; or let the source read the primary"
+        yield subject.warning("virtual_column", what, fix)
 
 
 def _columns(subject: Subject, facts: TableFacts, spec: TableSpec) -> Findings:

@@ -121,7 +121,7 @@ class _Twin:
         self._is_mariadb = is_mariadb
         self._schema = Schema(MySqlClient(address(server)))
         charset_name = charset_names(is_mariadb=is_mariadb)
-        self._tables = Tables({}, self._schema.placed_columns, charset_name, is_mariadb=is_mariadb)
+        self._tables = Tables({}, self._schema.placed_columns, charset_name, is_mariadb=is_mariadb, own_id=None)
         self._decoder = EventDecoder(self._tables, drained_ms=lambda: 0)
         self._needed: frozenset[str] = frozenset()
         self.columns = self._schema.columns(table)

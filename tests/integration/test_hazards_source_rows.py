@@ -644,6 +644,25 @@ async def test_a_long_column_that_mariadb_computes_is_not_believed_where_it_keep
         assert await stamped(world) == ({"past:1"}, {"computed"})
 
 
+@pytest.mark.parametrize("image", ["NOBLOB", "MINIMAL"])
+async def test_a_virtual_column_is_not_believed_where_a_replica_has_applied_its_row(
+    new_mariadb: NewMariaDb, redis_a: RedisServer, image: str
+) -> None:
+    """It logged NULL for what was inserted, and for an update the text of before it on both sides."""
+    primary, replica = new_mariadb(), new_mariadb()
+    world = World.with_items(primary, redis_a)
+    world.run("CREATE TABLE part (id INT PRIMARY KEY, a INT, v TEXT AS (HEX(a)) VIRTUAL)")
+    replica.replicate_from(primary.port)
+    replica.catch_up_with(primary)
+    there = World(replica, redis_a, watch(world.database, part=["part:{id}", "virtual:{v}"]))
+    async with there.source():
+        for statement in ("INSERT INTO part (id, a) VALUES (1, 28)", "UPDATE part SET a = 9"):
+            await there.forget()
+            world.run(f"SET SESSION binlog_row_image = {image}", statement)
+            replica.catch_up_with(primary)
+            assert await stamped(there) == ({"part:1"}, {"virtual"})
+
+
 async def test_a_fraction_of_a_second_in_mariadbs_old_format_is_as_long_as_it_is(
     new_mariadb: NewMariaDb, redis_a: RedisServer
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from replicator.binlog.plan import ForeignKey
 from replicator.doctor.findings import Finding, Severity
-from replicator.doctor.mysql_facts import ColumnFacts, SchemaFacts, TableFacts
+from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
 from replicator.doctor.table_checks import check_tables, check_time_zones
 from replicator.tables import TableName, TableSpec, WatchedTables
 from tests.replicator.doctor_facts import GRANTS, ITEM, PRIMARY, REPLICA, SCHEMA, TABLE, TABLES, case_id, with_variables
@@ -53,6 +53,24 @@ def test_a_table_that_does_not_fit_is_named_with_its_fix(
     found = next(finding for finding in examine(table) if finding.check == check)
     assert (found.severity, found.subject) == (severity, "table shop.item")
     assert fix in found.fix
+
+
+@pytest.mark.parametrize(
+    ("server", "is_virtual", "checks"),
+    [
+        (PRIMARY, True, []),
+        (REPLICA, False, []),
+        (REPLICA, True, ["virtual_column"]),
+        (with_variables(PRIMARY, wsrep_on="ON"), True, ["virtual_column"]),
+    ],
+)
+def test_a_virtual_column_that_is_read_where_it_was_applied_is_named(
+    server: MySqlFacts, checks: list[str], *, is_virtual: bool
+) -> None:
+    table = replace(TABLE, columns=(replace(TABLE.columns[0], is_virtual=is_virtual),))
+    found = list(check_tables(replace(server, grants=GRANTS), SchemaFacts((table,)), TABLES))
+    assert [finding.check for finding in found] == checks
+    assert all("DROP COLUMN `id`, ADD COLUMN `id` ... STORED" in finding.fix for finding in found)
 
 
 def test_a_type_that_only_full_metadata_tells_is_named() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.binlog import columns as c
+from replicator.binlog.columns import UNSURE
 from replicator.binlog.decoder import EventDecoder
 from replicator.binlog.events import FileBegan, RowImage, RowKind, RowsChanged, RowsUndecodableError
 from replicator.binlog.kinds import PARTIAL_UPDATE_ROWS
@@ -16,6 +17,7 @@ from replicator.binlog.rowdata import images
 from replicator.binlog.rowdata.extent import Extent
 from replicator.binlog.rowdata.images import RowsDecoder
 from replicator.binlog.rowdata.layout import RowColumn
+from replicator.binlog.schema import Column
 from replicator.binlog.tables import Tables
 from replicator.errors import UnsupportedEventError
 from replicator.tables import TableName
@@ -150,23 +152,26 @@ def test_many_patterns_of_null_do_not_fill_the_memory(monkeypatch: pytest.Monkey
     assert [row.after for row in decoded(INSERT, columns, data)] == [wanted(columns, [True] * 3, row) for row in rows]
 
 
-def packet(kind: int, body: bytes) -> bytes:
-    return b"\0" + struct.pack("<IBIIIH", 1_700_000_000, kind, 1, 23 + len(body), 900, 0) + body + b"sum!"
+OWN_ID = 1
 
 
-def table_map(table_id: int, name: str) -> bytes:
+def packet(kind: int, body: bytes, server_id: int = OWN_ID) -> bytes:
+    return b"\0" + struct.pack("<IBIIIH", 1_700_000_000, kind, server_id, 23 + len(body), 900, 0) + body + b"sum!"
+
+
+def table_map(table_id: int, name: str, server_id: int = OWN_ID) -> bytes:
     text = name.encode()
     described = b"\4shop\0" + bytes([len(text)]) + text + b"\0" + b"\1" + bytes([c.LONG]) + b"\0" + b"\0"
-    return packet(19, table_id.to_bytes(6, "little") + b"\1\0" + described + b"\4\3\2id")
+    return packet(19, table_id.to_bytes(6, "little") + b"\1\0" + described + b"\4\3\2id", server_id)
 
 
 def rows(table_id: int) -> bytes:
     return packet(INSERT, table_id.to_bytes(6, "little") + b"\1\0\2\0" + b"\1\1" + b"\0" + b"\7\0\0\0")
 
 
-def event_decoder() -> EventDecoder:
+def event_decoder(columns: tuple[Column, ...] = (), own_id: int | None = OWN_ID) -> EventDecoder:
     plans = {TABLE: TablePlan((KeyTemplate.parse("item:{id}"),))}
-    tables = Tables(plans, lambda _: (), lambda _: None, is_mariadb=True)
+    tables = Tables(plans, lambda _: columns, lambda _: None, is_mariadb=True, own_id=own_id)
     return EventDecoder(tables, drained_ms=lambda: 0)
 
 
@@ -178,6 +183,18 @@ def test_rows_are_of_the_table_whose_map_had_their_number_last() -> None:
         assert isinstance(event, RowsChanged) == is_watched
         if isinstance(event, RowsChanged):
             assert (event.table, event.kind, list(event.images)) == (TABLE, RowKind.INSERT, [RowImage(None, {"id": 7})])
+
+
+@pytest.mark.parametrize("own_id", [OWN_ID, None])
+def test_a_virtual_column_is_not_believed_in_rows_that_the_server_may_have_applied_for_another(
+    own_id: int | None,
+) -> None:
+    decoder = event_decoder((Column("id", "int", "int(11)", None, is_virtual=True),), own_id)
+    for server_id in (OWN_ID, 2, OWN_ID):
+        decoder.decode(table_map(5, "item", server_id))
+        event = decoder.decode(rows(5))
+        assert isinstance(event, RowsChanged)
+        assert list(event.images) == [RowImage(None, {"id": 7 if server_id == own_id else UNSURE})]
 
 
 def test_rows_of_a_table_that_was_never_described_are_a_named_stop() -> None:

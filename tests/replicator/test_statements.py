@@ -103,7 +103,7 @@ def test_an_event_that_does_not_tell_what_changed_concerns_everything(
 ) -> None:
     """Whatever words are known as harmless."""
     monkeypatch.setattr(statements, "_HARMLESS", statements._HARMLESS | {"LOAD"})
-    tables = Tables({}, lambda _: (), lambda _: None, is_mariadb=True)
+    tables = Tables({}, lambda _: (), lambda _: None, is_mariadb=True, own_id=1)
     event = EventDecoder(tables, drained_ms=lambda: 0).decode(struct.pack("<xIBIIIH", 1, kind, 1, 19, 23, 0))
     assert isinstance(event, QueryRan)
     assert classify(event.sql) == Statement(Effect.EVERYTHING)
