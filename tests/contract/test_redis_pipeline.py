@@ -13,9 +13,9 @@ from versioning.backends.base import UnavailableError
 from versioning.backends.redis_border import Border
 from versioning.backends.redis_pipeline import Pipeline
 
-TIMEOUT_MS: Final = 200
+TIMEOUT_MS: Final = 500
 SOCKET_BYTES: Final = 16_384
-PAUSE_S: Final = 0.02
+PAUSE_S: Final = 0.05
 
 
 class OneConnection:

@@ -12,16 +12,22 @@ from typing import Any, Final
 import redis.exceptions
 
 from versioning.backends.redis_border import RAISED
+from versioning.backends.redis_turns import AsyncTurns
 
 _ELSEWHERE: Final = (redis.exceptions.AskError, redis.exceptions.ClusterError)
 """Answers that the slot is, or may soon be, at another node. All others leave what is known as it is."""
+
+_HARMLESS: Final = (redis.exceptions.ResponseError, redis.exceptions.MaxConnectionsError)
+"""Says nothing of a node: that one answered, or that it was not asked."""
 
 
 class ClusterClient:
     """Law: the topology is read at the start and after each failure, and only while no command is under way."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, timeout_ms: int) -> None:
+        """``timeout_ms``: to wait for a turn, as for an answer."""
         self._client = client
+        self._turns = AsyncTurns(timeout_ms / 1000)
         self._is_known = False
         self._learning: asyncio.Task[None] | None = None
         self._under_way = 0
@@ -29,10 +35,11 @@ class ClusterClient:
 
     async def ask(self, command: Callable[[], Awaitable[Any]]) -> Any:
         """Return the reply to a command of this client. Raises what the driver raises on purpose."""
-        try:
-            return await self._ask(command)
-        except redis.exceptions.MovedError:  # The driver follows those of its own commands, not of what we send a node.
-            return await self._ask(command)
+        async with self._turns:
+            try:
+                return await self._ask(command)
+            except redis.exceptions.MovedError:  # The driver follows those of its own commands, not of what we send it.
+                return await self._ask(command)
 
     def forget(self) -> None:
         """What was known of the topology has led nowhere: read it before the next command."""
@@ -49,7 +56,7 @@ class ClusterClient:
         try:
             return await command()
         except Exception as error:
-            self._is_known &= isinstance(error, redis.exceptions.ResponseError) and not isinstance(error, _ELSEWHERE)
+            self._is_known &= isinstance(error, _HARMLESS) and not isinstance(error, _ELSEWHERE)
             if isinstance(error, RAISED):
                 raise
             # Its own mistake: a connection that was closed by another command is None to it.

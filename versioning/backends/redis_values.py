@@ -22,6 +22,7 @@ from versioning.backends.redis_connect import RedisAddress, aclose, close, disco
 from versioning.backends.redis_lanes import Lanes
 from versioning.backends.redis_pipeline import Pipeline
 from versioning.backends.redis_scripts import FILL, LEASE, RELEASE, Call, Script, packed
+from versioning.backends.redis_turns import Turns
 from versioning.errors import ConfigError
 from versioning.keys import has_hash_tag
 
@@ -102,6 +103,8 @@ class RedisValues:
         address.check_tls()
         self._client: Any = None if address.kind == "cluster" else self._connect()
         self._lanes = None if self._client is None else Lanes(self._client.connection_pool)
+        self._turns = Turns(timeout_ms)
+        """Taken where there are no lanes."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -139,14 +142,15 @@ class RedisValues:
             close(self._client)
 
     def _ask_cluster(self, ask: Callable[[Any], Any]) -> Any:
-        client = self._cluster()
-        try:
-            return ask(client)
-        except RAISED:
-            raise
-        except BaseException:  # interrupted, see ``Lanes``
-            disconnect_idle(client)
-            raise
+        with self._turns:
+            client = self._cluster()
+            try:
+                return ask(client)
+            except RAISED:
+                raise
+            except BaseException:  # interrupted, see ``Lanes``
+                disconnect_idle(client)
+                raise
 
     def _cluster(self) -> Any:
         """Connect at the first use: behind the border, which stays shut after a refused login."""
@@ -184,7 +188,7 @@ class AsyncRedisValues:
         self._client = address.connect_async(timeout_ms)
         is_cluster = address.kind == "cluster"
         self._pipeline = None if is_cluster else Pipeline(self._client.connection_pool, self._border, timeout_ms)
-        self._cluster = ClusterClient(self._client)
+        self._cluster = ClusterClient(self._client, timeout_ms)
         """Asked where there is no pipeline."""
 
     @classmethod
