@@ -51,12 +51,13 @@ class Ddl:
 
     def may_change_plans(self, plans: TablePlans) -> bool:
         """Whether it may have made or dropped a foreign key; asking the server after every DDL would be a burden."""
-        if self.statement.effect is not Effect.TABLES:
-            return True
-        return any(
-            word in _FOREIGN_KEY_WORDS or any(word == table.table.lower() for table in plans)
-            for word in self.statement.identifiers
-        )
+        named = self.statement.identifiers
+        match self.statement.effect:
+            case Effect.TABLES:
+                return any(table.table.lower() in named for table in plans) or not named.isdisjoint(_FOREIGN_KEY_WORDS)
+            case Effect.DATABASES:
+                return any(table.database.lower() in named for table in plans)
+        return True
 
     def may_have_cut_a_cascade(self, plans: TablePlans) -> bool:
         """Whether a foreign key or a parent that was there before it is missing in plans made after it."""

@@ -251,7 +251,9 @@ def test_a_parents_update_reaches_children_when_the_referenced_column_changed(
         ("ALTER TABLE parent DROP COLUMN x", True),
         ("CREATE TABLE y (a INT REFERENCES z (id))", True),
         ("CREATE TABLE y (a INT)", False),
-        ("DROP DATABASE x", True),
+        ("DROP DATABASE other", True),
+        ("CREATE DATABASE x", False),
+        ("UPDATE elsewhere SET a = 1", True),
     ],
 )
 def test_ddl_that_may_change_foreign_keys_is_told_apart(sql: str, *, may_change: bool) -> None:
