@@ -44,6 +44,11 @@ _BODY: Final = _HEADER.size
 _QUERY_HEAD: Final = struct.Struct("<IIBHH")
 _MARIADB_GTID_HEAD: Final = struct.Struct("<QIB")
 _XA_HEAD: Final = struct.Struct("<BIII")
+# Status variables of a query, as far as the one that names its character set: flags, sql_mode, steps of auto_increment.
+_STATUS_BYTES: Final = {0: 4, 1: 8, 3: 4}
+_STATUS_CATALOG: Final = 6
+_STATUS_CHARSET: Final = 4
+_SERVERS_OWN: Final = "utf8mb4"
 _MARIADB_STANDALONE: Final = 1
 _VERSION_BYTES: Final = 57
 """Of a format description: what stands before the lengths of the events' heads."""
@@ -131,11 +136,27 @@ class EventDecoder:
 
     def _query(self, time_ms: int, kind: int, packet: bytes) -> BinlogEvent:
         _, _, database_bytes, _, status_bytes = _QUERY_HEAD.unpack_from(packet, _BODY)
-        start, end = self._payload(kind) + status_bytes + database_bytes + 1, self._end_of(packet)
+        status = self._payload(kind)
+        start, end = status + status_bytes + database_bytes + 1, self._end_of(packet)
         if start > end:
             raise ValueError("a query is shorter than its head says")
         sql = packet[start:end].decode(errors="backslashreplace")
-        return QueryRan(sql, time_ms, self._end(), self._take_changed_ms())
+        charset = self._charset(packet[status : status + status_bytes])
+        return QueryRan(sql, time_ms, self._end(), self._take_changed_ms(), charset)
+
+    def _charset(self, status: bytes) -> str | None:
+        """Of a session, by the variables of its query; what tells none the server has made by itself, in UTF-8."""
+        at = 0
+        while at < len(status) and status[at] != _STATUS_CHARSET:
+            if status[at] == _STATUS_CATALOG:
+                at += 2 + status[at + 1]
+            elif status[at] in _STATUS_BYTES:
+                at += 1 + _STATUS_BYTES[status[at]]
+            else:
+                return None
+        if at >= len(status):
+            return _SERVERS_OWN
+        return self._tables.charset_name(int.from_bytes(status[at + 1 : at + 3], "little"))
 
     def _unknown_changes(self, time_ms: int, _kind: int, _packet: bytes) -> BinlogEvent:
         return QueryRan(UNTOLD_CHANGES, time_ms, self._end(), self._take_changed_ms())

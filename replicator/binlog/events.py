@@ -55,6 +55,8 @@ class QueryRan(NamedTuple):
     """file/offset behind the event."""
     changed_ms: int = 0
     """When the first rows since the last query were changed, watched or not; 0: there were none."""
+    charset: str | None = "utf8mb4"
+    """MySQL's name of what the session wrote it in; None: unknown."""
 
 
 class Committed(NamedTuple):

@@ -42,7 +42,7 @@ class Tables:
         """``own_id``: see `ServerFacts`."""
         self.plans = plans
         self._columns_of = columns_of
-        self._charset_name = charset_name
+        self.charset_name = charset_name
         self._is_mariadb = is_mariadb
         self._own_id = own_id
         self._by_map: dict[tuple[bytes, bool], RowsDecoder | None] = {}
@@ -85,7 +85,7 @@ class Tables:
         if plan is None:
             return None
         try:
-            raw = read_columns(body, at, self._charset_name, is_mariadb=self._is_mariadb)
+            raw = read_columns(body, at, self.charset_name, is_mariadb=self._is_mariadb)
             columns = self._columns_of(table)
             facts = resolve(raw, [column.applied() for column in columns] if is_applied else columns)
             return RowsDecoder(table, [_row_column(one, plan.columns) for one in facts])

@@ -1,8 +1,8 @@
 """Binlog packets as bytes, between the socket and who decodes them: checked, unpacked, and of one form.
 
 Nothing is dropped here in silence: an event is passed on, known to be irrelevant, or an error. What happens to one:
-its checksum is verified; a compressed event or transaction becomes the plain events it stands for; status variables of
-a query go; an event from a file written without checksums gets room for one, so that all files look the same.
+its checksum is verified; a compressed event or transaction becomes the plain events it stands for; an event from a file
+written without checksums gets room for one, so that all files look the same.
 """
 
 import struct
@@ -55,7 +55,7 @@ class PacketRewriter:
             return (_packet(packet, kind, packet[_BODY:]),) if is_bare else (packet,)
         if self._file_has_checksums:
             _verify(packet)
-        if kind in DECODED and kind != QUERY:
+        if kind in DECODED:
             return (packet,) if self._file_has_checksums else (_packet(packet, kind, packet[_BODY:]),)
         if kind in _UNPACKERS or kind in COMPRESSED:
             return _repacked(
@@ -115,13 +115,10 @@ def _unpacked(kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
         ) from error
 
 
-def _query(kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
+def _query(_kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
     database_bytes, status_bytes = body[8], int.from_bytes(body[11:13], "little")
-    rest = body[13 + status_bytes :]
-    sql = rest[database_bytes + 1 :]
-    if kind != QUERY:
-        sql = _inflate(sql)
-    yield QUERY, body[:11] + b"\0\0" + rest[: database_bytes + 1] + sql
+    head_bytes = 13 + status_bytes + database_bytes + 1
+    yield QUERY, body[:head_bytes] + _inflate(body[head_bytes:])
 
 
 def _rows(kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
@@ -162,9 +159,7 @@ def _transaction(_kind: int, body: bytes) -> Iterator[tuple[int, bytes]]:
             raise ValueError("an event inside is shorter than its header")
         event = b"\0" + events[start : start + event_size]
         start += event_size
-        if kind == QUERY:
-            yield from _query(kind, event[_BODY:])
-        elif kind in DECODED:
+        if kind in DECODED:
             yield kind, event[_BODY:]
         elif kind not in IRRELEVANT and not flags & _IGNORABLE_FLAG:
             raise unsupported(kind)
@@ -184,7 +179,6 @@ def _expand(compression: int, data: bytes, size: int) -> bytes:
 
 
 _UNPACKERS: dict[int, Callable[[int, bytes], Iterator[tuple[int, bytes]]]] = {
-    QUERY: _query,
     MARIADB_QUERY_COMPRESSED: _query,
     TRANSACTION_PAYLOAD: _transaction,
 }

@@ -115,10 +115,16 @@ class _Word(NamedTuple):
     at: int
 
 
-def classify(sql: str) -> Statement:
-    """Never raises; a statement it does not know has effect EVERYTHING."""
+def classify(sql: str, charset: str | None = "utf8mb4") -> Statement:
+    """Never raises; a statement it does not know has effect EVERYTHING. So has DDL with names that it cannot read."""
     if sql == UNTOLD_CHANGES:
         return Statement(Effect.EVERYTHING)
+    found = _classified(sql)
+    has_names = found.effect in {Effect.TABLES, Effect.DATABASES}
+    return Statement(Effect.EVERYTHING) if has_names and charset not in CHARSETS else found
+
+
+def _classified(sql: str) -> Statement:
     found = _classify(sql, _FOR_MARIADB)
     return _safer(found, _classify(sql, _FOR_MYSQL)) if "/*M!" in sql else found
 

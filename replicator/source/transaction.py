@@ -155,7 +155,7 @@ class Assembler:
             self._harvest = Harvest(self._keys_max, self._stats)
 
     def _take_query(self, event: QueryRan) -> Transaction | None:
-        statement = classify(event.sql)
+        statement = classify(event.sql, event.charset)
         if statement.effect is Effect.BEGIN:
             self._is_open = True
             return None

@@ -551,6 +551,19 @@ async def test_statements_in_another_character_set_that_parse_as_utf_8_by_chance
         assert await stamped(world) == (set(), {"size"})
 
 
+@pytest.mark.parametrize(("charset", "written", "name"), [("cp850", "grün", "gr├╝n"), ("swe7", "gr~n", "grün")])
+async def test_ddl_of_a_session_in_a_character_set_that_we_cannot_read_ages_out_everything(
+    server: SqlServer, redis_a: RedisServer, charset: str, written: str, name: str
+) -> None:
+    world = World.with_items(server, redis_a)
+    world.run(f"CREATE TABLE `{name}` (id INT PRIMARY KEY)")
+    world.tables = watch(world.database, **{name: ["size:{id}"]})
+    async with world.source():
+        await world.forget()
+        world.run(f"SET NAMES {charset}", f"TRUNCATE TABLE `{written}`")
+        assert await stamped(world) == (set(), {"size"})
+
+
 async def test_an_event_type_the_reader_does_not_know_stops_it_by_name(
     mariadb_a: MariaDb, redis_a: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

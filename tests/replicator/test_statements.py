@@ -6,7 +6,8 @@ import pytest
 
 from replicator.binlog.decoder import EventDecoder
 from replicator.binlog.events import QueryRan
-from replicator.binlog.kinds import UNKNOWN_CHANGES
+from replicator.binlog.kinds import QUERY, UNKNOWN_CHANGES
+from replicator.binlog.stream import charset_names
 from replicator.binlog.tables import Tables
 from replicator.source import statements
 from replicator.source.statements import Effect, Statement, classify
@@ -107,6 +108,44 @@ def test_an_event_that_does_not_tell_what_changed_concerns_everything(
     event = EventDecoder(tables, drained_ms=lambda: 0).decode(struct.pack("<xIBIIIH", 1, kind, 1, 19, 23, 0))
     assert isinstance(event, QueryRan)
     assert classify(event.sql) == Statement(Effect.EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    ("sql", "charset", "effect"),
+    [
+        ("TRUNCATE `gr|n`", "swe7", Effect.EVERYTHING),
+        ("DROP DATABASE shop", None, Effect.EVERYTHING),
+        ("TRUNCATE t", "latin1", Effect.TABLES),
+        ("GRANT ALL ON t TO x", "swe7", Effect.NOTHING),
+        ("COMMIT", None, Effect.COMMIT),
+    ],
+)
+def test_ddl_of_a_session_whose_names_cannot_be_read_concerns_everything(
+    sql: str, charset: str | None, effect: Effect
+) -> None:
+    assert classify(sql, charset).effect is effect
+
+
+FLAGS, SQL_MODE, CATALOG, STEPS = b"\0flag", b"\1sql_mode", b"\6\3std", b"\3step"
+
+
+@pytest.mark.parametrize(
+    ("status", "charset"),
+    [
+        (b"", "utf8mb4"),
+        (FLAGS + SQL_MODE + CATALOG, "utf8mb4"),
+        (FLAGS + SQL_MODE + CATALOG + b"\4\x0a\0\x21\0\x08\0" + b"\5\3UTC", "swe7"),
+        (FLAGS + SQL_MODE + CATALOG + STEPS + b"\4\x08\0\x21\0\x08\0", "latin1"),
+        (b"\4\xff\xff\x21\0\x08\0", None),
+        (b"\x77" + FLAGS, None),
+    ],
+)
+def test_a_query_tells_the_character_set_of_its_session(status: bytes, charset: str | None) -> None:
+    body = struct.pack("<IIBHH", 1, 0, 4, 0, len(status)) + status + b"shop\0TRUNCATE t" + b"sum!"
+    tables = Tables({}, lambda _: (), charset_names(is_mariadb=True), is_mariadb=True, own_id=1)
+    event = EventDecoder(tables, drained_ms=lambda: 0).decode(struct.pack("<xIBIIIH", 1, QUERY, 1, 19, 23, 0) + body)
+    assert isinstance(event, QueryRan)
+    assert (event.sql, event.charset) == ("TRUNCATE t", charset)
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,11 @@ def test_a_statement_ages_out_what_it_may_concern(sql: str, namespaces: set[str]
     assert aged(fed(assembler(), began(is_open=False), query(sql))) == namespaces
 
 
+def test_ddl_in_a_character_set_that_is_not_known_concerns_everything() -> None:
+    ddl = query("CREATE TABLE unrelated (id INT)")._replace(charset=None)
+    assert aged(fed(assembler(), began(is_open=False), ddl)) == {"item", "code", "user"}
+
+
 def test_statement_dml_inside_a_transaction_waits_for_its_commit() -> None:
     assert aged(fed(assembler(), began(), query("UPDATE item SET a = 1"), committed())) == {"item", "code", "user"}
 
