@@ -76,6 +76,8 @@ _VERSION = re.compile(r"/\*M?!\d*")
 _NAMES = re.compile(rf"(?=`((?:[^`]|``){{1,64}})`)|(?=\"((?:[^\"]|\"\"){{1,64}})\")|({_LETTERS})")
 _XID = re.compile(r"XA\s+\w+\s+X'([0-9a-f]*)'\s*,\s*X'([0-9a-f]*)'\s*,\s*(\d+)", re.IGNORECASE)
 _HEAD_WORDS_MAX = 100
+_READ_CHARACTERS_MAX = 65_536
+"""Of a statement that is not ASCII only: each of its words has a reading in every character set. Half a second."""
 _DOUBT = ""
 # Of a session, which writes its names in it: any in which a letter of ASCII is one byte.
 _CHARSETS = tuple(name for name, codec in CHARSETS.items() if codec and not codec.startswith("utf"))
@@ -144,8 +146,13 @@ def _classify(sql: str, pieces: re.Pattern[str]) -> Statement:
     if effect in {Effect.XA_COMMIT, Effect.XA_ROLLBACK}:
         return _xa_end(effect, text)
     if effect in {Effect.TABLES, Effect.DATABASES}:
-        return Statement(Effect.EVERYTHING) if _UNDECODED.search(text) else Statement(effect, _identifiers(text))
+        return Statement(effect, _identifiers(text)) if _is_readable(text) else Statement(Effect.EVERYTHING)
     return Statement(effect)
+
+
+def _is_readable(text: str) -> bool:
+    is_short = len(text) <= _READ_CHARACTERS_MAX or text.isascii()
+    return is_short and not _UNDECODED.search(text)
 
 
 def _words(sql: str, pieces: re.Pattern[str]) -> Iterator[_Word]:
