@@ -61,6 +61,7 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
             # The checkpoint is of a source that reads another server of the same set: only add what was read here.
             unread = (anchor for anchor in anchors if not item.position.includes(anchor.gtid))
             position, anchors = position.after(item.gtid), (*_newest(item), *unread)
+    has_moved = position != progress.position
     progress = progress.come_to(position, anchors)
     proven_ms = min(proven_ms, now_ms)
     if progress.replay is not None and proven_ms >= progress.replay.until_ms + SECOND_MS:
@@ -71,6 +72,9 @@ def plan(items: Iterable[Item], progress: Progress, read_ms: int, *, rules: Rule
     if proven_ms - bound_ms >= rules.heartbeat_ms * _DUE:
         bodies.append(Heartbeat(proven_ms, gtid=str(position)))
         read_ms = proven_ms
+    if not bodies and has_moved and not proven_ms:
+        # Of a backlog nothing is claimed anew; but a connection that is lost in it must not begin it again.
+        bodies.append(Heartbeat(read_ms, gtid=str(position)))
     return Batch(tuple(bodies), progress, read_ms, proven_ms, covered, is_untold)
 
 

@@ -198,6 +198,18 @@ async def test_of_a_backlog_the_times_claim_nothing(world: World) -> None:
     assert Heartbeat(NOW_MS - 20_000, gtid="0-1-3") in await world.bodies()
 
 
+async def test_a_backlog_that_needs_no_stamps_moves_the_checkpoint_and_claims_nothing_new(world: World) -> None:
+    """Else a link that is lost every few seconds would begin it again each time."""
+    source = await world.source()
+    stored = await source.stored()
+    assert stored is not None
+    await source.append([read_up_to(2, 0)])
+    moved = await source.stored()
+    assert moved is not None
+    assert (moved.position.split()[0], moved.read_ms) == ("0-1-2", stored.read_ms)
+    assert (await world.bodies())[-1] == Heartbeat(stored.read_ms, gtid="0-1-2")
+
+
 async def test_a_clock_ahead_of_ours_never_claims_the_future(world: World) -> None:
     source = await world.source()
     await source.append([changed(2, committed_ms=NOW_MS + 90_000)])
