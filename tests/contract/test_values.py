@@ -1,6 +1,5 @@
 """What every value backend promises: one body over the in-memory backends and real Redis, for threads and asyncio."""
 
-import asyncio
 import inspect
 import itertools
 from collections.abc import AsyncIterator
@@ -195,47 +194,6 @@ async def test_readers_behind_a_wrong_password_try_it_once_and_a_log_says_so(new
     [told] = [record.getMessage() for record in caplog.records if record.name == "stampline.values"]
     assert "invalid username-password pair" in told
     assert "check user, password and ACL" in told
-
-
-async def burst(values: AsyncRedisValues) -> list[Any]:
-    """Return what many readers get that ask at once, and again."""
-
-    async def reader(number: int) -> list[Any]:
-        return [await values.get(f"t:{number}") for _ in range(20)]
-
-    found: list[Any] = await asyncio.gather(*map(reader, range(40)), return_exceptions=True)
-    return found
-
-
-@pytest.mark.integration
-async def test_many_who_begin_at_once_on_a_cluster_are_all_answered(redis_cluster) -> None:
-    values = AsyncRedisValues.from_url(redis_cluster.url, timeout_ms=5_000)
-    assert await burst(values) == [[None] * 20] * 40
-    await values.aclose()
-
-
-@pytest.mark.integration
-async def test_a_command_that_fails_on_a_cluster_makes_no_others_fail_for_long(redis_cluster) -> None:
-    values = AsyncRedisValues.from_url(redis_cluster.url, timeout_ms=5_000)
-    reading = asyncio.create_task(burst(values))
-    await asyncio.sleep(0.05)
-    for node in redis_cluster.nodes:
-        with node.client() as client:
-            client.client_kill_filter(_type="normal", skipme=True)
-    assert {type(found) for found in await reading} <= {list, UnavailableError}, "an error of the driver came through"
-    assert await burst(values) == [[None] * 20] * 40
-    await values.aclose()
-
-
-@pytest.mark.integration
-async def test_readers_of_a_cluster_that_is_away_ask_for_it_together(redis_cluster, new_redis) -> None:
-    server = new_redis()
-    values = AsyncRedisValues.from_url(f"cluster://127.0.0.1:{server.port}", timeout_ms=5_000)
-    found = await asyncio.gather(*(values.get("t:1") for _ in range(40)), return_exceptions=True)
-    assert {type(each) for each in found} == {UnavailableError}
-    with server.client() as client:
-        assert client.info("commandstats")["cmdstat_cluster|slots"]["calls"] == 1
-    await values.aclose()
 
 
 @pytest.mark.integration

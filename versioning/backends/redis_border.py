@@ -17,12 +17,6 @@ from versioning.backends.tls import TLS_HINT, refusal_in
 REFUSED_S: Final = 5.0
 """A refused login is not tried again for this long by readers, who come back at once."""
 
-DOWN_S: Final = 1.0
-"""A Cluster that is down as a whole is not asked again for this long by readers."""
-
-_WHOLLY_DOWN: Final = "cluster is down"
-"""Not where one slot is served by nobody: then the others are."""
-
 _REFUSED: Final = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 _UNAVAILABLE: Final = (
     redis.exceptions.ConnectionError,
@@ -52,15 +46,27 @@ def leads_no_more(reply: object) -> bool:
     return isinstance(reply, redis.exceptions.ResponseError) and str(reply).startswith("NOREPLICAS")
 
 
+def is_unavailable(error: Exception) -> bool:
+    """Whether it says that the Redis asked is away, or leads no more, and not that it refuses what was asked."""
+    return isinstance(error, _UNAVAILABLE) or leads_no_more(error)
+
+
 class ScriptMissingError(BackendError):
     """This Redis does not know the script, or no longer."""
+
+
+class RedirectError(BackendError):
+    """This node of a Cluster does not serve the slot, or may not for long."""
+
+    def __init__(self, message: str, redirection: redis.exceptions.AskError) -> None:
+        super().__init__(message)
+        self.redirection = redirection
 
 
 class Border:
     """Whatever the driver raises inside comes out as a BackendError that names the server. Made once, entered often.
 
-    Behind a refused login it stays shut for a while: readers come back at once, and would make a storm of logins. So it
-    does behind a Cluster that is down as a whole, for there the driver sleeps before it says so, whatever our timeout.
+    Behind a refused login it stays shut for a while: readers come back at once, and would make a storm of logins.
     For threads it is a context by itself; for asyncio there is ``translated``.
     """
 
@@ -79,14 +85,9 @@ class Border:
     def translate(self, error: Exception) -> BackendError:
         found = _translation(self._address, error)
         if isinstance(found, LoginRefusedError):
-            self._shut(found, REFUSED_S)
-        elif isinstance(error, redis.exceptions.ClusterDownError) and _WHOLLY_DOWN in str(error):
-            self._shut(found, DOWN_S)
+            self._shut_until_s = self._clock() + REFUSED_S * random.uniform(0.5, 1.0)
+            self._shut_by = found
         return found
-
-    def _shut(self, by: BackendError, for_s: float) -> None:
-        self._shut_until_s = self._clock() + for_s * random.uniform(0.5, 1.0)
-        self._shut_by = by
 
     def __enter__(self) -> None:
         self.knock()
@@ -138,12 +139,18 @@ def _translation(address: str, raised: Exception) -> BackendError:
         return AuthenticationError(f"Redis {address} refused us: {what}", hint="check user, password and ACL")
     if isinstance(error, _REFUSED):
         return LoginRefusedError(f"Redis {address} refused us: {what}", hint="check user, password and ACL")
-    if isinstance(error, _UNAVAILABLE) or leads_no_more(error):
+    if is_unavailable(error):
         # Others have answered, and say themselves what is wrong.
         is_unreached = isinstance(error, _UNREACHED) and not isinstance(error, _ANSWERED)
         return UnavailableError(f"Redis {address} is not available: {what}", is_unreached=is_unreached)
+    return _answered(f"Redis {address} answered an error: {what}", error)
+
+
+def _answered(message: str, error: Exception) -> BackendError:
+    if isinstance(error, redis.exceptions.AskError):
+        return RedirectError(message, error)
     kind = ScriptMissingError if isinstance(error, redis.exceptions.NoScriptError) else BackendError
-    return kind(f"Redis {address} answered an error: {what}")
+    return kind(message)
 
 
 def _refusal_behind(error: Exception) -> Exception | None:

@@ -12,10 +12,12 @@ from typing import Any, Final
 import redis.exceptions
 
 from versioning.backends.redis_border import RAISED
-from versioning.backends.redis_turns import AsyncTurns
 
 _ELSEWHERE: Final = (redis.exceptions.AskError, redis.exceptions.ClusterError)
 """Answers that the slot is, or may soon be, at another node. All others leave what is known as it is."""
+
+AT_ONCE_MAX: Final = 64
+"""Commands. The driver has a hundred connections for each node, and refuses whoever comes when all are in use."""
 
 _HARMLESS: Final = (redis.exceptions.ResponseError, redis.exceptions.MaxConnectionsError)
 """Says nothing of a node: that one answered, or that it was not asked."""
@@ -24,10 +26,9 @@ _HARMLESS: Final = (redis.exceptions.ResponseError, redis.exceptions.MaxConnecti
 class ClusterClient:
     """Law: the topology is read at the start and after each failure, and only while no command is under way."""
 
-    def __init__(self, client: Any, timeout_ms: int) -> None:
-        """``timeout_ms``: to wait for a turn, as for an answer."""
+    def __init__(self, client: Any) -> None:
         self._client = client
-        self._turns = AsyncTurns(timeout_ms / 1000)
+        self._turns = asyncio.Semaphore(AT_ONCE_MAX)
         self._is_known = False
         self._learning: asyncio.Task[None] | None = None
         self._under_way = 0

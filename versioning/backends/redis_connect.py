@@ -11,8 +11,8 @@ wrong password or certificate fails at once.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
 import redis
@@ -21,7 +21,6 @@ import redis.asyncio.cluster
 import redis.asyncio.retry
 import redis.asyncio.sentinel
 import redis.backoff
-import redis.cluster
 import redis.exceptions
 import redis.retry
 import redis.sentinel
@@ -107,16 +106,18 @@ class RedisAddress:
         timeouts = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
         return {"password": password, "retry": retry, **timeouts, **self._tls_arguments()}
 
+    def at(self, host: str, port: int) -> Self:
+        """Return the address of one node alone, with the same login and TLS."""
+        return replace(self, kind="redis", nodes=((host, port),))
+
     def connect(self, timeout_ms: int) -> Any:
-        """Return a blocking client. Nothing is sent yet, except by a cluster client, which asks for its topology.
+        """Return a blocking client; of a Cluster, one of ``at`` each node. Nothing is sent yet.
 
         Raises ConfigError for files of TLS that cannot be used.
         """
         self.check_tls()
         retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
         arguments = self._arguments(timeout_ms) | {"retry": retry}
-        if self.kind == "cluster":
-            return self._connect_cluster(arguments)
         if self.kind == "sentinel":
             sentinel = redis.sentinel.Sentinel(self.nodes, sentinel_kwargs=self._sentinel_arguments(timeout_ms, retry))
             if self.tls is not None:
@@ -129,15 +130,6 @@ class RedisAddress:
         if self.tls is not None:
             client.connection_pool.connection_class = redis_tls.TlsConnection
         return client
-
-    def _connect_cluster(self, arguments: dict[str, Any]) -> Any:
-        nodes = [redis.cluster.ClusterNode(host, port) for host, port in self.nodes]
-        if self.tls is not None:
-            del arguments["ssl"]
-            # Only a client made from a URL may have pools of its own; the nodes are tried in order all the same.
-            host, port = self.nodes[0]
-            arguments |= {"url": f"rediss://{host}:{port}", "connection_pool_class": redis_tls.TlsPool}
-        return redis.cluster.RedisCluster(startup_nodes=nodes, **arguments)
 
     def connect_async(self, timeout_ms: int) -> Any:
         """Return an asyncio client. Nothing is sent yet. Raises ConfigError for files of TLS that cannot be used."""
@@ -168,10 +160,7 @@ class RedisAddress:
 
 
 def close(client: Any) -> None:
-    """Close a client and what it would leave open: connections to the sentinels, pools of ours in a cluster client."""
-    if isinstance(client, redis.cluster.RedisCluster):
-        for pool in _pools(client):
-            pool.disconnect()
+    """Close a client and its connections to the sentinels."""
     client.close()
     for sentinel in _sentinels_of(client):
         sentinel.close()
@@ -182,18 +171,6 @@ async def aclose(client: Any) -> None:
     for each in (client, *_sentinels_of(client)):
         with suppress(*RAISED):
             await each.aclose()
-
-
-def disconnect_idle(cluster: Any) -> None:
-    """Close what a blocking client of a cluster has at rest; the next command connects anew."""
-    for pool in _pools(cluster):
-        pool.disconnect(inuse_connections=False)
-
-
-def _pools(cluster: Any) -> list[Any]:
-    """Those of a blocking client, one for each node it has talked to."""
-    clients = (node.redis_connection for node in cluster.get_nodes())
-    return [client.connection_pool for client in clients if client is not None]
 
 
 def _sentinels_of(client: Any) -> list[Any]:

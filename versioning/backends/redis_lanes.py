@@ -18,6 +18,7 @@ from typing import Any, Final
 import redis
 
 from versioning.backends.redis_border import leads_no_more
+from versioning.backends.redis_turns import Turns
 
 IDLE_MAX: Final = 16
 """Lanes kept for the next reads. All others go back to the pool, where the next burst finds them."""
@@ -25,10 +26,6 @@ IDLE_MAX: Final = 16
 PART_COMMANDS: Final = 512
 PART_BYTES: Final = 512 * 1024
 """Sent at once. The timeout is for sending all of it: what a link does not carry in that time would never be sent."""
-
-FIRST_PAUSE_S: Final = 0.001
-LONGEST_PAUSE_S: Final = 0.01
-"""Of who waits for a connection: most replies come within the first, and many may wait."""
 
 STAY_S: Final = 1.0
 """Least time between two departures from a replica: where nobody has taken over, every write would connect anew."""
@@ -39,6 +36,7 @@ class Lanes:
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
+        self._turns = Turns(pool.connection_kwargs["socket_timeout"])
         self._idle: list[Any] = []
         self._left_s = float("-inf")
 
@@ -48,15 +46,24 @@ class Lanes:
 
     def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
         """Send packed commands, at once if few, and return their replies; raises the first that is an error."""
-        connection = self._take_idle()
-        if connection is None:
-            return self._ask_on(self._connection(), commands)
-        try:
-            return self._ask_on(connection, commands)
-        except redis.ConnectionError:
-            # Closed by the server while it was idle, as may be the others: the pool looks before it hands one out.
-            self.give_back()
-            return self._ask_on(self._connection(), commands)
+        replies = self.ask_each(commands)
+        for reply in replies:
+            if isinstance(reply, redis.ResponseError):
+                raise reply
+        return replies
+
+    def ask_each(self, commands: Sequence[bytes]) -> list[Any]:
+        """The same, but an error that is the reply to one command is returned in its place."""
+        with self._turns:
+            connection = self._take_idle()
+            if connection is None:
+                return self._ask_on(self._connection(), commands)
+            try:
+                return self._ask_on(connection, commands)
+            except redis.ConnectionError:
+                # Closed by the server while it was idle, as may be the others: the pool looks before it hands one out.
+                self.give_back()
+                return self._ask_on(self._connection(), commands)
 
     def give_back(self) -> None:
         """Return the idle lanes to the pool."""
@@ -64,23 +71,13 @@ class Lanes:
             self._pool.release(connection)
 
     def _connection(self) -> Any:
-        """Return a connection of the pool. All in use: wait for one, as long as for a reply."""
-        ends_s, pause_s = time.monotonic() + self._pool.connection_kwargs["socket_timeout"], FIRST_PAUSE_S
-        while True:
-            try:
-                return self._pool.get_connection()
-            except redis.MaxConnectionsError:
-                if (connection := self._take_idle()) is not None:
-                    return connection
-                if time.monotonic() >= ends_s:
-                    raise
-            except redis.RedisError:  # after which the driver has closed it
-                raise
-            except BaseException:
-                self._pool.disconnect(inuse_connections=False)
-                raise
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        try:
+            return self._pool.get_connection()
+        except redis.RedisError:  # after which the driver has closed it
+            raise
+        except BaseException:
+            self._pool.disconnect(inuse_connections=False)
+            raise
 
     def _take_idle(self) -> Any:
         with suppress(IndexError):
@@ -104,8 +101,6 @@ class Lanes:
         for reply in replies:
             if leads_no_more(reply):
                 self._leave()
-            if isinstance(reply, redis.ResponseError):
-                raise reply
         return replies
 
     def _leave(self) -> None:

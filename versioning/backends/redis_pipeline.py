@@ -18,8 +18,9 @@ from typing import Any, Final
 import hiredis
 import redis
 
-from versioning.backends.redis_border import Border, leads_no_more
+from versioning.backends.redis_border import RAISED, Border, leads_no_more
 from versioning.backends.redis_lanes import STAY_S
+from versioning.backends.redis_slots import ASKING
 
 UNDER_WAY_MAX: Final = 512
 """Commands sent and not answered; the others wait their turn. Redis answers so many in a few milliseconds, so that the
@@ -68,6 +69,24 @@ class Pipeline:
     async def ask_all(self, commands: Iterable[bytes]) -> list[Any]:
         """Return the replies to several; raises the first error among them."""
         return await asyncio.gather(*map(self.ask, commands))
+
+    async def ask_importing(self, command: bytes) -> Any:
+        """Return the reply of a node that a slot is still being moved to. Raises BackendError.
+
+        Two replies that belong together: down a connection of their own.
+        """
+        connection = None
+        try:
+            connection = await self._pool.get_connection()
+            await connection.send_packed_command(ASKING + command)
+            await connection.read_response(disable_decoding=True)
+            return await connection.read_response(disable_decoding=True)
+        except RAISED as error:
+            raise self.border.translate(error) from error
+        finally:
+            if connection is not None:
+                await connection.disconnect(nowait=True)
+                await self._pool.release(connection)
 
     def flush(self) -> None:
         """Send what has been asked, as far as there is room for it."""

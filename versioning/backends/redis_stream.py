@@ -75,7 +75,7 @@ class RedisStream:
         """A checkpoint may be stored that replicas do not have: it does not count, and nothing may build on it."""
         self._timeout_ms = timeout_ms
         self._client = address.connect_async(timeout_ms)
-        self._cluster = ClusterClient(self._client, timeout_ms) if address.kind == "cluster" else None
+        self._cluster = ClusterClient(self._client) if address.kind == "cluster" else None
         for command in ("XRANGE", "XREVRANGE"):
             self._client.set_response_callback(command, _as_it_came)
         self._script = self._client.register_script(_APPEND)

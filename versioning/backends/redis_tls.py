@@ -44,13 +44,6 @@ class SentinelTlsConnection(redis.sentinel.SentinelManagedConnection, TlsConnect
     pass
 
 
-class TlsPool(redis.ConnectionPool):
-    """For the nodes of a Cluster, which takes a pool class but no connection class."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options | {"connection_class": TlsConnection})
-
-
 class AsyncTlsConnection(redis.asyncio.connection.SSLConnection):
     def _connection_arguments(self) -> Mapping[str, Any]:
         plain = redis.asyncio.connection.Connection._connection_arguments(self)  # noqa: SLF001  no context of its own

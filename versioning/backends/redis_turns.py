@@ -1,76 +1,73 @@
-"""Turns at a Cluster: its driver has so many connections for each node, and refuses whoever comes when all are in use.
+"""Turns at a Redis: the driver's pool has so many connections, and refuses whoever comes when all are in use.
 
-Who has no turn waits for one, as long as for a reply: a cluster that answers is slower under a burst, but not away.
+Who has no turn waits for one while answers come: a Redis that answers is slower under a burst, but not away. Where none
+has come for as long as one may take, all who wait are refused.
 """
 
-import asyncio
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import Final
 
 import redis.exceptions
 
-from versioning.backends.redis_lanes import FIRST_PAUSE_S, LONGEST_PAUSE_S
-
 TURNS_MAX: Final = 64
-"""Of the 100 connections; the others are for reading the topology, and for those that are being closed."""
+"""Of the 100 connections; the others are those that an interrupted thread may leave behind."""
 
 
 class Turns:
-    """Safe to share between threads, and to use after a fork.
+    """First come, first served. Safe to share between threads, and to use after a fork.
 
     Held by name: a thread that was interrupted as it took or gave back its turn has the same one next time. A count
     would be wrong from then on, as it would in a child that was forked while another thread held one.
     """
 
-    def __init__(self, wait_ms: int) -> None:
-        self._wait_s = wait_ms / 1000
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
         self._pid = os.getpid()
-        self._holders: set[int] = set()
+        self._queue: dict[int, threading.Lock] = {}
+        """Threads in the order they came, and what each waits on. The first ``TURNS_MAX`` have a turn."""
+        self._answered_s = float("-inf")
 
     def __enter__(self) -> None:
         if self._pid != os.getpid():
-            self._pid, self._holders = os.getpid(), set()
-        ends_s, pause_s = time.monotonic() + self._wait_s, FIRST_PAUSE_S
-        while not self._take():
-            if time.monotonic() >= ends_s:
-                raise _no_turn()
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    def __exit__(self, *_: object) -> None:
-        self._holders.discard(threading.get_ident())
-
-    def _take(self) -> bool:
+            self._pid, self._queue = os.getpid(), {}
         me = threading.get_ident()
-        self._holders.add(me)  # before the look: two who look at once may both wait, but not both go
-        if len(self._holders) <= TURNS_MAX:
-            return True
-        self._holders.discard(me)
-        return False
+        latch = self._queue.setdefault(me, threading.Lock())
+        if not self._is_in_turn(me):
+            self._wait(me, latch)
 
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None:
+            self._answered_s = time.monotonic()
+        self._leave(threading.get_ident())
 
-class AsyncTurns:
-    """Belongs to one event loop. First come, first served."""
+    def _is_in_turn(self, me: int) -> bool:
+        queue = self._queue
+        return len(queue) <= TURNS_MAX or me in list(queue)[:TURNS_MAX]
 
-    def __init__(self, wait_s: float) -> None:
-        self._wait_s = wait_s
-        self._free = asyncio.Semaphore(TURNS_MAX)
-
-    async def __aenter__(self) -> None:
-        if not self._free.locked():
-            await self._free.acquire()
-            return
+    def _wait(self, me: int, latch: threading.Lock) -> None:
+        began_s = time.monotonic()
         try:
-            async with asyncio.timeout(self._wait_s):
-                await self._free.acquire()
-        except TimeoutError:
-            raise _no_turn() from None
+            # The latch opens when the turn comes, also between the look and the wait.
+            while not self._is_in_turn(me):
+                latch.acquire(timeout=self._left_s(began_s))
+        except BaseException:
+            self._leave(me)
+            raise
 
-    async def __aexit__(self, *_: object) -> None:
-        self._free.release()
+    def _left_s(self, began_s: float) -> float:
+        """Until whoever has waited since then is refused, unless an answer comes. Raises MaxConnectionsError."""
+        left_s = max(began_s, self._answered_s) + self._timeout_s - time.monotonic()
+        if left_s <= 0:
+            raise redis.exceptions.MaxConnectionsError("as many commands as may be are under way, and none ends")
+        return left_s
 
-
-def _no_turn() -> redis.exceptions.MaxConnectionsError:
-    return redis.exceptions.MaxConnectionsError(f"{TURNS_MAX} commands are under way, and none has ended in time")
+    def _leave(self, me: int) -> None:
+        queue = self._queue
+        queue.pop(me, None)
+        if len(queue) >= TURNS_MAX:
+            for latch in list(queue.values())[:TURNS_MAX]:
+                with suppress(RuntimeError):  # It is open: its thread does not wait, or another one has opened it.
+                    latch.release()

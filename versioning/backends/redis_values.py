@@ -8,22 +8,19 @@ one that was sent once.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, Self
 
 import redis.exceptions
 
-from versioning.backends.base import Answer, BackendError, Fill, UnavailableError
-from versioning.backends.redis_border import RAISED, Border, ScriptMissingError
-from versioning.backends.redis_cluster import ClusterClient
-from versioning.backends.redis_connect import RedisAddress, aclose, close, disconnect_idle
+from versioning.backends.base import Answer, BackendError, Fill
+from versioning.backends.redis_border import Border, RedirectError, ScriptMissingError
+from versioning.backends.redis_connect import RedisAddress, aclose, close
 from versioning.backends.redis_lanes import Lanes
+from versioning.backends.redis_nodes import Command, NodeLanes, NodePipelines
 from versioning.backends.redis_pipeline import Pipeline
 from versioning.backends.redis_scripts import FILL, LEASE, RELEASE, Call, Script, packed
-from versioning.backends.redis_turns import Turns
-from versioning.errors import ConfigError
 from versioning.keys import has_hash_tag
 
 TIMEOUT_MS: Final = 50
@@ -46,7 +43,7 @@ class _ToldBorder(Border):
     def translate(self, error: Exception) -> BackendError:
         found = super().translate(error)
         now_s = time.monotonic()
-        if now_s - self._told_s >= TOLD_AGAIN_S and not isinstance(found, ScriptMissingError):
+        if now_s - self._told_s >= TOLD_AGAIN_S and not isinstance(found, ScriptMissingError | RedirectError):
             self._told_s = now_s
             _log.warning("cached values cannot be shared: %s", found)
         return found
@@ -89,6 +86,20 @@ def _reads(names: Sequence[str]) -> list[bytes]:
     return [packed("MGET", *names[first : first + KEYS_AT_ONCE]) for first in range(0, len(names), KEYS_AT_ONCE)]
 
 
+def _single_reads(names: Sequence[str]) -> list[Command]:
+    """Where each key may lie elsewhere."""
+    return [(name, packed("GET", name)) for name in names]
+
+
+def _name(call: Call) -> str:
+    keys, _ = call
+    return keys[0]
+
+
+def _named(script: Script, calls: Sequence[Call]) -> list[Command]:
+    return [(_name(call), script.command(call)) for call in calls]
+
+
 def _answer(reply: int | bytes) -> Answer:
     return reply if isinstance(reply, bytes) else bool(reply)
 
@@ -99,12 +110,11 @@ class RedisValues:
     def __init__(self, address: RedisAddress, *, prefix: str = "", timeout_ms: int = TIMEOUT_MS) -> None:
         self._border = _ToldBorder(str(address))
         self._names = _Names(prefix)
-        self._connect = partial(address.connect, timeout_ms)
         address.check_tls()
-        self._client: Any = None if address.kind == "cluster" else self._connect()
+        self._client: Any = None if address.kind == "cluster" else address.connect(timeout_ms)
         self._lanes = None if self._client is None else Lanes(self._client.connection_pool)
-        self._turns = Turns(timeout_ms)
-        """Taken where there are no lanes."""
+        self._nodes = NodeLanes(address, timeout_ms)
+        """Asked where there are no lanes."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -112,16 +122,15 @@ class RedisValues:
 
     def get(self, key: str) -> bytes | None:
         name = self._names.value(key)
+        command = packed("GET", name)
         with self._border:
-            if self._lanes is None:
-                return self._ask_cluster(lambda client: client.get(name))  # type: ignore[no-any-return]
-            return self._lanes.ask(packed("GET", name))  # type: ignore[no-any-return]
+            return self._nodes.ask(name, command) if self._lanes is None else self._lanes.ask(command)  # type: ignore[no-any-return]
 
     def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         names = self._names.values(keys)
         with self._border:
             if self._lanes is None:
-                return self._ask_cluster(lambda client: client.mget_nonatomic(names))  # type: ignore[no-any-return]
+                return self._nodes.ask_all(_single_reads(names))
             if len(names) <= KEYS_AT_ONCE:
                 return self._lanes.ask(packed("MGET", *names))  # type: ignore[no-any-return]
             return list(chain.from_iterable(self._lanes.ask_all(_reads(names))))
@@ -136,47 +145,27 @@ class RedisValues:
         self._run(RELEASE, self._names.releases(keys, token))
 
     def close(self) -> None:
-        if self._lanes is not None:
+        if self._lanes is None:
+            self._nodes.close()
+        else:
             self._lanes.give_back()
-        if self._client is not None:
             close(self._client)
-
-    def _ask_cluster(self, ask: Callable[[Any], Any]) -> Any:
-        with self._turns:
-            client = self._cluster()
-            try:
-                return ask(client)
-            except RAISED:
-                raise
-            except BaseException:  # interrupted, see ``Lanes``
-                disconnect_idle(client)
-                raise
-
-    def _cluster(self) -> Any:
-        """Connect at the first use: behind the border, which stays shut after a refused login."""
-        if self._client is None:
-            try:
-                self._client = self._connect()
-            except ConfigError as error:  # checked when the cache was made: files of TLS that are being replaced
-                raise UnavailableError(error.message, hint=error.hint) from error
-        return self._client
 
     def _run(self, script: Script, calls: Sequence[Call]) -> list[Any]:
         with self._border:
-            if self._lanes is None:
-                replies: list[Any] = self._ask_cluster(partial(_run_each, script, calls))
-                return replies
-            commands = list(map(script.command, calls))
             try:
-                return self._lanes.ask_all(commands)
+                return self._run_known(script, calls)
             except redis.exceptions.NoScriptError:
-                self._lanes.ask(script.load)
-                return self._lanes.ask_all(commands)
+                if self._lanes is None:
+                    self._nodes.load(map(_name, calls), script.load)
+                else:
+                    self._lanes.ask(script.load)
+                return self._run_known(script, calls)
 
-
-def _run_each(script: Script, calls: Sequence[Call], cluster: Any) -> list[Any]:
-    registered = cluster.register_script(script.text)
-    return [registered(*call) for call in calls]
+    def _run_known(self, script: Script, calls: Sequence[Call]) -> list[Any]:
+        if self._lanes is None:
+            return self._nodes.ask_all(_named(script, calls))
+        return self._lanes.ask_all(list(map(script.command, calls)))
 
 
 class AsyncRedisValues:
@@ -185,10 +174,11 @@ class AsyncRedisValues:
     def __init__(self, address: RedisAddress, *, prefix: str = "", timeout_ms: int = TIMEOUT_MS) -> None:
         self._border = _ToldBorder(str(address))
         self._names = _Names(prefix)
-        self._client = address.connect_async(timeout_ms)
-        is_cluster = address.kind == "cluster"
-        self._pipeline = None if is_cluster else Pipeline(self._client.connection_pool, self._border, timeout_ms)
-        self._cluster = ClusterClient(self._client, timeout_ms)
+        address.check_tls()
+        self._client: Any = None if address.kind == "cluster" else address.connect_async(timeout_ms)
+        pool = None if self._client is None else self._client.connection_pool
+        self._pipeline = None if pool is None else Pipeline(pool, self._border, timeout_ms)
+        self._nodes = NodePipelines(address, self._border, timeout_ms)
         """Asked where there is no pipeline."""
 
     @classmethod
@@ -197,17 +187,18 @@ class AsyncRedisValues:
 
     async def get(self, key: str) -> bytes | None:
         name = self._names.value(key)
-        if self._pipeline is not None:
-            return await self._pipeline.ask(packed("GET", name))  # type: ignore[no-any-return]
-        return await self._ask_cluster(partial(self._client.get, name))  # type: ignore[no-any-return]
+        command = packed("GET", name)
+        if self._pipeline is None:
+            return await self._nodes.ask(name, command)  # type: ignore[no-any-return]
+        return await self._pipeline.ask(command)  # type: ignore[no-any-return]
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         names = self._names.values(keys)
-        if self._pipeline is not None:
-            if len(names) <= KEYS_AT_ONCE:
-                return await self._pipeline.ask(packed("MGET", *names))  # type: ignore[no-any-return]
-            return list(chain.from_iterable(await self._pipeline.ask_all(_reads(names))))
-        return await self._ask_cluster(partial(self._client.mget_nonatomic, names))  # type: ignore[no-any-return]
+        if self._pipeline is None:
+            return await self._nodes.ask_all(_single_reads(names))
+        if len(names) <= KEYS_AT_ONCE:
+            return await self._pipeline.ask(packed("MGET", *names))  # type: ignore[no-any-return]
+        return list(chain.from_iterable(await self._pipeline.ask_all(_reads(names))))
 
     async def try_lease(self, seen: Mapping[str, bytes], token: str, ttl_ms: int) -> list[Answer]:
         return list(map(_answer, await self._run(LEASE, self._names.leases(seen, token, ttl_ms))))
@@ -219,22 +210,23 @@ class AsyncRedisValues:
         await self._run(RELEASE, self._names.releases(keys, token))
 
     async def aclose(self) -> None:
-        if self._pipeline is not None:
+        if self._pipeline is None:
+            await self._nodes.aclose()
+        else:
             await self._pipeline.aclose()
-        await self._cluster.aclose()
-        await aclose(self._client)
-
-    async def _ask_cluster(self, command: Callable[[], Awaitable[Any]]) -> Any:
-        with self._border.translated():
-            return await self._cluster.ask(command)
+            await aclose(self._client)
 
     async def _run(self, script: Script, calls: Sequence[Call]) -> list[Any]:
-        if self._pipeline is None:
-            registered = self._client.register_script(script.text)
-            return [await self._ask_cluster(partial(registered, *call)) for call in calls]
-        commands = list(map(script.command, calls))
         try:
-            return await self._pipeline.ask_all(commands)
+            return await self._run_known(script, calls)
         except ScriptMissingError:
-            await self._pipeline.ask(script.load)
-            return await self._pipeline.ask_all(commands)
+            if self._pipeline is None:
+                await self._nodes.load(map(_name, calls), script.load)
+            else:
+                await self._pipeline.ask(script.load)
+            return await self._run_known(script, calls)
+
+    async def _run_known(self, script: Script, calls: Sequence[Call]) -> list[Any]:
+        if self._pipeline is None:
+            return await self._nodes.ask_all(_named(script, calls))
+        return await self._pipeline.ask_all(map(script.command, calls))

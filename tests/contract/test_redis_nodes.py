@@ -1,0 +1,245 @@
+"""A Cluster as its readers meet it: bursts, nodes that fail, slots that are moved."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis.exceptions
+from redis.crc import key_slot
+
+from deploy.simulation.redis_server import RedisServer
+from deploy.simulation.redis_sets import RedisCluster
+from tests.contract.test_values import TOKEN, Values
+from tests.eventually import DEADLINE_S, until_async
+from versioning.backends.base import BackendError, Fill, UnavailableError
+from versioning.backends.redis_slots import Slots
+from versioning.backends.redis_values import AsyncRedisValues, RedisValues
+
+PATIENT_MS = 5_000
+BURST, THREADS = 1_000, 200
+FLAVOURS = pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
+KEY = "t:1"
+SLOT = key_slot(KEY.encode())
+
+
+@pytest.fixture(params=[RedisValues, AsyncRedisValues])
+async def values(request: pytest.FixtureRequest, redis_cluster: RedisCluster) -> AsyncIterator[Values]:
+    caller = Values(request.param.from_url(redis_cluster.url, timeout_ms=PATIENT_MS))
+    yield caller
+    await close(caller)
+
+
+async def close(values: Values) -> None:
+    await values("aclose" if isinstance(values.backend, AsyncRedisValues) else "close")
+
+
+def id_of(node: RedisServer) -> str:
+    with node.client(decode_responses=True) as client:
+        return str(client.execute_command("CLUSTER", "MYID"))
+
+
+def server_of(cluster: RedisCluster, slot: int) -> RedisServer:
+    return cluster.nodes[slot * len(cluster.nodes) // (1 << 14)]
+
+
+def keys_at(cluster: RedisCluster, node: RedisServer) -> Iterator[str]:
+    """Endless."""
+    keys = (f"t:{number}" for number in count())
+    return (key for key in keys if server_of(cluster, key_slot(key.encode())) is node)
+
+
+def errors(node: RedisServer, kind: str) -> int:
+    with node.client() as client:
+        return int(client.info("errorstats").get(f"errorstat_{kind}", {"count": 0})["count"])
+
+
+def looks(node: RedisServer) -> int:
+    """How often it was asked for the topology."""
+    with node.client() as client:
+        return int(client.info("commandstats").get("cmdstat_cluster|slots", {"calls": 0})["calls"])
+
+
+class Move:
+    """A slot that is being moved from the node that serves it to another one."""
+
+    def __init__(self, cluster: RedisCluster, slot: int) -> None:
+        self.slot = slot
+        self.source = server_of(cluster, slot)
+        self.target = next(node for node in cluster.nodes if node is not self.source)
+        self._all = cluster.nodes
+
+    def begin(self) -> None:
+        self._set(self.target, "IMPORTING", id_of(self.source))
+        self._set(self.source, "MIGRATING", id_of(self.target))
+
+    def carry(self, *keys: str) -> None:
+        with self.source.client() as client:
+            client.execute_command("MIGRATE", self.target.host, self.target.port, "", 0, 5_000, "KEYS", *keys)
+
+    def stop(self) -> None:
+        """Wherever it is by now."""
+        for node in self._all:
+            self._set(node, "STABLE")
+
+    def end(self, at: RedisServer) -> None:
+        for node in (at, *self._all):
+            self._set(node, "NODE", id_of(at))
+
+    def _set(self, node: RedisServer, *words: str) -> None:
+        with node.client() as client:
+            client.execute_command("CLUSTER", "SETSLOT", self.slot, *words)
+
+
+@pytest.fixture
+def move(redis_cluster: RedisCluster) -> Iterator[Move]:
+    move = Move(redis_cluster, SLOT)
+    yield move
+    move.target.flush()
+    move.stop()
+    move.end(move.source)
+
+
+@pytest.mark.integration
+async def test_a_burst_at_a_cluster_never_asked_before_is_answered_whole(redis_cluster: RedisCluster) -> None:
+    values = AsyncRedisValues.from_url(redis_cluster.url)
+    assert await asyncio.gather(*(values.get(f"t:{n}") for n in range(BURST))) == [None] * BURST
+    assert sum(map(looks, redis_cluster.nodes)) <= len(redis_cluster.nodes)
+    await values.aclose()
+
+
+@pytest.mark.integration
+def test_so_is_one_of_more_threads_than_there_are_connections(redis_cluster: RedisCluster) -> None:
+    values = RedisValues.from_url(redis_cluster.url)
+    all_there = threading.Barrier(THREADS)
+
+    def read(number: int) -> list[Any]:
+        all_there.wait(DEADLINE_S)
+        return [values.get(f"t:{number}") for _ in range(5)]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert list(pool.map(read, range(THREADS))) == [[None] * 5] * THREADS
+    values.close()
+
+
+@pytest.mark.integration
+async def test_many_keys_of_one_call_come_in_their_order_from_all_nodes(values: Values) -> None:
+    keys = [f"t:{number}" for number in range(300)]
+    assert await values("try_lease", dict.fromkeys(keys, b""), TOKEN, 60_000) == [True] * 300
+    fills = [Fill(key, key.encode(), 60_000, TOKEN) for key in keys[::2]]
+    assert await values("fill", fills) == [True] * 150
+    assert await values("get_many", keys) == [key.encode() if n % 2 == 0 else None for n, key in enumerate(keys)]
+
+
+@pytest.mark.integration
+async def test_a_node_that_stands_still_is_felt_by_its_own_readers_only(redis_cluster: RedisCluster) -> None:
+    values = AsyncRedisValues.from_url(redis_cluster.url)
+    frozen, *others = redis_cluster.nodes
+    other_key = next(keys_at(redis_cluster, others[0]))
+    its_key = next(keys_at(redis_cluster, frozen))
+    assert [await values.get(its_key), await values.get(other_key)] == [None, None]
+    before = sum(map(looks, others))
+    frozen.pause()
+    try:
+        reading = [asyncio.create_task(values.get(its_key)) for _ in range(20)]
+        rounds = 0
+        while not all(task.done() for task in reading):
+            assert await values.get(other_key) is None
+            rounds += 1
+        assert rounds > 20
+        outcomes = await asyncio.gather(*reading, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {UnavailableError}
+    finally:
+        frozen.resume()
+    assert sum(map(looks, others)) - before <= 2
+    await values.aclose()
+
+
+@pytest.mark.integration
+async def test_a_slot_that_was_moved_is_found_at_its_new_node(values: Values, move: Move) -> None:
+    assert await values("fill", [Fill(KEY, b"1", 60_000)]) == [True]
+    move.begin()
+    move.carry(KEY)
+    move.end(move.target)
+    before = errors(move.source, "MOVED")
+    assert [await values("get", KEY) for _ in range(3)] == [b"1"] * 3
+    assert await values("get_many", [KEY, KEY]) == [b"1"] * 2
+    assert await values("try_lease", {KEY: b""}, TOKEN, 60_000) == [b"1"]
+    assert errors(move.source, "MOVED") == before + 1
+
+
+@pytest.mark.integration
+@FLAVOURS
+async def test_while_a_slot_is_moved_its_keys_are_read_where_they_are(
+    redis_cluster: RedisCluster, move: Move, flavour: Any
+) -> None:
+    values = Values(flavour.from_url(redis_cluster.url, prefix=f"{{{KEY}}}", timeout_ms=PATIENT_MS))
+    assert await values("fill", [Fill("t:stays", b"1", 60_000), Fill("t:goes", b"2", 60_000)]) == [True, True]
+    move.begin()
+    move.carry(f"{{{KEY}}}t:goes")
+    for _ in range(2):
+        assert [await values("get", "t:stays"), await values("get", "t:goes")] == [b"1", b"2"]
+        assert await values("get_many", ["t:stays", "t:goes", "t:stays"]) == [b"1", b"2", b"1"]
+    await close(values)
+
+
+@pytest.mark.integration
+async def test_what_lies_at_two_nodes_meanwhile_is_an_error_at_once(
+    values: Values, redis_cluster: RedisCluster, move: Move
+) -> None:
+    assert await values("fill", [Fill(KEY, b"1", 60_000)]) == [True]
+    move.begin()
+    tries = sum(errors(node, "TRYAGAIN") for node in redis_cluster.nodes)
+    with pytest.raises(UnavailableError, match="during rehashing of slot"):  # its lease would lie at the other node
+        await values("try_lease", {KEY: b""}, TOKEN, 60_000)
+    assert sum(errors(node, "TRYAGAIN") for node in redis_cluster.nodes) == tries + 1
+
+
+@pytest.mark.integration
+@FLAVOURS
+async def test_a_node_that_is_gone_is_replaced_by_the_one_promoted(tmp_path: Path, flavour: Any) -> None:
+    cluster = RedisCluster(tmp_path, replicas_each=1)
+    try:
+        cluster.start()
+        values = Values(flavour.from_url(f"cluster://{cluster.nodes[0].address}"))
+        gone = cluster.nodes[0]
+        key = next(keys_at(cluster, gone))
+        await until_async(lambda: answers(values, key), "its key is read")
+        gone.kill()
+        await until_async(lambda: answers(values, key), "its key is read at the node promoted")
+        await close(values)
+    finally:
+        cluster.stop()
+
+
+async def answers(values: Values, key: str) -> bool:
+    try:
+        return await values("get", key) is None
+    except BackendError:
+        return False
+
+
+@pytest.mark.integration
+@FLAVOURS
+async def test_a_redis_that_is_no_cluster_says_so_and_is_asked_by_all_together(flavour: Any, new_redis: Any) -> None:
+    server = new_redis()
+    values = Values(flavour.from_url(f"cluster://127.0.0.1:{server.port}", timeout_ms=PATIENT_MS))
+    found = await asyncio.gather(*(values("get", KEY) for _ in range(40)), return_exceptions=True)
+    assert {type(each) for each in found} == {BackendError}
+    assert "cluster support disabled" in str(found[0])
+    await close(values)
+
+
+def test_a_node_that_has_no_address_of_its_own_is_the_one_asked() -> None:
+    slots = Slots([[0, 16_383, [b"", 7001, b"id", []]]], ("b", 7000))
+    assert slots.node_of(KEY) == ("b", 7001)
+
+
+def test_a_slot_that_nobody_serves_is_named() -> None:
+    slots = Slots([[SLOT + 1, 16_383, [b"b", 7001, b"id"]]], ("b", 7000))
+    with pytest.raises(redis.exceptions.SlotNotCoveredError, match=str(SLOT)):
+        slots.node_of(KEY)
