@@ -49,7 +49,13 @@ _STATUS_BYTES: Final = {0: 4, 1: 8, 3: 4}
 _STATUS_CATALOG: Final = 6
 _STATUS_CHARSET: Final = 4
 _SERVERS_OWN: Final = "utf8mb4"
+# Flags of a MariaDB GTID, what follows its head when they are set, and one of the second flags behind that.
 _MARIADB_STANDALONE: Final = 1
+_MARIADB_GROUP_COMMIT: Final = 2
+_MARIADB_GROUP_COMMIT_BYTES: Final = 8
+_MARIADB_XA: Final = 64 | 128
+_MARIADB_XID_HEAD: Final = struct.Struct("<IBB")
+_MARIADB_START_ALTER: Final = 2
 _VERSION_BYTES: Final = 57
 """Of a format description: what stands before the lengths of the events' heads."""
 
@@ -132,7 +138,18 @@ class EventDecoder:
 
     def _gtid_mariadb(self, _time_ms: int, _kind: int, packet: bytes) -> BinlogEvent:
         number, domain, flags = _MARIADB_GTID_HEAD.unpack_from(packet, _BODY)
-        return GroupBegan(f"{domain}-{self._server_id}-{number}", not flags & _MARIADB_STANDALONE)
+        begins_alter = bool(self._second_flags(packet, flags) & _MARIADB_START_ALTER)
+        return GroupBegan(f"{domain}-{self._server_id}-{number}", not flags & _MARIADB_STANDALONE, begins_alter)
+
+    def _second_flags(self, packet: bytes, flags: int) -> int:
+        """Of a MariaDB GTID; older servers have none, or zeros there."""
+        at = _BODY + _MARIADB_GTID_HEAD.size
+        if flags & _MARIADB_GROUP_COMMIT:
+            at += _MARIADB_GROUP_COMMIT_BYTES
+        if flags & _MARIADB_XA:
+            _, gtrid_bytes, bqual_bytes = _MARIADB_XID_HEAD.unpack_from(packet, at)
+            at += _MARIADB_XID_HEAD.size + gtrid_bytes + bqual_bytes
+        return packet[at] if at < self._end_of(packet) else 0
 
     def _query(self, time_ms: int, kind: int, packet: bytes) -> BinlogEvent:
         _, _, database_bytes, _, status_bytes = _QUERY_HEAD.unpack_from(packet, _BODY)

@@ -34,6 +34,8 @@ class GroupBegan(NamedTuple):
     gtid: str
     is_open: bool
     """A BEGIN is implied: the transaction lasts until a commit. Else the next statement decides."""
+    begins_alter: bool = False
+    """MariaDB with ``binlog_alter_two_phase``: its statement only begins, and comes again when it has ended."""
 
 
 class RowsChanged(NamedTuple):

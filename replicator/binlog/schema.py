@@ -1,4 +1,4 @@
-"""What information_schema says about tables: columns and their types, and the foreign keys that act by themselves.
+"""What information_schema says about tables: columns and their types.
 
 Nothing of it is kept: whoever needs it for longer says until when (`binlog.tables`). It shows the present, the binlog
 may still be in the past: a table map that does not fit is not decoded, and the DDL in between ages out whatever was
@@ -6,14 +6,12 @@ decoded wrongly before it.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from replicator.binlog.columns import HIDDEN_ROW_END
-from replicator.binlog.plan import ForeignKey, make_plans
 from replicator.mysql import MySqlClient
-from replicator.tables import TableName, WatchedTables
+from replicator.tables import TableName
 
 _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _ESCAPED = re.compile(r"''|\\[\\0nr]")
@@ -22,7 +20,6 @@ _ESCAPES = {"''": "'", "\\\\": "\\", "\\0": "\0", "\\n": "\n", "\\r": "\r"}
 _BEYOND_BMP = frozenset({"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"})
 _DECIMALS = re.compile(r"(?:float|double)\(\d+,(\d+)\)")
 _DIGITS = re.compile(r"(?:time|datetime|timestamp|year)\((\d)\)")
-_ACTS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT"})
 _LONG_TYPES = frozenset(size + kind for size in ("tiny", "", "medium", "long") for kind in ("text", "blob"))
 
 _COLUMNS = """
@@ -51,18 +48,6 @@ SELECT column_name FROM information_schema.columns
 WHERE table_schema = %s AND table_name = %s AND generation_expression = 'ROW END'
 """
 _CHECKS = "SELECT check_clause FROM information_schema.check_constraints WHERE constraint_schema = %s"
-# One table at a time and no join: MariaDB opens every table it must look at, and waits for each that is locked, be it
-# for the hours of an ALTER. Opening all of a server for one question (views of `sys` included) has crashed a 10.11.
-_REFERENCES = """
-SELECT constraint_name, referenced_table_schema, referenced_table_name, referenced_column_name
-FROM information_schema.key_column_usage
-WHERE table_schema = %s AND table_name = %s AND referenced_table_name IS NOT NULL
-ORDER BY constraint_name, ordinal_position
-"""
-_RULES = """
-SELECT constraint_name, delete_rule, update_rule
-FROM information_schema.referential_constraints WHERE constraint_schema = %s AND table_name = %s
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +144,7 @@ class Schema:
     def _is_versioned(self, table: TableName) -> bool:
         return bool(self._client.query(_IS_VERSIONED, table))
 
-    def _row_end(self, table: TableName) -> str:
+    def row_end(self, table: TableName) -> str:
         """See `ForeignKey.parent_row_end`: a column that nobody sees has no other name than this."""
         if not self._is_versioned(table):
             return ""
@@ -185,45 +170,3 @@ class Schema:
     def shows_constraints(self, table: TableName) -> bool:
         """Whether we may see the constraints of a table that has a primary key, which is one."""
         return bool(self._client.query(_CONSTRAINTS, table))
-
-    def foreign_keys(self, tables: Iterable[TableName]) -> list[ForeignKey]:
-        """Those with an action (CASCADE, SET NULL) by which others change these tables, over any number of steps."""
-        found: list[ForeignKey] = []
-        todo = list(tables)
-        for table in todo:  # grows while it is walked
-            found += self._foreign_keys_of(table)
-            todo += sorted({key.parent for key in found} - set(todo))
-        return self._completed(found)
-
-    def unseen_parents(self, tables: WatchedTables) -> list[TableName]:
-        """Tables whose changes reach watched ones by themselves, and whose own foreign keys we may not see."""
-        plans = make_plans(tables, self.foreign_keys(tables.by_name))
-        return [table for table in plans if table not in tables.by_name and not self.shows_constraints(table)]
-
-    def _foreign_keys_of(self, table: TableName) -> list[ForeignKey]:
-        grouped: dict[tuple[str, ...], list[str]] = {}
-        for *head, column in self._client.query(_REFERENCES, table):
-            grouped.setdefault(tuple(str(part) for part in head), []).append(str(column))
-        if not grouped:
-            return []
-        rules = {str(name): (on_delete in _ACTS, on_update in _ACTS)
-                 for name, on_delete, on_update in self._client.query(_RULES, table)}  # fmt: skip
-        keys = []
-        for (name, *parent), columns in grouped.items():
-            acts = rules.get(name, (True, True))  # dropped between the two questions: on doubt it acts
-            keys.append(ForeignKey(name, table, TableName(*parent), tuple(columns), *acts))
-        return [key for key in keys if key.acts_on_delete or key.acts_on_update]
-
-    def _completed(self, keys: list[ForeignKey]) -> list[ForeignKey]:
-        """With the parents' columns as the binlog calls them: a key older than its parent may spell them otherwise."""
-        parents = {key.parent for key in keys}
-        spelled = {parent: {column.name.lower(): column.name for column in self.columns(parent)} for parent in parents}
-        row_ends = {parent: self._row_end(parent) for parent in parents}
-        return [
-            replace(
-                key,
-                parent_columns=tuple(spelled[key.parent].get(name.lower(), name) for name in key.parent_columns),
-                parent_row_end=row_ends[key.parent],
-            )
-            for key in keys
-        ]

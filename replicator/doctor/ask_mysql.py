@@ -6,6 +6,7 @@ Only what nobody needs a right for may fail here: a missing grant is a fact, an 
 import time
 from typing import Any, Final
 
+from replicator.binlog.foreign_keys import ForeignKeys
 from replicator.binlog.schema import Column, Schema
 from replicator.doctor.mysql_facts import ColumnFacts, MySqlFacts, SchemaFacts, TableFacts
 from replicator.errors import MySqlAuthenticationError
@@ -60,8 +61,8 @@ def ask_schema(address: MySqlAddress, tables: WatchedTables) -> SchemaFacts:
     try:
         schema = Schema(client)
         facts = tuple(_table(client, schema, spec) for spec in tables.specs)
-        foreign_keys = schema.foreign_keys(tables.by_name)
-        return SchemaFacts(facts, tuple(foreign_keys), tuple(schema.unseen_parents(tables)))
+        keys = ForeignKeys(client)
+        return SchemaFacts(facts, tuple(keys.reaching(tables.by_name)), tuple(keys.unseen_parents(tables)))
     finally:
         client.close()
 

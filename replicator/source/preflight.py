@@ -3,6 +3,7 @@
 from collections.abc import Container, Mapping
 
 from replicator.binlog.columns import BYTE_TYPES, CHARSETS, KEY_TYPES, is_compressed
+from replicator.binlog.foreign_keys import ForeignKeys
 from replicator.binlog.schema import Column, Schema
 from replicator.errors import OtherWriterError, PreflightError
 from replicator.mysql import (
@@ -67,7 +68,7 @@ def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
         for template in spec.templates:
             for name in template.columns:
                 _check_column(schema, spec, name, columns, template)
-    for parent in schema.unseen_parents(tables):
+    for parent in ForeignKeys(client).unseen_parents(tables):
         raise _unseen(client, parent)
 
 

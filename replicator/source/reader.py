@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 
 from replicator.binlog.events import HeartbeatReceived
-from replicator.binlog.plan import TablePlans, make_plans
+from replicator.binlog.foreign_keys import ForeignKeys
+from replicator.binlog.plan import make_plans
 from replicator.binlog.schema import Schema
 from replicator.binlog.stream import Binlog, LinkOptions
 from replicator.errors import MySqlUnavailableError, ReaderFailedError, SourceError
@@ -83,8 +84,8 @@ class BinlogReader:
 
     def _read(self, facts: ServerFacts, progress: Progress, trail: Trail) -> None:
         client = MySqlClient(self._address)
-        schema = Schema(client)
-        plans = self._make_plans(schema)
+        schema, foreign_keys = Schema(client), ForeignKeys(client)
+        plans = make_plans(self._tables, foreign_keys.reaching(self._tables.by_name))
         self._name_the_gone(schema, self._tables.specs)
         assembler = Assembler(
             progress,
@@ -100,13 +101,15 @@ class BinlogReader:
         try:
             for event in binlog.events():
                 transaction = assembler.feed(event)
-                if assembler.saw_ddl is not None:
+                if (ddl := assembler.saw_ddl) is not None:
                     binlog.forget_tables()
-                    if assembler.saw_ddl.may_change_plans(plans):
-                        await_executed(client, facts, assembler.saw_ddl.gtid)
-                        plans = binlog.plans = assembler.plans = self._make_plans(schema)
+                    if ddl.may_change_plans(plans):
+                        await_executed(client, facts, ddl.gtid)
+                        foreign_keys.forget(ddl.names)
+                        plans = make_plans(self._tables, foreign_keys.reaching(self._tables.by_name))
+                        binlog.plans = assembler.plans = plans
                         assembler.plans_made_ms = unix_ms()
-                        self._name_the_gone(schema, self._named_by(assembler.saw_ddl.statement))
+                        self._name_the_gone(schema, self._named_by(ddl.statement))
                     assembler.saw_ddl = None
                 if transaction is not None:
                     self._put(transaction, is_idle=False)
@@ -129,11 +132,8 @@ class BinlogReader:
                 f"MySQL {self._address} writes its binlog at {end} and says that it has sent it up to {event.end}"
             )
 
-    def _make_plans(self, schema: Schema) -> TablePlans:
-        return make_plans(self._tables, schema.foreign_keys(self._tables.by_name))
-
     def _named_by(self, statement: Statement) -> Iterable[TableSpec]:
-        """None for what only may be DDL: a session in STATEMENT format has thousands of these."""
+        """None for what only may be DDL."""
         match statement.effect:
             case Effect.TABLES:
                 return self._tables.mentioned_in(statement.identifiers)

@@ -2,8 +2,8 @@
 
 Only the head of a statement is understood, without its comments. Which tables a DDL concerns is not parsed at all:
 every watched table whose name occurs in it as an identifier is taken (RENAME, LIKE, EXCHANGE PARTITION, several tables:
-all alike). Too many is an extra miss, too few would be a stale value. Statement DML fires triggers that leave no trace:
-it concerns everything.
+all alike). Too many is an extra miss, too few would be a stale value. DML in STATEMENT format fires triggers that leave
+no trace: it concerns everything.
 """
 
 import re
@@ -30,6 +30,8 @@ class Effect(Enum):
     """DDL on the tables among the identifiers."""
     DATABASES = auto()
     """DDL on the databases among the identifiers."""
+    DML = auto()
+    """Changes rows of any table, but no table."""
     EVERYTHING = auto()
     NOTHING = auto()
 
@@ -42,7 +44,7 @@ class Statement:
     xid: str = ""
 
     @property
-    def is_ddl(self) -> bool:
+    def may_be_ddl(self) -> bool:
         return self.effect in {Effect.TABLES, Effect.DATABASES, Effect.EVERYTHING}
 
 
@@ -90,6 +92,7 @@ _FIXED = {
     "SAVEPOINT": Effect.INSIDE,
     "RELEASE": Effect.INSIDE,
     "TRUNCATE": Effect.TABLES,
+    **dict.fromkeys(("DELETE", "INSERT", "LOAD", "REPLACE", "UPDATE", "WITH"), Effect.DML),
 }
 _HARMLESS = frozenset({
     "CACHE", "CHANGE", "CHECK", "CHECKSUM", "FLUSH", "GRANT", "INSTALL", "KILL", "LOCK", "OPTIMIZE", "PURGE",

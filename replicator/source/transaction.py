@@ -49,6 +49,11 @@ class Ddl:
     statement: Statement
     gtid: str = ""
 
+    @property
+    def names(self) -> frozenset[str] | None:
+        """Of the tables that it may concern, in lower case; None: any may be."""
+        return self.statement.identifiers if self.statement.effect is Effect.TABLES else None
+
     def may_change_plans(self, plans: TablePlans) -> bool:
         """Whether it may have made or dropped a foreign key; asking the server after every DDL would be a burden."""
         named = self.statement.identifiers
@@ -135,7 +140,7 @@ class Assembler:
                 if plan is not None:
                     self._harvest.take(event, plan)
             case GroupBegan():
-                self._begin(event.gtid, is_open=event.is_open)
+                self._begin(event.gtid, is_open=event.is_open, begins_alter=event.begins_alter)
             case Committed():
                 return self._complete(event)
             case QueryRan():
@@ -148,9 +153,10 @@ class Assembler:
                 self._proof.end()
         return None
 
-    def _begin(self, gtid: str, *, is_open: bool) -> None:
+    def _begin(self, gtid: str, *, is_open: bool, begins_alter: bool = False) -> None:
         self._gtid = gtid
         self._is_open = is_open
+        self._begins_alter = begins_alter
         if not self._harvest.is_untouched:
             self._harvest = Harvest(self._keys_max, self._stats)
 
@@ -169,10 +175,13 @@ class Assembler:
         return None
 
     def _age_out(self, statement: Statement, event: QueryRan) -> None:
-        if not statement.is_ddl:
+        reason = "statement: " + " ".join(event.sql[:200].split())[:80]
+        if statement.effect is Effect.DML:
+            self._harvest.age_out(self._tables.namespaces, reason)
+        # An ALTER that only begins changes nothing yet, and whoever asks about its table may wait until it has ended.
+        if not statement.may_be_ddl or self._begins_alter:
             return
         self.saw_ddl = Ddl(statement, self._gtid)
-        reason = "statement: " + " ".join(event.sql[:200].split())[:80]
         is_older = self._is_backlog(event.end) or event.time_ms <= self.plans_made_ms + CLOCK_ERROR_MS
         has_cut = is_older and self.saw_ddl.may_have_cut_a_cascade(self.plans)
         self._harvest.age_out(self._tables.namespaces if has_cut else self._concerned(statement), reason)

@@ -16,7 +16,7 @@ from deploy.simulation.sql_server import SqlServer
 from replicator.binlog import kinds, wire
 from replicator.errors import UnsupportedEventError
 from tests.eventually import until_async
-from tests.integration.source_world import World, address, watch
+from tests.integration.source_world import ITEM_KEYS, World, address, watch
 
 NewMariaDb = Callable[..., MariaDb]
 EVERYTHING = {"item", "shelf"}
@@ -338,7 +338,7 @@ async def test_a_table_that_is_locked_hides_no_foreign_key(new_mariadb: NewMaria
     world.run(*CASCADE_IN_TWO_STEPS)
     async with world.source():
         async with locked(world, "room"):
-            world.run("CREATE TABLE other (id INT COMMENT 'references nothing')")
+            world.run("CREATE TABLE other (room INT)")
             await until_async(lambda: "stampline_source" in waiting(server), "the source asks")
             await until_async(lambda: waiting(server) == {"root"}, "it has an answer")
         await world.forget()
@@ -346,18 +346,30 @@ async def test_a_table_that_is_locked_hides_no_foreign_key(new_mariadb: NewMaria
         assert await stamped(world) == (set(), EVERYTHING)
 
 
-async def test_a_table_that_is_locked_stops_no_source_whose_tables_it_does_not_reach(
-    mariadb_a: MariaDb, redis_a: RedisServer
+@pytest.mark.parametrize("table", ["aside", "room"])
+async def test_a_table_that_is_locked_holds_up_no_changes_of_others(
+    mariadb_a: MariaDb, redis_a: RedisServer, table: str
 ) -> None:
     """It may be for the hours of an ALTER."""
     world = World.with_items(mariadb_a, redis_a)
-    world.run("CREATE TABLE aside (id INT)")
+    world.run(*CASCADE_IN_TWO_STEPS, "CREATE TABLE aside (id INT)", "CREATE TABLE part (id INT PRIMARY KEY)")
+    world.tables = watch(world.database, item=ITEM_KEYS, part=["part:{id}"])
     async with world.source():
         await world.forget()
-        async with locked(world, "aside"):
-            world.run("CREATE TABLE other (id INT COMMENT 'references nothing')")
-            world.run("INSERT INTO item (id, code) VALUES (1, 'a')")
-            assert "item:1" in (await stamped(world))[0]
+        async with locked(world, table):
+            world.run("CREATE TABLE other (id INT COMMENT 'references nothing')", "TRUNCATE TABLE part")
+            world.run("INSERT INTO part VALUES (1)")
+            assert "part:1" in (await stamped(world))[0]
+
+
+async def test_an_alter_in_two_phases_is_one_change(new_mariadb: NewMariaDb, redis_a: RedisServer) -> None:
+    """MariaDB says that it begins, and once more that it has ended."""
+    world = World.with_items(new_mariadb(binlog_alter_two_phase=1), redis_a)
+    async with world.source():
+        await world.forget()
+        world.run("ALTER TABLE item ADD COLUMN x INT")
+        assert await stamped(world) == (set(), EVERYTHING)
+        assert len(await world.generations()) == 1
 
 
 @asynccontextmanager

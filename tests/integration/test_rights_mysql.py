@@ -9,7 +9,7 @@ import pytest
 
 from app.mysql_pool import MySqlPool
 from deploy.simulation.mariadb import MariaDb
-from replicator.binlog.schema import Schema
+from replicator.binlog.foreign_keys import ForeignKeys
 from replicator.mirror.gate_mysql import MySqlGate
 from replicator.mysql import MySqlClient, binlog_files, server_facts
 from replicator.tables import TableName
@@ -22,7 +22,7 @@ def read_binlog(server: MariaDb, _: str) -> None:
     assert server_facts(client).position
     assert binlog_files(client)
     assert client.query("SHOW MASTER STATUS")
-    Schema(client).foreign_keys([TableName("shop", "item")])
+    ForeignKeys(client).reaching([TableName("shop", "item")])
     client.close()
 
 

@@ -135,9 +135,20 @@ class EightSchema:
     def spelling(self, table: TableName) -> TableName | None:
         return None if self._client.is_executed and table in self.gone else table
 
-    def foreign_keys(self, _tables: Iterable[TableName]) -> list[ForeignKey]:
+
+class EightForeignKeys:
+    def __init__(self, client: EightClient) -> None:
+        self._client = client
+        self._is_known = False
+
+    def forget(self, names: frozenset[str] | None) -> None:
+        assert names is not None
+        assert names >= {"item", "room"}
+        self._is_known = self._client.is_executed
+
+    def reaching(self, _tables: Iterable[TableName]) -> list[ForeignKey]:
         new = ForeignKey("new", TableName("shop", "item"), ROOM, ("id",), acts_on_delete=True, acts_on_update=False)
-        return [new] if self._client.is_executed else []
+        return [new] if self._is_known else []
 
 
 class EightBinlog:
@@ -170,6 +181,7 @@ async def read_eight(
 ) -> list[Item]:
     monkeypatch.setattr(readers, "MySqlClient", client)
     monkeypatch.setattr(readers, "Schema", EightSchema)
+    monkeypatch.setattr(readers, "ForeignKeys", EightForeignKeys)
     monkeypatch.setattr(readers, "Binlog", binlog)
     options = LinkOptions(1, 500, 1_000, threading.Event())
     reader = BinlogReader(ADDRESS, TABLES, options, keys_max=10, stats=SourceStats())

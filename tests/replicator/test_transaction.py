@@ -258,7 +258,7 @@ def test_a_parents_update_reaches_children_when_the_referenced_column_changed(
         ("CREATE TABLE y (a INT)", False),
         ("DROP DATABASE other", True),
         ("CREATE DATABASE x", False),
-        ("UPDATE elsewhere SET a = 1", True),
+        ("SOMETHING NEW", True),
     ],
 )
 def test_ddl_that_may_change_foreign_keys_is_told_apart(sql: str, *, may_change: bool) -> None:
@@ -266,6 +266,20 @@ def test_ddl_that_may_change_foreign_keys_is_told_apart(sql: str, *, may_change:
     fed(made, began(is_open=False), query(sql))
     assert made.saw_ddl is not None
     assert made.saw_ddl.may_change_plans(made.plans) is may_change
+
+
+def test_dml_in_statement_format_changes_no_foreign_keys() -> None:
+    made = assembler()
+    assert aged(fed(made, began(is_open=False), query("UPDATE elsewhere SET a = 1"))) == {"item", "code", "user"}
+    assert made.saw_ddl is None
+
+
+def test_an_alter_that_begins_concerns_nothing_until_it_has_ended() -> None:
+    made, alter = assembler(), query("ALTER TABLE item ADD COLUMN x INT")
+    assert aged(fed(made, began(2, is_open=False)._replace(begins_alter=True), alter)) == set()
+    assert made.saw_ddl is None
+    assert aged(fed(made, began(3, is_open=False), alter)) == {"item", "code"}
+    assert made.saw_ddl is not None
 
 
 @pytest.mark.parametrize(
