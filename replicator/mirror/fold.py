@@ -127,8 +127,7 @@ class WindowFold:
 
     def _miss(self, stamp: int) -> None:
         """Take note of what mirrors may have said up to there that is not there any more."""
-        # With no database listed time settles what is pending.
-        self._state.is_short |= not self._state.is_timed
+        self._state.is_short = True
         self._unclaimed_ms = just_after(stamp)
 
     def _tells_all(self) -> bool:

@@ -138,6 +138,16 @@ async def test_a_stream_trimmed_while_no_mirror_was_there_is_a_gap_until_the_rep
     await world.until(lambda v: not is_unapplied(v.gaps[-1]))
 
 
+async def test_so_is_one_where_time_stands_in_for_the_replicas_until_the_last_delay_is_over(world: MirrorWorld) -> None:
+    """The mirror is gone that would have stamped the key again, to supersede what a replica that lagged gave."""
+    mirror = world.start()
+    await trim_what_is_pending(world, unseen_by=mirror)
+    world.start()
+    view = await world.until(lambda v: bool(v.gaps) and not is_unapplied(v.gaps[-1]))
+    assert is_unapplied(view.gaps[0])
+    assert "t:2" not in view.keys
+
+
 async def test_a_replay_whose_beginning_was_trimmed_is_not_claimed_by_a_mirror_that_begins_in_its_middle(
     world: MirrorWorld,
 ) -> None:
