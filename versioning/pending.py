@@ -67,7 +67,8 @@ class Pending:
 class PendingGap:
     """The last gap, as long as some replica may lack what it stands for, whatever the key.
 
-    It ends with one that is not pending, and by a settled replay. A gap without position says nothing of one that has.
+    It ends with one that is not pending, and by a settled replay. A gap without position says nothing of one that has:
+    pending, it waits for that one's position too.
     """
 
     def __init__(self) -> None:
@@ -82,7 +83,7 @@ class PendingGap:
     def newer(self, stamp: int, body: Gap | Replayed) -> None:
         match body:
             case Gap(pending=True):
-                self.stamp, self._gtid = stamp, body.gtid
+                self.stamp, self._gtid = stamp, body.gtid or (self._gtid if self.stamp else "")
             case Gap() if body.gtid or not self._gtid:
                 self.stamp = stamps.ZERO
             case Replayed(settled=True):
@@ -92,14 +93,14 @@ class PendingGap:
     def older(self, stamp: int, body: Gap | Replayed) -> None:
         """Take in the entry below all others."""
         if not self._is_decided and isinstance(body, Gap) and body.pending and (body.gtid or not self._is_plain_seen):
-            self.stamp, self._gtid = stamp, body.gtid
+            self.stamp, self._gtid = self.stamp or stamp, body.gtid
         self._decide(body)
 
     def _decide(self, body: Gap | Replayed) -> None:
         if isinstance(body, Replayed):
             self._is_decided |= body.settled
         else:
-            self._is_decided |= body.pending or bool(body.gtid)
+            self._is_decided |= bool(body.gtid)
             self._is_plain_seen |= not body.pending
 
     def forget(self, below: int) -> None:

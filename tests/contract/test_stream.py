@@ -217,6 +217,7 @@ async def test_as_long_as_a_gap_is_pending_the_version_keys_are_complete_since_n
         for end in (Gap("purged (said again)", "0-1-5"), Replayed(1, settled=True)):
             assert not await is_vouched_for(pending, Change(("t:1",)))
             assert not await is_vouched_for(plain, Replayed(1))
+            assert not await is_vouched_for(Gap("here", pending=True), plain)
             assert await is_vouched_for(end)
         assert not await is_vouched_for(Gap("purged", pending=True))
         assert await is_vouched_for(plain)

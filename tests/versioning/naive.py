@@ -157,7 +157,7 @@ class Naive:
         pending, gtid = NEVER, ""
         for stamp, body in self._bodies():
             if isinstance(body, Gap) and body.pending:
-                pending, gtid = stamp, body.gtid
+                pending, gtid = stamp, body.gtid or ("" if pending == NEVER else gtid)
             elif (isinstance(body, Gap) and (body.gtid or not gtid)) or (isinstance(body, Replayed) and body.settled):
                 pending = NEVER
         return pending

@@ -6,6 +6,7 @@ superseded, and one that says less loads for nothing.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from unittest import mock
 
@@ -98,7 +99,8 @@ class Stream:
                 names = body.keys if isinstance(body, Change) else body.namespaces
                 found |= dict.fromkeys(names, (entry.stamp, body))
             if isinstance(body, Gap) and (body.pending or body.gtid or not (gap and gap[1].gtid)):
-                gap = (entry.stamp, body)
+                gtid = gap[1].gtid if body.pending and gap and gap[1].pending and not body.gtid else body.gtid
+                gap = (entry.stamp, replace(body, gtid=gtid))
             if isinstance(body, Replayed) and body.settled:
                 gap = None
         words = {**found, **({gap[1].gtid: gap} if gap else {})}

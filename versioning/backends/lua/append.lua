@@ -227,7 +227,10 @@ local function note_gap(text)
   -- One without position says nothing of one that has.
   local body = cjson.decode(text)
   if body.pending then
-    gap = '-' .. (body.gtid or '')
+    local gtid = body.gtid or ''
+    if gtid ~= '' or gap == '' then -- without, it waits for the position of the one whose place it takes
+      gap = '-' .. gtid
+    end
   elseif gap == '-' or (body.gtid or '') ~= '' then
     gap = ''
   end
