@@ -255,6 +255,22 @@ async def test_a_state_that_cannot_be_read_is_named_with_its_fix(redis_a, field:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("by_hand", ["edited by hand", "5", "9999999999999999999999-0", ""])
+@pytest.mark.parametrize("field", ["last", "since", "torn"])
+async def test_who_writes_meanwhile_takes_it_for_lost(redis_b, field: str, by_hand: str) -> None:
+    backend = RedisStream.from_url(redis_b.url, version_keys=True)
+    await backend.append(Append((NewEntry("a" * 16, Gap("start")),), now_ms()))
+    with redis_b.client() as client:
+        client.hset("{stampline}:state", field, by_hand)
+    [stamp] = await backend.append(bump(1))
+    state = await backend.state()
+    assert state.last == stamp
+    assert (state.since == stamp) is (field != "torn"), "what was before is not known any more"
+    assert (state.torn == stamp) is (field != "since")
+    await backend.aclose()
+
+
+@pytest.mark.integration
 async def test_version_keys_tell_clients_that_do_not_follow(redis_b) -> None:
     backend = RedisStream.from_url(redis_b.url, version_keys=True)
     start = (NewEntry("a", Gap("start")), NewEntry("b", Change(("t:1", "t:2"))), NewEntry("c", Heartbeat(77)))
@@ -411,3 +427,28 @@ async def test_a_full_redis_refuses_all_until_entries_are_past_the_retention_and
         assert last.stamp < state.since < ids[0]
         await backend.append(bump(3))
         assert (await backend.history()).torn == stamps.ZERO, "an append's own trimming is no deletion by hand"
+
+
+@pytest.mark.integration
+async def test_nor_does_a_full_redis_take_what_is_written_to_be_waited_for(
+    new_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else WAIT, asked of a connection that wrote nothing, would say that replicas have what they lack."""
+    monkeypatch.setattr(redis_stream, "RETENTION_SLACK_MS", 0)
+    server = new_redis(maxmemory="6mb")
+    async with contextlib.aclosing(RedisStream.from_url(server.url, window_ms=1_000)) as backend:
+        last = await fill_up(backend, server)
+        before, nothing = await backend.state(), Append((), 0)
+        with pytest.raises(BackendError, match="maxmemory"):
+            await backend.append(nothing)
+        await asyncio.sleep((stamps.ms_of(last.stamp) + 1_100 - now_ms()) / 1000)
+        assert await backend.append(nothing) == []
+        assert await backend.state() == before
+        await backend.append(bump(1))
+        assert (await backend.history()).torn == stamps.ZERO
+        [torn] = await backend.append(bump(2))
+        with server.client() as client:
+            client.xdel("{stampline}:stream", stamps.text(torn))
+        await backend.append(nothing)
+        await backend.append(bump(3))
+        assert (await backend.history()).torn > torn, "what others deleted is noticed"

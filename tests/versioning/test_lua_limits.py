@@ -10,6 +10,7 @@ NUMBER = re.compile(r"^local (\w+) = (\d+)\b", re.MULTILINE)
 PYTHON = {
     "append.lua": {
         "SEQUENCE_MAX": stamp.SEQUENCE_MAX,
+        "MS_MAX": stamp.MS_MAX,
         "CLOCK_LEAD_MAX_MS": limits.CLOCK_LEAD_MAX_MS,
         "KEPT_MAX": generations.KEPT_MAX,
     },

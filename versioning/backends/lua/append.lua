@@ -22,11 +22,18 @@
 
 local SEQUENCE_MAX = 1048575
 local CLOCK_LEAD_MAX_MS = 60000 -- a writer's clock further ahead than this is wrong, and must not drag the stamps along
+local MS_MAX = 8796093022207
 local KEPT_MAX = 32 -- generations of one namespace; more are merged
 
 local function split(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(sequence)
+end
+
+local function readable(id)
+  -- What somebody has written over it by hand is as good as lost.
+  local ms = string.match(id or '', '^(%d+)%-%d+$')
+  return ms and tonumber(ms) <= MS_MAX and id
 end
 
 local function join(ms, sequence)
@@ -49,7 +56,8 @@ end
 
 local state = redis.call('HMGET', KEYS[2], 'last', 'nonce', 'since', 'digest', 'cp:' .. ARGV[1], 'history', 'gap',
   'deleted', 'torn', 'bare')
-local last, nonce, since, digest, stored = state[1], state[2] or '', state[3], state[4], state[5] or ''
+local last, since = readable(state[1]), readable(state[3])
+local nonce, digest, stored = state[2] or '', state[4], state[5] or ''
 local gap, torn, bare = state[7] or '', state[9] or '0-0', state[10] or ''
 
 local version_ms = tonumber(ARGV[9])
@@ -87,12 +95,12 @@ end
 
 local found, deleted = look_at_stream()
 local is_foreign = false
-if last and (not found or is_below(found, last)) then
+if state[1] and not found or last and is_below(found, last) then
   -- The stream is gone (evicted, deleted), its state is not: what it says of the entries is no longer true. A new
   -- history begins, and every writer must say so with a gap; only the IDs handed out still bind us. This holds for a
   -- writer that is refused, too: it reads the state again. What was noticed of this Redis by then is still true.
   redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[2], 'last', last, 'digest', digest or '', 'history', state[6] or '',
+  redis.call('HSET', KEYS[2], 'last', last or '0-0', 'digest', digest or '', 'history', state[6] or '',
     'deleted', state[8] or deleted, 'torn', torn)
   nonce, since, stored, gap = '', false, '', ''
 elseif found and found ~= last then
@@ -105,16 +113,6 @@ if ARGV[6] ~= '' and (digest or '') ~= '' and digest ~= ARGV[6] and ARGV[7] ~= '
 end
 if ARGV[1] ~= '' and stored ~= ARGV[2] then
   return {'checkpoint', stored}
-end
-
-if #ARGV < 13 then
-  -- WAIT speaks of what its own connection wrote: replicas that have this have all that was written before. A Redis
-  -- that is full refuses even this; then the next append is what is waited for.
-  local said = state[1] and redis.pcall('HSET', KEYS[2], 'last', state[1])
-  if type(said) == 'table' and not string.find(said.err, 'OOM', 1, true) then
-    return said
-  end
-  return {'ok'}
 end
 
 -- The replication ID is another one after whatever may have cost this data its end: a failover, a restart. After a
@@ -131,11 +129,13 @@ local ms, sequence = now_ms + lead_ms, 0
 ms, sequence = later(ms, sequence, math.min(tonumber(ARGV[4]) + lead_ms, now_ms + CLOCK_LEAD_MAX_MS), 0)
 ms, sequence = later(ms, sequence, after(split(last or '0-0')))
 ms, sequence = later(ms, sequence, after(split(ARGV[5])))
-if is_foreign or state[8] and tonumber(state[8]) ~= deleted then
+if is_foreign or state[8] and tonumber(state[8]) ~= deleted or not readable(torn) then
   torn = join(ms, sequence)
 end
 
 local cutoff_ms = now_ms - tonumber(ARGV[8])
+
+local deleted_before = deleted
 
 local function trim()
   local count = redis.call('XTRIM', KEYS[1], 'MINID', '~', join(cutoff_ms, 0))
@@ -143,11 +143,25 @@ local function trim()
   return count
 end
 
+local is_empty = #ARGV < 13
+if is_empty and not state[1] then
+  return {'ok'}
+end
+
 -- A Redis that is full refuses a script's first write, and no later one. Trimming is no such write: so what is past the
 -- retention makes room for what comes, else it would stay full for ever. Where nothing is, its limit holds.
-local begun = redis.pcall('HSET', KEYS[2], 'history', history)
+local begun = redis.pcall('HSET', KEYS[2], 'history', is_empty and state[6] or not is_empty and history or '')
 if type(begun) == 'table' and (not string.find(begun.err, 'OOM', 1, true) or trim() == 0) then
   return begun
+end
+
+if is_empty then
+  -- WAIT speaks of what its own connection wrote: replicas that have this have all that was written before.
+  if state[8] then
+    -- What is gone by other hands is for the next append to notice.
+    redis.call('HINCRBY', KEYS[2], 'deleted', deleted - deleted_before)
+  end
+  return {'ok'}
 end
 
 local function word_of(body)
