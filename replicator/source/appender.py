@@ -18,7 +18,7 @@ from replicator.source.batch import Batch, Rules, plan
 from replicator.source.handover import Item
 from replicator.source.progress import Progress, Replay
 from replicator.source.stats import SourceStats
-from versioning import stamp as stamps
+from replicator.source.template_changes import Made, TemplateChanges, Tried
 from versioning.backends.base import Append, BackendError, CheckpointRefusedError, StreamBackend, StreamState
 from versioning.checkpoint import Checkpoint
 from versioning.client.nonces import new_nonces
@@ -49,16 +49,6 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A change of the stream's templates that this source has made, by two digests and the entry that did so."""
-
-    before: str
-    after: str
-    stamp: int
-    nonce: str
-
-
-@dataclass(frozen=True, slots=True)
 class Belief:
     """What this source takes for the stream's checkpoint, and how far it has come itself. Replaced whole."""
 
@@ -83,7 +73,7 @@ class Appender:
         self._now_ms = now_ms
         self._stats = stats
         self._belief: Belief | None = None
-        self._made: Made | None = None
+        self._changes = TemplateChanges(stream, rules.window_ms)
         self._has_adopted = False
         """Since the items' connection began, which proves what it began with by itself."""
         self._above = 0
@@ -119,7 +109,7 @@ class Appender:
             await self._append(Batch((Gap(reason, str(end)),), progress, read_ms, 0, 0), expected, flavor)
         except CheckpointRefusedError as refusal:
             raise RewoundError(refusal.stored) from refusal
-        self._made = None  # the stream has our templates by this gap now
+        self._changes.last = None  # the stream has our templates by this gap now
 
     async def change_templates(self, namespaces: tuple[str, ...], reason: str, *, before: str) -> Progress:
         """Append the generation that begins new templates, at the stream's checkpoint; returns where to go on.
@@ -143,36 +133,16 @@ class Appender:
                 if state.digest != self.identity.digest:
                     raise RewoundError(self._held().stored, "has yet other key templates, it is") from None
             except BackendError:
-                # Written or not, and with `wait_replicas` written for sure: once the stream is seen to have the new
-                # templates nobody asks again, and a failover may still lose them.
-                newest = await self._stream.read_before(None, count=1)
-                if newest and newest[0].body == body:
-                    self._made = Made(before, self.identity.digest, newest[0].stamp, newest[0].nonce)
+                self._changes.last = Tried(before, self.identity.digest, body)
                 raise
             else:
-                self._made = Made(before, self.identity.digest, self._above, self._held().stored.nonce)
+                self._changes.last = Made(before, self.identity.digest, self._above, self._held().stored.nonce)
             return self._held().reached
         raise RewoundError(self._held().stored)
 
     async def may_change_again(self, state: StreamState) -> bool:
-        """Whether the stream is back at the templates that this source has changed, having lost the entry that did so.
-
-        Ask at each connection, for a change is forgotten that tells nothing any more: the entry is there and the old
-        templates too, so somebody has changed them back since, which is the later word; or the entry is gone and the
-        new templates are there, by another entry that they may change back. Where it may have been trimmed (that takes
-        appends, so it shows in ``state``) nobody can tell.
-        """
-        made = self._made
-        if made is None or made.after != self.identity.digest or state.digest not in {made.before, made.after}:
-            return False
-        if stamps.ms_of(state.last) > stamps.ms_of(made.stamp) + self._rules.window_ms:
-            return False
-        found = await self._stream.read_one(made.stamp)
-        is_there = found is not None and found.nonce == made.nonce
-        is_back = state.digest == made.before
-        if is_there == is_back:
-            self._made = None
-        return is_back and not is_there
+        """See ``TemplateChanges.may_make_again``."""
+        return await self._changes.may_make_again(state, self.identity.digest)
 
     async def append(self, items: Sequence[Item]) -> None:
         """Append what these items need. Raises RewoundError, DigestRefusedError, BackendError (then try again)."""

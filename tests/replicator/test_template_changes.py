@@ -10,7 +10,7 @@ from replicator.source.appender import Appender, Identity, RewoundError
 from replicator.source.batch import Rules
 from replicator.source.progress import Progress
 from replicator.source.stats import SourceStats
-from versioning.backends.base import Append, NotReplicatedError
+from versioning.backends.base import Append, NotReplicatedError, UnavailableError
 from versioning.backends.memory import MemoryStream
 from versioning.entries import Generation
 
@@ -111,7 +111,8 @@ async def test_a_change_is_made_again_only_where_it_is_surely_the_stream_that_lo
     assert not await world.may_change_again(changing)
 
 
-async def test_a_change_that_got_no_answer_is_known_where_it_is_written(world: World) -> None:
+@pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "lost at once"])
+async def test_a_change_that_got_no_answer_is_known_where_it_is_written(world: World, *, is_seen: bool) -> None:
     """As with `wait_replicas`, where a replica lags: a failover to that one loses it."""
     kept, append = world.stream.snapshot(), world.stream.append
 
@@ -122,8 +123,25 @@ async def test_a_change_that_got_no_answer_is_known_where_it_is_written(world: W
     changing = await world.source("new")
     with mock.patch.object(world.stream, "append", unanswered), pytest.raises(NotReplicatedError):
         await changing.change_templates(("item",), "changed", before="old")
+    if is_seen:
+        assert not await world.may_change_again(changing)
     world.stream.restore(kept)
     assert await world.may_change_again(changing)
+
+
+async def test_a_change_that_got_no_answer_and_is_not_written_is_forgotten_where_another_source_makes_it(
+    world: World,
+) -> None:
+    kept = world.stream.snapshot()
+    changing = await world.source("new")
+    refused = mock.AsyncMock(side_effect=UnavailableError("cut off"))
+    with mock.patch.object(world.stream, "append", refused), pytest.raises(UnavailableError):
+        await changing.change_templates(("item",), "changed", before="old")
+    world.now_ms += 1
+    await world.changed("old", "new")
+    assert not await world.may_change_again(changing)
+    world.stream.restore(kept)
+    assert not await world.may_change_again(changing)
 
 
 async def test_what_ages_out_is_told_anew_where_somebody_changes_to_yet_other_templates_meanwhile(world: World) -> None:
