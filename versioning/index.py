@@ -41,6 +41,8 @@ class Index:
         self.horizon = stamps.STAMP_MAX
         self.losses = 0
         """How often all was forgotten. Of a look during which it has changed each part may be of another history."""
+        self.drops = 0
+        """How often anything was forgotten, counted before it is. If a look finds it unchanged, "no stamp" was true."""
         self.stamps: dict[str, int] = {}
         """Key to the stamp of its last entry. The same dict for the life of the index, as are the generations."""
         self.generations = Generations()
@@ -259,6 +261,7 @@ class Index:
         self.horizon = stamps.STAMP_MAX
         # Behind the horizon and in front of the rest: who has believed that, and looks at any of this, sees it change.
         self.losses += 1
+        self.drops += 1
         self._pending_gap.forget(stamps.STAMP_MAX)
         self.reach(stamps.ZERO)
         self.stamps.clear()
@@ -277,7 +280,7 @@ class Index:
             self._sweep = list(self.stamps)
             self._next_sweep = self.watermark + (self.window_ms << stamps.SEQUENCE_BITS) // 8
             if self.generations.reaches_below(oldest):
-                self.horizon = max(self.horizon, oldest)  # First, as below.
+                self._begin_drop(oldest)
             # By the clock that is behind: one that is ahead may be put right, and nothing has come to its moment then.
             self.generations.prune(oldest, min(now.ms, self.liveness.read_ms))
             # What was not said again for a window nobody waits for any more; of keys likewise, below.
@@ -288,10 +291,14 @@ class Index:
         for _ in range(min(SWEEP_KEYS, len(self._sweep))):
             key = self._sweep.pop()
             if self.stamps[key] < oldest:
-                # The horizon goes first: a reader between the two lines must not take "no stamp" for "no change".
-                self.horizon = max(self.horizon, oldest)
+                self._begin_drop(oldest)
                 del self.stamps[key]
                 self._pending.forget(key)
+
+    def _begin_drop(self, below: int) -> None:
+        """Call it before anything below that is forgotten: no reader must take "no stamp" for "no change"."""
+        self.horizon = max(self.horizon, below)
+        self.drops += 1  # Behind the horizon: whoever begins a look between the two finds it raised.
 
 
 def replay_horizon(body: Replayed) -> int:

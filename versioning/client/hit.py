@@ -35,13 +35,13 @@ def make_hit(index: Index, local: LocalCache, counters: Counters, ticks: Ticks, 
         held = find(key)
         if held is None:
             return None
-        losses, stamp, vouches_until_s = index.losses, held.fill_stamp, liveness.vouches_until_s
+        drops, stamp, vouches_until_s = index.drops, held.fill_stamp, liveness.vouches_until_s
         if not index.horizon <= stamp <= index.ceiling or stamp < stamp_of(key, 0):
             return None
         if aging and not generations.vouches(key, stamp, liveness.unix_ms(wall_ms())):
             return None
-        # Once more: what is forgotten meanwhile is below it. Whatever else came was not there at the first look.
-        if stamp < index.horizon or losses != index.losses:
+        # What was forgotten meanwhile may have superseded it. Whatever else came was not there at the first look.
+        if drops != index.drops:
             return None
         # The clock last: a process that was stopped on the way here must not vouch.
         now_s = read_clock(which)
