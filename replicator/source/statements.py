@@ -44,6 +44,10 @@ class Statement:
     xid: str = ""
 
     @property
+    def changes_something(self) -> bool:
+        return self.effect is Effect.DML or self.may_be_ddl
+
+    @property
     def may_be_ddl(self) -> bool:
         return self.effect in {Effect.TABLES, Effect.DATABASES, Effect.EVERYTHING}
 

@@ -175,16 +175,16 @@ class Assembler:
         return None
 
     def _age_out(self, statement: Statement, event: QueryRan) -> None:
-        reason = "statement: " + " ".join(event.sql[:200].split())[:80]
-        if statement.effect is Effect.DML:
-            self._harvest.age_out(self._tables.namespaces, reason)
         # An ALTER that only begins changes nothing yet, and whoever asks about its table may wait until it has ended.
-        if not statement.may_be_ddl or self._begins_alter:
+        if not statement.changes_something or self._begins_alter:
             return
-        self.saw_ddl = Ddl(statement, self._gtid)
-        is_older = self._is_backlog(event.end) or event.time_ms <= self.plans_made_ms + CLOCK_ERROR_MS
-        has_cut = is_older and self.saw_ddl.may_have_cut_a_cascade(self.plans)
-        self._harvest.age_out(self._tables.namespaces if has_cut else self._concerned(statement), reason)
+        concerned = self._concerned(statement)
+        if statement.may_be_ddl:
+            self.saw_ddl = Ddl(statement, self._gtid)
+            is_older = self._is_backlog(event.end) or event.time_ms <= self.plans_made_ms + CLOCK_ERROR_MS
+            if is_older and self.saw_ddl.may_have_cut_a_cascade(self.plans):
+                concerned = self._tables.namespaces
+        self._harvest.age_out(concerned, "statement: " + " ".join(event.sql[:200].split())[:80])
 
     def _concerned(self, statement: Statement) -> frozenset[str]:
         match statement.effect:
