@@ -23,7 +23,7 @@ import structlog
 
 from replicator.errors import MySqlAuthenticationError, SourceError
 from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError
-from replicator.mirror.gtids import answer_includes, flavor_of, with_own, without_server, writes_itself
+from replicator.mirror.gtids import answer_includes, flavor_of, position_at, with_own, without_server, writes_itself
 from replicator.mysql import PATIENTLY, MySqlClient
 from replicator.position import Flavor
 from replicator.server_version import VERSION_VARIABLES, ServerVersion
@@ -112,9 +112,25 @@ class MySqlGate:
         return self._client.query_dicts("SHOW ALL SLAVES STATUS" if version.is_mariadb else _status_sql(version))
 
     def _wait(self, gtid: str, limit_s: float) -> str:
+        if gtid and position_at(gtid) is None:
+            time.sleep(limit_s)  # as long as for any other that does not come
+            gtid = ""
         version = self._learn()
         # While GTIDs are being switched on, the primary may write offsets and this server have both: one notation only.
-        self._asked = flavor = flavor_of(gtid) if gtid else self._asked or version.flavor
+        flavor = flavor_of(gtid) if gtid else self._asked or version.flavor
+        if flavor not in {Flavor.FILE, version.flavor}:
+            self._version = None
+            version = self._learn()  # That may have come to this server since it was asked.
+        try:
+            position = self._wait_in(flavor, version, gtid, limit_s)
+        except GateError:
+            self._asked = None  # What was asked for before may not be answered any more.
+            raise
+        if gtid:
+            self._asked = flavor
+        return position
+
+    def _wait_in(self, flavor: Flavor, version: ServerVersion, gtid: str, limit_s: float) -> str:
         if flavor is Flavor.FILE:
             return self._wait_for_offset(version, without_server(gtid), limit_s)
         if flavor is not version.flavor:

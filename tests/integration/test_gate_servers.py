@@ -2,17 +2,24 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from deploy.simulation import mysql56 as mysql56_server
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.mysql56 import MySql56
+from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.sql_server import PASSWORD
 from replicator.mirror.gate import GateDeniedError, GateError, GateSetupError
 from replicator.mirror.gate_mysql import check_gates
 from replicator.mirror.gtids import answer_includes
+from tests.conftest import require
+from tests.eventually import until_async
 from tests.integration.mirror_site import gate_on
 
+MYSQL_GTID = "3e11fa47-71ca-11e1-9e33-c80aa9429562:5"
 INSERT = "INSERT INTO tracker_web (tracker_id, tenant_id) VALUES ('t-1', 7)"
 
 
@@ -69,8 +76,37 @@ async def test_a_foreign_domain_is_never_applied(mariadb_a: MariaDb, replica_b: 
 async def test_a_mysql_gtid_is_refused_by_mariadb(replica_b: MariaDb) -> None:
     gate = gate_on(replica_b)
     with pytest.raises(GateError, match="another notation"):
-        await gate.wait("3e11fa47-71ca-11e1-9e33-c80aa9429562:5", 100)
+        await gate.wait(MYSQL_GTID, 100)
+    assert await gate.wait("", 0), "it says where it is all the same"
     await gate.aclose()
+
+
+@pytest.mark.parametrize("unreadable", ["garbage", "a/b", "0-1-", "u:1"])
+async def test_what_is_no_gtid_is_never_applied(replica_b: MariaDb, unreadable: str) -> None:
+    gate = gate_on(replica_b)
+    before = await gate.wait("", 0)
+    assert await gate.wait(unreadable, 100) == before
+    await gate.aclose()
+
+
+async def test_a_server_that_has_been_given_gtids_is_asked_for_them(tmp_path: Path) -> None:
+    require(mysql56_server.missing())
+    with ProcessGroup() as group:
+        server = group.add(MySql56("mysql", tmp_path / "mysql", gtid_mode="OFF", enforce_gtid_consistency="OFF"))
+        server.start()
+        server.create_users()
+        gate = gate_on(server)
+        with pytest.raises(GateError, match="another notation"):
+            await gate.wait(MYSQL_GTID, 100)
+        server.stop()
+        server.options |= {"gtid_mode": "ON", "enforce_gtid_consistency": "ON"}
+        server.start()
+        server.create_database("shop_gtid")
+        wanted = server.gtid_position()
+        # The first answer may still be an error of the connection that was lost.
+        position = await until_async(partial(gate.wait, wanted, 100), "it answers", despite=(GateError,))
+        assert answer_includes(position, wanted)
+        await gate.aclose()
 
 
 async def test_an_offset_in_the_primary_s_binlog_can_be_waited_for(mariadb_a: MariaDb, replica_b: MariaDb) -> None:
