@@ -77,3 +77,17 @@ async def test_a_server_that_takes_nothing_any_more_is_given_up_in_time(ends: tu
     async with asyncio.timeout(4 * TIMEOUT_MS / 1000):
         with pytest.raises(UnavailableError, match="no reply in time"):
             await fill
+
+
+async def test_replies_that_keep_coming_are_waited_for_however_many_they_are(
+    ends: tuple[Pipeline, socket.socket],
+) -> None:
+    """Each is small, and whole when it comes."""
+    pipeline, server = ends
+    count = int(3 * TIMEOUT_MS / 1000 / PAUSE_S)
+    asked = asyncio.gather(*(pipeline.ask(b"%d" % number) for number in range(count)))
+    await receive(server, 1)
+    for _ in range(count):
+        await asyncio.get_running_loop().sock_sendall(server, b"$1\r\nv\r\n")
+        await asyncio.sleep(PAUSE_S)
+    assert await asked == [b"v"] * count

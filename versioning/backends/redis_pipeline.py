@@ -162,7 +162,7 @@ class _Link(asyncio.Protocol):
         """When each write must be answered, and the number of its last command."""
         self._timer: asyncio.TimerHandle | None = None
         self._moved_s = 0.0
-        """When a part of a reply came, or of what is sent went, that is too large for one turn."""
+        """When some of the replies came, or of what is sent went: many that are large take longer than one may."""
         self._written = self._unsent = self._gone = 0
         """Bytes: written in all; and as the transport said last, not sent yet, and sent."""
         self._is_lost = False
@@ -188,7 +188,7 @@ class _Link(asyncio.Protocol):
             self._timer = self._loop.call_at(must_answer_s, self._look_at_the_clock)
 
     def data_received(self, data: bytes) -> None:
-        answered = self._answered
+        self._moved_s = self._loop.time()
         try:
             self._replies.feed(data)
             while (reply := self._replies.gets()) is not _UNFINISHED:
@@ -197,8 +197,6 @@ class _Link(asyncio.Protocol):
         except (IndexError, hiredis.HiredisError) as error:
             self.fail(redis.InvalidResponse(f"not a reply to what was asked: {error}"))
             return
-        if self._answered == answered:
-            self._moved_s = self._loop.time()
         while self._batches and self._batches[0][1] <= self._answered:
             self._batches.popleft()
         if self.is_leaving and not self.waiting:
