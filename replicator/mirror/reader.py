@@ -29,6 +29,10 @@ PAGE_ENTRIES: Final = 1_000
 log = structlog.get_logger()
 
 
+class _SilenceError(Exception):
+    """Nothing was pushed for too long. A TimeoutError would be taken for one of the driver's on its way out."""
+
+
 class OriginReader:
     """``take`` gets each entry, and ``tear`` before it the one in front of which others are gone; ``room`` waits until
     the next one may come."""
@@ -68,7 +72,7 @@ class OriginReader:
                 await self._pause(LostLink.ACCESS_DENIED, error, self._backoff.denied_s())
             except BackendError as error:
                 await self._pause(LostLink.LINK_LOST, error, self._backoff.next_s())
-            except TimeoutError:
+            except _SilenceError:
                 silence = UnavailableError(f"the origin was silent for {self._options.silence_ms} ms")
                 # The silence was pause enough.
                 await self._pause(LostLink.SILENT, silence, Backoff(random.random).next_s())
@@ -88,8 +92,11 @@ class OriginReader:
 
     async def _follow(self, pushed: AsyncIterator[Entry | None]) -> None:
         while True:
-            async with asyncio.timeout(self._options.silence_ms / 1000):
-                entry = await anext(pushed, None)
+            try:
+                async with asyncio.timeout(self._options.silence_ms / 1000):
+                    entry = await anext(pushed, None)
+            except TimeoutError as error:
+                raise _SilenceError from error
             if entry is None:
                 raise UnavailableError("the origin ended the subscription")
             if entry.stamp > self._stamp:

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
 from deploy.simulation.mariadb import MariaDb
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.relay import Relay
+from replicator.mirror.options import LostLink
 from tests.eventually import now_ms, until_async
 from tests.integration.mirror_site import IMPATIENT, OPTIONS, Site, gate_on
 from versioning import stamp as stamps
@@ -148,6 +150,18 @@ async def test_a_broken_wan_loses_nothing(site: Site, replica_b: MariaDb, relay:
     seen = await site.until(lambda seen: len(seen.keys) == 3)
     assert seen.keys == ["tracker_web:1", "tracker_web:2", "tracker_web:3"]
     assert len(seen.gaps) == 1
+
+
+async def test_an_origin_that_is_silent_is_not_taken_for_one_that_is_away(site: Site, replica_b: MariaDb) -> None:
+    mirror = site.start(gate_on(replica_b), options=replace(OPTIONS, silence_ms=200))
+    await site.commit(1)
+    with site.redis_a.client() as client:
+        client.config_set("maxmemory", "1")  # Nobody can append, no heartbeat either.
+        await until_async(lambda: mirror.stats.reconnects_by_reason.get(LostLink.SILENT, 0) > 1, "it is called silent")
+        client.config_set("maxmemory", "0")
+    assert set(mirror.stats.reconnects_by_reason) == {LostLink.SILENT}
+    await site.commit(2)
+    await site.until(lambda seen: "tracker_web:2" in seen.keys)
 
 
 async def test_an_entry_crosses_the_wan_once(site: Site, replica_b: MariaDb, relay: Relay) -> None:
