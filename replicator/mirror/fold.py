@@ -13,7 +13,17 @@ from replicator.mirror import reasons
 from replicator.mirror.options import PROMISED_MAX
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Mark, Named, is_lost_word, is_own_gap, just_after, mark_of, names_of, speaks_of_data
+from replicator.mirror.words import (
+    Mark,
+    Named,
+    is_lost_word,
+    is_own_gap,
+    just_after,
+    mark_of,
+    names_of,
+    own_origin,
+    speaks_of_data,
+)
 from versioning import stamp as stamps
 from versioning.backends.base import History, StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin
@@ -92,8 +102,8 @@ class WindowFold:
         if isinstance(body, Heartbeat):
             self._beat_ms = written_ms
             self._take_heartbeat(body, entry.stamp)
-        elif entry.origin is not None and entry.origin.dc == self._state.dc:
-            self._take_own(entry, entry.origin, written_ms)
+        elif origin := own_origin(entry, self._state.dc):
+            self._take_own(entry, origin, written_ms)
         self._state.take(entry, self._now_ms)
 
     def _begin_with(self, entry: Entry) -> None:
@@ -113,8 +123,7 @@ class WindowFold:
             return False
         if entry.previous:
             return entry.previous != before.nonce
-        is_ours = entry.origin is not None and entry.origin.dc == self._state.dc
-        return not (is_ours and is_own_gap(entry.body))
+        return not (own_origin(entry, self._state.dc) and is_own_gap(entry.body))
 
     def end(self) -> None:
         """All that is there is taken: the last ones may have been deleted, too."""

@@ -11,6 +11,7 @@ from typing import Final
 from replicator.mirror.beats import Place
 from replicator.mirror.options import Break
 from replicator.mirror.position import MirrorPosition, ReplayClaim, hides_more
+from replicator.mirror.words import own_origin
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.checkpoint import Checkpoint
@@ -117,8 +118,8 @@ async def _mirrored(target: StreamBackend, dc: str, *, last: int, since_ms: int)
     before = last + 1
     while page := await target.read_before(before, count=PAGE_ENTRIES):
         for entry in page:
-            if entry.origin is not None and entry.origin.dc == dc:
-                found.add(MirrorPosition(stamps.parse(entry.origin.id), entry.origin.nonce))
+            if origin := own_origin(entry, dc):
+                found.add(MirrorPosition(stamps.parse(origin.id), origin.nonce))
         before = page[-1].stamp
         if stamps.ms_of(before) < since_ms:
             break

@@ -11,7 +11,7 @@ from replicator.mirror.gate import IsApplied
 from replicator.mirror.gtids import answer_includes, domain_of, domains_in, joined
 from replicator.mirror.settle import Again
 from replicator.mirror.target import PAGE_ENTRIES
-from replicator.mirror.words import LOST_KEY, is_lost_word, is_own_gap, names_of, speaks_of_data
+from replicator.mirror.words import LOST_KEY, is_lost_word, is_own_gap, names_of, own_origin, speaks_of_data
 from versioning import stamp as stamps
 from versioning.backends.base import StreamBackend
 from versioning.entries import Change, Entry, Gap, Generation, Heartbeat, Origin, Poisoned, ReadBody, Replayed
@@ -63,18 +63,17 @@ class _Scan:
         self._is_gap_lacked = False
 
     def take_older(self, entry: Entry) -> None:
-        body, origin = entry.body, entry.origin
-        is_own = origin is not None and origin.dc == self._here.dc
-        if is_own or isinstance(body, Poisoned):
+        body, origin = entry.body, own_origin(entry, self._here.dc)
+        if origin or isinstance(body, Poisoned):
             self.begins_with_gap = is_own_gap(body)
         if isinstance(body, Heartbeat):
             # Of an idle database nothing else may be left: it too says what every replica had.
             self._newest_position = self._newest_position or body.gtid
             self._oldest_position = body.gtid or self._oldest_position
             # Else its GTID is that of an earlier one, which the replicas had when it passed what they lacked.
-            if is_own and body.applied_ms >= body.read_ms:
+            if origin and body.applied_ms >= body.read_ms:
                 self._complete = body.gtid or self._complete
-        elif origin is not None and is_own:
+        elif origin:
             self._take_own(body, origin, entry.stamp)
 
     def _take_own(self, body: ReadBody, origin: Origin, entry_stamp: int) -> None:

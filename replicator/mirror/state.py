@@ -24,6 +24,7 @@ from replicator.mirror.words import (
     just_after,
     mark_of,
     names_of,
+    own_origin,
     speaks_of_data,
     spreads_late_until,
     stands_for_all,
@@ -91,7 +92,7 @@ class MirrorState:
             self.silent_until_ms = max(self.silent_until_ms, spreads_late_until(body))
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, stamps.ms_of(entry.stamp))
-        elif entry.origin is not None and entry.origin.dc == self.dc:
+        elif own_origin(entry, self.dc):
             self._take_own(entry, written_ms)
 
     def _is_said_again(self, body: ReadBody, now_ms: int) -> bool:

@@ -16,7 +16,7 @@ from replicator.mirror.options import MirrorOptions, MirrorStats
 from replicator.mirror.position import MirrorPosition
 from replicator.mirror.reasons import is_rewound
 from replicator.mirror.state import MirrorState
-from replicator.mirror.words import Named, is_lost_word, is_unapplied
+from replicator.mirror.words import Named, is_lost_word, is_unapplied, own_origin
 from versioning import stamp as stamps
 from versioning.backends.base import Append, History, StreamBackend
 from versioning.checkpoint import Checkpoint
@@ -117,7 +117,7 @@ class MirrorTarget:
     def _hear(self, entry: Entry) -> None:
         """Tell the gates what another mirror was told of the replicas."""
         body = entry.body
-        is_own = entry.origin is not None and entry.origin.dc == self.state.dc
+        is_own = own_origin(entry, self.state.dc)
         # A replay does not wait for the replicas longer than an entry may, and is not marked when it has.
         if not is_own or not isinstance(body, Change | Generation | Gap):
             return

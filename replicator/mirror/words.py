@@ -6,6 +6,7 @@ from typing import Final, TypeGuard
 from replicator.mirror import reasons
 from versioning import stamp as stamps
 from versioning.entries import Body, Change, Entry, Gap, Generation, Origin, Poisoned, ReadBody
+from versioning.errors import FormatError
 from versioning.limits import CLOCK_ERROR_MS, SPREAD_LATE_MS
 from versioning.pending import word_of
 
@@ -66,6 +67,18 @@ def is_own_gap(body: ReadBody) -> bool:
     return isinstance(body, Gap) and reasons.is_own(body.reason)
 
 
+def own_origin(entry: Entry, dc: str) -> Origin | None:
+    """Return which entry of the origin it is; None where it is none of this datacenter, or names none (by hand)."""
+    origin = entry.origin
+    if origin is None or origin.dc != dc:
+        return None
+    try:
+        stamps.parse(origin.id)
+    except FormatError:
+        return None
+    return origin
+
+
 def bars_replays(entry: Entry, dc: str) -> bool:
     """Whether a replay of the origin, even one that goes on after this entry, says nothing of what is below it.
 
@@ -75,8 +88,7 @@ def bars_replays(entry: Entry, dc: str) -> bool:
     body = entry.body
     if not isinstance(body, Gap):
         return isinstance(body, Poisoned)
-    is_own = entry.origin is not None and entry.origin.dc == dc
-    return not is_own or reasons.is_of_replicas(body.reason) or reasons.is_said_again(body.reason)
+    return not own_origin(entry, dc) or reasons.is_of_replicas(body.reason) or reasons.is_said_again(body.reason)
 
 
 def stands_for_all(body: Gap) -> bool:

@@ -452,3 +452,33 @@ async def test_nor_does_a_full_redis_take_what_is_written_to_be_waited_for(
         await backend.append(nothing)
         await backend.append(bump(3))
         assert (await backend.history()).torn > torn, "what others deleted is noticed"
+
+
+@pytest.mark.integration
+async def test_nothing_is_written_behind_an_id_that_is_beyond_every_stamp(redis_b) -> None:
+    backend = RedisStream.from_url(redis_b.url)
+    await backend.append(bump(1))
+    with redis_b.client() as client:
+        client.xadd("{stampline}:stream", {"by": "hand"}, id=f"{stamps.MS_MAX + 1}-0")
+        for _ in range(2):
+            with pytest.raises(BackendError, match="beyond every stamp"):
+                await backend.append(bump(2))
+        assert client.xlen("{stampline}:stream") == 2
+        client.delete("{stampline}:stream")
+    assert len(await backend.append(bump(2))) == 1
+    await backend.aclose()
+
+
+@pytest.mark.integration
+async def test_a_version_key_of_another_type_is_replaced(redis_b) -> None:
+    backend = RedisStream.from_url(redis_b.url, version_keys=True)
+    bodies: tuple[Body, ...] = (Gap("start"), Change(("t:1",)), Generation(("t",), 5, 6, "bump"))
+    entries = tuple(NewEntry(f"{number:016x}", body) for number, body in enumerate(bodies))
+    with redis_b.client(decode_responses=True) as client:
+        for name in ("v:t:1", "g:t"):
+            client.hset("{stampline}:" + name, "by", "hand")
+        [_, changed, aged] = await backend.append(Append(entries, now_ms()))
+        assert client.get("{stampline}:v:t:1") == stamps.text(changed)
+        assert client.get("{stampline}:g:t") == f"{stamps.text(aged)} 5 6"
+    assert (await backend.state()).last == aged
+    await backend.aclose()

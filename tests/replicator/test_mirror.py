@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from replicator.mirror import run as mirror_run
-from tests.eventually import until_async
+from tests.eventually import now_ms, until_async
 from tests.replicator.mirror_world import (
     DEADLINE_S,
     FAST,
@@ -20,7 +20,7 @@ from versioning import stamp as stamps
 from versioning.backends.base import Append, LoginRefusedError
 from versioning.backends.memory import MemoryStream
 from versioning.client.pulse import Pulse
-from versioning.entries import Change, Origin
+from versioning.entries import Change, NewEntry, Origin
 
 
 class Slow:
@@ -224,3 +224,15 @@ async def test_a_mirror_that_waits_for_a_dead_target_ages(world: MirrorWorld) ->
     assert mirror.pulse.complaint() == "the working loop has not turned for 60 s"
     slow.may_end.set()
     await until_async(lambda: mirror.pulse.complaint() is None, "its loop turns again")
+
+
+@pytest.mark.parametrize("by_hand", ["nonsense", "", "99999999999999999-0"])
+async def test_an_entry_that_names_none_of_the_origin_is_nobodys(world: MirrorWorld, by_hand: str) -> None:
+    """It looks like a mirror's, and no mirror that starts may end with it."""
+    gate = ScriptedGate(applied="0-1-9")
+    await world.copy_one_and_die(gate)
+    foreign = NewEntry("f" * 16, Change(("t:9",), "0-1-1"), Origin("a", by_hand, "n"))
+    await world.target.append(Append((foreign,), now_ms()))
+    world.start(gate)
+    await world.change(3)
+    await world.until(lambda v: v.keys[-1:] == ["t:3"])

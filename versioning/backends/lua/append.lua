@@ -95,6 +95,9 @@ end
 
 local found, deleted = look_at_stream()
 local is_foreign = false
+if found and not readable(found) then
+  return redis.error_reply('ERR the last ID of the stream, ' .. found .. ', is beyond every stamp (somebody added it): DEL it')
+end
 if state[1] and not found or last and is_below(found, last) then
   -- The stream is gone (evicted, deleted), its state is not: what it says of the entries is no longer true. A new
   -- history begins, and every writer must say so with a gap; only the IDs handed out still bind us. This holds for a
@@ -178,10 +181,16 @@ local function life_ms()
   return tonumber(ARGV[8]) + math.max(ms - now_ms, 0)
 end
 
+local function kept_text(name)
+  -- Something of another type, put there by hand, would end the script between an entry and its state. It is replaced.
+  local text = redis.pcall('GET', name)
+  return type(text) == 'string' and text or ''
+end
+
 local function keep_key(key, id, word)
   local name = KEYS[3] .. 'v:' .. key
   if word == '' then
-    word = string.match(redis.call('GET', name) or '', ' (%a+)$')
+    word = string.match(kept_text(name), ' (%a+)$')
   end
   redis.call('SET', name, word == 'pending' and id .. ' pending' or id, 'PX', life_ms())
 end
@@ -204,8 +213,7 @@ local function keep_generation(namespace, id, body)
   -- Those still spreading stay beside the new one: replacing them would hide what they have aged out already.
   local name = KEYS[3] .. 'g:' .. namespace
   local kept, texts = {}, {}
-  local found = redis.call('GET', name) or ''
-  for stamp, start_ms, spread_ms, word in string.gmatch(found, '([%d-]+) (%d+) (%d+) ?(%a*)') do
+  for stamp, start_ms, spread_ms, word in string.gmatch(kept_text(name), '([%d-]+) (%d+) (%d+) ?(%a*)') do
     kept[#kept + 1] = {stamp = stamp, start_ms = start_ms, spread_ms = spread_ms, word = word}
   end
   local start_ms, spread_ms = string.format('%.0f', body.start_ms), string.format('%.0f', body.spread_ms)
