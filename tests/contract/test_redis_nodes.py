@@ -223,6 +223,26 @@ async def answers(values: Values, key: str) -> bool:
         return False
 
 
+async def test_who_waits_for_the_topology_of_a_cache_that_is_closed_is_told() -> None:
+    asked, done = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(_: Any, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    values = AsyncRedisValues.from_url(f"cluster://127.0.0.1:{port}", timeout_ms=PATIENT_MS)
+    reading = asyncio.create_task(values.get(KEY))
+    await asked.wait()
+    await values.aclose()
+    with pytest.raises(UnavailableError, match="closed"):
+        await reading
+    done.set()
+    server.close()
+
+
 @pytest.mark.integration
 @FLAVOURS
 async def test_a_redis_that_is_no_cluster_says_so_and_is_asked_by_all_together(flavour: Any, new_redis: Any) -> None:

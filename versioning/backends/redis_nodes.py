@@ -197,7 +197,7 @@ class NodePipelines:
 
     def _begin_learning(self) -> asyncio.Task[Slots]:
         self._looked_s = time.monotonic()
-        self._learning = asyncio.create_task(self._ask_for_slots(), name="stampline-topology")
+        self._learning = asyncio.create_task(self._look_at_topology(), name="stampline-topology")
         self._learning.add_done_callback(self._end_learning)
         return self._learning
 
@@ -205,6 +205,12 @@ class NodePipelines:
         self._learning = None
         if not task.cancelled():
             task.exception()  # looked at, also where nobody waits
+
+    async def _look_at_topology(self) -> Slots:
+        try:
+            return await self._ask_for_slots()
+        except asyncio.CancelledError:  # by ``aclose``: of those who wait nobody is
+            raise UnavailableError("the cache is closed") from None
 
     async def _ask_for_slots(self) -> Slots:
         """Ask one node after the other. Raises what the last one did."""
