@@ -48,7 +48,8 @@ def _replica_rewind(world: World, op: Op) -> None:
 def _replica_swap(world: World, op: Op) -> None:
     """Take one out and put it back, step by step as the runbook says: loads first, then the gate; and the other way.
 
-    Of one that has just gone back the mirrors must learn first: a limit that README names.
+    Of one that has just gone back the mirrors must learn first, each time before they are restarted: a limit that
+    README names.
     """
     replica = one_of(world.replicas, op.pick)
     if world.is_timed or replica.is_behind_its_past or not all(other.is_read for other in world.replicas):
@@ -60,6 +61,9 @@ def _replica_swap(world: World, op: Op) -> None:
 
 
 def _put_back(world: World, replica: Replica) -> None:
+    if any(other.is_behind_its_past for other in world.replicas):
+        world.later(LOOK_S, partial(_put_back, world, replica))
+        return
     _list(world, replica, is_listed=True)
     world.later(len(MIRRORS) * APART_S, partial(_read_again, world, replica))
 
