@@ -22,6 +22,7 @@ from versioning.backends.redis_values import AsyncRedisValues, RedisValues
 
 PATIENT_MS = 5_000
 BURST, THREADS = 1_000, 200
+FEW, ROUNDS = 16, 20
 FLAVOURS = pytest.mark.parametrize("flavour", [RedisValues, AsyncRedisValues])
 KEY = "t:1"
 SLOT = key_slot(KEY.encode())
@@ -124,6 +125,24 @@ def test_so_is_one_of_more_threads_than_there_are_connections(redis_cluster: Red
     with ThreadPoolExecutor(THREADS) as pool:
         assert list(pool.map(read, range(THREADS))) == [[None] * 5] * THREADS
     values.close()
+
+
+@pytest.mark.integration
+def test_threads_that_begin_at_once_by_names_that_the_nodes_do_not_have_are_all_answered(
+    redis_cluster: RedisCluster,
+) -> None:
+    """Each finds its way by itself, and drops the names: under another one's hands."""
+    url = f"cluster://{','.join(f'localhost:{node.port}' for node in redis_cluster.nodes)}"
+    for _ in range(ROUNDS):
+        values, all_there = RedisValues.from_url(url, timeout_ms=PATIENT_MS), threading.Barrier(FEW)
+
+        def read(number: int, values: RedisValues = values, all_there: threading.Barrier = all_there) -> bytes | None:
+            all_there.wait(DEADLINE_S)
+            return values.get(f"t:{number}")
+
+        with ThreadPoolExecutor(FEW) as pool:
+            assert list(pool.map(read, range(FEW))) == [None] * FEW
+        values.close()
 
 
 @pytest.mark.integration

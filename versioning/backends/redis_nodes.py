@@ -9,7 +9,7 @@ only. The topology is read at the first use, and at most once a second where an 
 import asyncio
 import random
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -27,6 +27,8 @@ from versioning.errors import ConfigError
 Command = tuple[str, bytes]
 """A key's name in Redis, which decides the node, and the packed command."""
 
+GONE_MAX: Final = 16
+
 _REFUSED: Final = (redis.exceptions.AuthenticationError, redis.exceptions.AuthorizationError)
 
 
@@ -37,6 +39,8 @@ class NodeLanes:
         self._address = address
         self._timeout_ms = timeout_ms
         self._clients: dict[Node, tuple[Any, Lanes]] = {}
+        self._gone: deque[tuple[Any, Lanes]] = deque(maxlen=GONE_MAX)
+        """Of nodes that left. A client that nobody holds closes its connections, under the hands of who reads there."""
         self._slots: Slots | None = None
         self._looked_s = float("-inf")
 
@@ -67,7 +71,9 @@ class NodeLanes:
             self._lanes(node).ask(script)
 
     def close(self) -> None:
-        self._keep_only(set())
+        for client, lanes in list(self._clients.values()):
+            lanes.give_back()
+            close(client)
 
     def _ask_node(self, node: Node, commands: Sequence[bytes]) -> list[Any]:
         try:
@@ -103,7 +109,7 @@ class NodeLanes:
                 last = error
             else:
                 self._slots = slots
-                self._keep_only(slots.nodes)
+                self._keep_only(slots.nodes.union(self._address.nodes))
                 return slots
         raise last
 
@@ -119,10 +125,13 @@ class NodeLanes:
         return found[1]
 
     def _keep_only(self, nodes: set[Node]) -> None:
-        for node in self._clients.keys() - nodes:
-            client, lanes = self._clients.pop(node)
-            lanes.give_back()
-            close(client)
+        """Others may do the same beside this thread, and read there: their connections are left to them."""
+        for node in set(self._clients) - nodes:
+            if gone := self._clients.pop(node, None):
+                self._gone.append(gone)
+                client, lanes = gone
+                lanes.give_back()
+                client.connection_pool.disconnect(inuse_connections=False)
 
 
 class NodePipelines:
