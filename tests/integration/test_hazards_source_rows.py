@@ -372,6 +372,39 @@ async def test_an_alter_in_two_phases_is_one_change(new_mariadb: NewMariaDb, red
         assert len(await world.generations()) == 1
 
 
+async def test_a_foreign_key_that_a_rename_brings_into_reach_is_the_one_that_is_there_by_then(
+    mariadb_a: MariaDb, redis_a: RedisServer
+) -> None:
+    """Tools that change a table beside it drop the parent, and another takes its name, in no plan by then."""
+    world = World.with_items(mariadb_a, redis_a)
+    to_room = "FOREIGN KEY (shelf) REFERENCES room (id) ON DELETE CASCADE"
+    world.run(
+        "CREATE TABLE building (id INT PRIMARY KEY)",
+        "CREATE TABLE room (id INT PRIMARY KEY, building INT)",
+        "CREATE TABLE room2 LIKE room",
+        "ALTER TABLE room2 ADD FOREIGN KEY (building) REFERENCES building (id) ON DELETE CASCADE",
+        f"ALTER TABLE item ADD CONSTRAINT to_room {to_room}",
+        "CREATE TABLE item_new LIKE item",
+        f"ALTER TABLE item_new ADD CONSTRAINT to_room_too {to_room}",
+        "INSERT INTO building VALUES (1)",
+        "INSERT INTO room VALUES (1, 1)",
+        "INSERT INTO room2 VALUES (1, 1)",
+        "INSERT INTO item_new (id, code, shelf) VALUES (1, 'a', 1)",
+    )
+    async with world.source():
+        await world.caught_up()
+        world.run(
+            "ALTER TABLE item DROP FOREIGN KEY to_room",
+            "SET foreign_key_checks = 0",
+            "DROP TABLE room",
+            "RENAME TABLE room2 TO room",
+            "RENAME TABLE item TO item_old, item_new TO item",
+        )
+        await world.forget()
+        world.run("DELETE FROM building")
+        assert await stamped(world) == (set(), EVERYTHING)
+
+
 @asynccontextmanager
 async def locked(world: World, table: str) -> AsyncIterator[None]:
     """It is held by a RENAME that waits for another table meanwhile, and ends in vain."""

@@ -139,16 +139,16 @@ class EightSchema:
 class EightForeignKeys:
     def __init__(self, client: EightClient) -> None:
         self._client = client
-        self._is_known = False
+        self._is_asked_again = False
 
     def forget(self, names: frozenset[str] | None) -> None:
         assert names is not None
         assert names >= {"item", "room"}
-        self._is_known = self._client.is_executed
+        self._is_asked_again = True
 
     def reaching(self, _tables: Iterable[TableName]) -> list[ForeignKey]:
         new = ForeignKey("new", TableName("shop", "item"), ROOM, ("id",), acts_on_delete=True, acts_on_update=False)
-        return [new] if self._is_known else []
+        return [new] if self._is_asked_again and self._client.is_executed else []
 
 
 class EightBinlog:
