@@ -452,6 +452,9 @@ async def test_nor_does_a_full_redis_take_what_is_written_to_be_waited_for(
         await backend.append(nothing)
         await backend.append(bump(3))
         assert (await backend.history()).torn > torn, "what others deleted is noticed"
+        with server.client() as client:
+            client.hset("{stampline}:state", "deleted", "by hand")
+        assert await backend.append(nothing) == [], "it stops nobody who waits for replicas"
 
 
 @pytest.mark.integration

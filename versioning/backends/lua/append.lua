@@ -33,7 +33,7 @@ end
 local function readable(id)
   -- What somebody has written over it by hand is as good as lost.
   local ms = string.match(id or '', '^(%d+)%-%d+$')
-  return ms and tonumber(ms) <= MS_MAX and id
+  return ms and tonumber(ms) < MS_MAX and id
 end
 
 local function join(ms, sequence)
@@ -160,9 +160,10 @@ end
 
 if is_empty then
   -- WAIT speaks of what its own connection wrote: replicas that have this have all that was written before.
-  if state[8] then
+  local known = tonumber(state[8])
+  if known then
     -- What is gone by other hands is for the next append to notice.
-    redis.call('HINCRBY', KEYS[2], 'deleted', deleted - deleted_before)
+    redis.call('HSET', KEYS[2], 'deleted', string.format('%.0f', known + deleted - deleted_before))
   end
   return {'ok'}
 end
