@@ -1,7 +1,8 @@
 """Turns at a Redis: the driver's pool has so many connections, and refuses whoever comes when all are in use.
 
-Who has no turn waits for one while answers come: a Redis that answers is slower under a burst, but not away. Where none
-has come for as long as one may take, all who wait are refused.
+Who has no turn waits for one while answers come: a Redis that answers is slower under a burst, but not away. Where
+someone had a turn and got no answer, all who have waited as long as one may take are refused. That none has come yet
+says less: many who connect at once, beside other work, take longer than that before the first of them has asked.
 """
 
 import os
@@ -14,6 +15,9 @@ import redis.exceptions
 
 TURNS_MAX: Final = 64
 """Of the 100 connections; the others are those that an interrupted thread may leave behind."""
+
+WAIT_MAX: Final = 10
+"""Timeouts after which who waits is refused though nobody failed: threads that were interrupted leave no turn free."""
 
 
 class Turns:
@@ -28,7 +32,7 @@ class Turns:
         self._pid = os.getpid()
         self._queue: dict[int, threading.Lock] = {}
         """Threads in the order they came, and what each waits on. The first ``TURNS_MAX`` have a turn."""
-        self._answered_s = float("-inf")
+        self._answered_s = self._failed_s = float("-inf")
 
     def __enter__(self) -> None:
         if self._pid != os.getpid():
@@ -41,7 +45,11 @@ class Turns:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is None:
             self._answered_s = time.monotonic()
-        self._leave(threading.get_ident())
+            woken = TURNS_MAX
+        else:
+            self._failed_s = time.monotonic()
+            woken = None  # all: some have waited long enough to be refused by now
+        self._leave(threading.get_ident(), woken)
 
     def _is_in_turn(self, me: int) -> bool:
         queue = self._queue
@@ -52,22 +60,24 @@ class Turns:
         try:
             # The latch opens when the turn comes, also between the look and the wait.
             while not self._is_in_turn(me):
-                latch.acquire(timeout=self._left_s(began_s))
+                latch.acquire(timeout=min(self._left_s(began_s), self._timeout_s))
         except BaseException:
             self._leave(me)
             raise
 
     def _left_s(self, began_s: float) -> float:
         """Until whoever has waited since then is refused, unless an answer comes. Raises MaxConnectionsError."""
-        left_s = max(began_s, self._answered_s) + self._timeout_s - time.monotonic()
+        since_s = max(began_s, self._answered_s)
+        timeouts = 1 if self._failed_s > since_s else WAIT_MAX
+        left_s = since_s + timeouts * self._timeout_s - time.monotonic()
         if left_s <= 0:
             raise redis.exceptions.MaxConnectionsError("as many commands as may be are under way, and none ends")
         return left_s
 
-    def _leave(self, me: int) -> None:
+    def _leave(self, me: int, woken: int | None = TURNS_MAX) -> None:
         queue = self._queue
         queue.pop(me, None)
         if len(queue) >= TURNS_MAX:
-            for latch in list(queue.values())[:TURNS_MAX]:
+            for latch in list(queue.values())[:woken]:
                 with suppress(RuntimeError):  # It is open: its thread does not wait, or another one has opened it.
                     latch.release()
