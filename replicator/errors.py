@@ -28,6 +28,10 @@ class PositionLostError(SourceError):
         """The binlog file that nobody can read to its end; empty where none is known."""
 
 
+class ServerBehindError(SourceError):
+    """The server has not come to where another source is by now: a replica that lags, most likely. Connect again."""
+
+
 class UnsupportedEventError(SourceError):
     """The binlog holds what this version cannot read. It stops: going on would skip changes in silence."""
 

@@ -241,6 +241,7 @@ _VARIABLES = (
     "mysql56_temporal_format",
     "log_slave_updates",
     "log_replica_updates",
+    "read_only",
     "wsrep_on",
 )
 
@@ -294,6 +295,11 @@ def replica_status(client: MySqlClient) -> list[dict[str, Any]] | None:
         return _first_known(client, "SHOW ALL SLAVES STATUS", "SHOW REPLICA STATUS", "SHOW SLAVE STATUS")
     except MySqlAuthenticationError:
         return None
+
+
+def is_only_replica(client: MySqlClient, facts: ServerFacts) -> bool:
+    """Whether it surely is no primary: it follows another server, and takes no writes."""
+    return facts.variables["read_only"].lower() not in {"off", "0"} and bool(replica_status(client))
 
 
 def binlog_filters(client: MySqlClient) -> list[str]:

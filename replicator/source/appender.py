@@ -74,8 +74,8 @@ class Appender:
         self._stats = stats
         self._belief: Belief | None = None
         self._changes = TemplateChanges(stream, rules.window_ms)
-        self._has_adopted = False
-        """Since the items' connection began, which proves what it began with by itself."""
+        self._adopted_ms: int | None = None
+        """When we took over another source's; not since the items' connection began, which proves that one itself."""
         self._above = 0
         self._untold = 0
         """Stamp behind our last change that no position tells of, while the position is the one it was written with."""
@@ -91,7 +91,7 @@ class Appender:
     def resume(self, stored: Checkpoint, flavor: Flavor) -> Progress:
         """Believe in this checkpoint; returns what it says. Raises PositionFormatError."""
         progress = Progress.decode(stored.position, flavor)
-        self._has_adopted = False
+        self._adopted_ms = None
         self._belief, self._untold = Belief(stored, progress, progress, flavor), 0
         return progress
 
@@ -104,7 +104,7 @@ class Appender:
         all up to there is known to lack none of it.
         """
         read_ms = progress.replay.since_ms if progress.replay else 0
-        self._has_adopted = False
+        self._adopted_ms = None
         try:
             await self._append(Batch((Gap(reason, str(end)),), progress, read_ms, 0, 0), expected, flavor)
         except CheckpointRefusedError as refusal:
@@ -178,7 +178,7 @@ class Appender:
         It was stopped, or its Redis away, while the server was replaced by one without its last transactions: what it
         held of them went in behind our back, and would count as what the new one has written under their numbers.
         """
-        if not (self._has_adopted and items):
+        if self._adopted_ms is None or not items:
             return
         last, reached = items[-1], belief.reached
         missed = self.trail.missed(reached.position, reached.anchors, last.position) if self.trail else ""
@@ -186,7 +186,9 @@ class Appender:
             raise RewoundError(belief.stored, f"has another transaction {missed}, it is")
         if last.position.covers(reached.position):
             return
-        if min(max(item.read_ms for item in items), self._now_ms()) > belief.stored.read_ms + AWAITED_MS:
+        # A replay does not move what its checkpoint has read: until it ends, that is of long ago.
+        since_ms = max(belief.stored.read_ms, self._adopted_ms)
+        if min(max(item.read_ms for item in items), self._now_ms()) > since_ms + AWAITED_MS:
             raise RewoundError(belief.stored, "has what our server seems to lack, it is")
 
     def _held(self) -> Belief:
@@ -232,7 +234,7 @@ class Appender:
         is_further = theirs.position.covers(belief.said.position)
         if not (is_further and _is_of_the_same_replay(belief.said.replay, theirs.replay, stored.read_ms)):
             raise RewoundError(stored)
-        self._has_adopted = True
+        self._adopted_ms = self._now_ms()
         self._belief = Belief(stored, theirs, theirs, belief.flavor)
 
     def _count(self, batch: Batch) -> None:

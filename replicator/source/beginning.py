@@ -1,15 +1,16 @@
 """Where a binlog connection begins: at the stream's checkpoint or, where that is lost, with a gap and a replay (P3)."""
 
 import asyncio
+import time
 from dataclasses import dataclass, replace
 
 import structlog
 
 from replicator.binlog.stream import LinkOptions
-from replicator.errors import PositionLostError
-from replicator.mysql import MySqlClient, ServerFacts, server_facts
+from replicator.errors import PositionLostError, ServerBehindError
+from replicator.mysql import MySqlClient, ServerFacts, is_only_replica, server_facts
 from replicator.position import PositionFormatError
-from replicator.source.appender import Appender, Identity
+from replicator.source.appender import AWAITED_MS, Appender, Identity
 from replicator.source.history import find_replay_start, may_have_begun
 from replicator.source.options import SourceOptions
 from replicator.source.preflight import check_server, check_writers
@@ -42,6 +43,8 @@ class Beginning:
         self._stream = stream
         self._appender = appender
         self._lost: _Lost | None = None
+        self._awaited: tuple[Checkpoint, float] | None = None
+        """Another source's, further than our server has come, and since when (monotonic, s) it is that one."""
         self._log = log.bind(source=options.name, mysql=str(options.mysql))
 
     def lose(self, error: PositionLostError) -> None:
@@ -85,24 +88,41 @@ class Beginning:
     async def _resume(
         self, stored: Checkpoint | None, client: MySqlClient, facts: ServerFacts, link: LinkOptions
     ) -> Progress | None:
-        """Go on behind the checkpoint; None: it is lost."""
+        """Go on behind the checkpoint; None: it is lost. Raises ServerBehindError where it may yet come by."""
         if self._lost is not None and self._lost.checkpoint != stored:
             self._lost = None  # Another source has answered it already: the one stored now is judged anew.
         if stored is None or self._lost is not None:
             return None
         try:
             progress = self._appender.resume(stored, facts.flavor)
-            await self._check_history(progress, client, facts, link)
+            await self._check_end(stored, progress, client, facts)
+            await self._check_file(progress, client, facts, link)
         except (PositionFormatError, PositionLostError) as error:
             self._lost = _Lost(stored, str(error))
             return None
         return progress
 
+    async def _check_end(self, stored: Checkpoint, progress: Progress, client: MySqlClient, facts: ServerFacts) -> None:
+        """Raises PositionLostError where this history surely is another one: its anchors are for the connection to
+        prove. And ServerBehindError where it is a replica's, which lags behind the server of another source.
+        """
+        if progress.may_be_of(facts.position):
+            self._awaited = None
+            return
+        what = f"the server's binlog ends at {facts.position}, ours went to {progress.position}"
+        if self._is_awaited(stored) and await asyncio.to_thread(is_only_replica, client, facts):
+            raise ServerBehindError(f"{what}: this one is a replica that lags behind that of another source")
+        raise PositionLostError(what)
+
+    def _is_awaited(self, stored: Checkpoint) -> bool:
+        """Whoever moves the checkpoint on has a server that has all of it; what nobody moves may be lost."""
+        if self._awaited is None or self._awaited[0] != stored:
+            self._awaited = (stored, time.monotonic())
+        return time.monotonic() < self._awaited[1] + AWAITED_MS / 1000
+
     @staticmethod
-    async def _check_history(progress: Progress, client: MySqlClient, facts: ServerFacts, link: LinkOptions) -> None:
-        """Raises PositionLostError where it surely is another one. Its anchors are for the connection to prove."""
-        if not progress.may_be_of(facts.position):
-            raise PositionLostError(f"the server's binlog ends at {facts.position}, ours went to {progress.position}")
+    async def _check_file(progress: Progress, client: MySqlClient, facts: ServerFacts, link: LinkOptions) -> None:
+        """Raises PositionLostError where a replay began with a file that this server does not have."""
         file, position = progress.file, progress.position
         if file is not None and not await asyncio.to_thread(may_have_begun, client, facts, link, file, position):
             raise PositionLostError(f"the server no longer has the binlog file {file.name} with which a replay began")

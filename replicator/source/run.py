@@ -29,6 +29,7 @@ from replicator.errors import (
     PositionLostError,
     PreflightError,
     ReaderFailedError,
+    ServerBehindError,
     SourceError,
     UnsupportedEventError,
 )
@@ -241,6 +242,8 @@ def _failure(error: StamplineError) -> Failure:
             return Failure.SERVER_UNFIT
         case MySqlAuthenticationError() | AuthenticationError():
             return Failure.LOGIN_REFUSED
+        case ServerBehindError():
+            return Failure.SERVER_BEHIND
         case ReaderFailedError():
             return Failure.READER_FAILED
     return Failure.CONNECTION_LOST

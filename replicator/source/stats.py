@@ -15,6 +15,7 @@ class Failure(StrEnum):
     APPEND_FAILED = "append_failed"
     REDIS_LOGIN_REFUSED = "redis_login_refused"
     POSITION_LOST = "position_lost"
+    SERVER_BEHIND = "server_behind"
     STREAM_REWOUND = "stream_rewound"
     OTHER_WRITER = "other_writer"
     SERVER_UNFIT = "server_unfit"

@@ -1,5 +1,6 @@
 """Servers whose history is not the one that was read: set back, restored, promoted, purged. No commit is missed."""
 
+import itertools
 import os
 import shutil
 import time
@@ -14,8 +15,9 @@ from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.sql_server import SqlServer
+from replicator.source.stats import Failure
 from tests.eventually import now_ms, until
-from tests.integration.source_world import World
+from tests.integration.source_world import World, kill_binlog_links
 from versioning.entries import Gap, Replayed
 
 NewMariaDb = Callable[..., MariaDb]
@@ -233,6 +235,43 @@ async def test_a_source_at_the_candidate_reads_on_when_that_is_promoted(
         assert moved.stats.connections == 1
     assert later <= set(await moved.keys())
     assert len(await gaps(moved)) == 1
+
+
+async def test_a_source_at_a_replica_that_falls_behind_waits_for_it_while_another_reads_on(
+    new_mariadb: NewMariaDb, redis_a: RedisServer
+) -> None:
+    """Each of its replays would set the other one back, which would answer it, and so on."""
+    primary, replica = new_mariadb(), new_mariadb(read_only="ON")
+    world = World.with_items(primary, redis_a)
+    replicated(primary, replica)
+    beside = World(replica, redis_a, world.tables)
+    async with world.source(), beside.source():
+        world.insert(1, 3)
+        await world.caught_up()
+        replica.catch_up_with(primary)
+        replica.stop_replication()
+        numbers = itertools.count(4)
+        world.insert(next(numbers))
+        await world.caught_up()
+        kill_binlog_links(replica)
+
+        def refusals() -> int:
+            return beside.stats.failures_by_reason.get(Failure.SERVER_BEHIND, 0)
+
+        def is_refused_again() -> bool:
+            world.insert(next(numbers))
+            return refusals() > before
+
+        for _ in range(3):
+            before = refusals()
+            await world.until(is_refused_again, "it finds that its server still lags")
+        replica.execute("START SLAVE")
+        replica.catch_up_with(primary)
+        await world.until(lambda: beside.stats.is_connected, "it reads on")
+        later = world.insert(next(numbers))
+        await world.caught_up()
+    assert later <= set(await world.keys())
+    assert len(await gaps(world)) == 1
 
 
 async def test_a_promoted_replica_that_hid_what_it_applied_vouches_for_nothing_before_it(

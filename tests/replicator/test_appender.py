@@ -346,6 +346,19 @@ async def test_a_source_does_not_wait_for_ever_for_what_its_server_has_lost(worl
         await other.append([read_up_to(1, NOW_MS + 11_000)])
 
 
+async def test_it_waits_as_long_where_the_checkpoint_is_of_a_replay(world: World) -> None:
+    """What that has read stands still, and is of long ago, though the other source is at work."""
+    world.now_ms += 60_000
+    ahead, behind = await world.source(), await world.source()
+    await ahead.append([changed(3)])
+    await behind.append([changed(2)])
+    world.now_ms += 9_000
+    await behind.append([read_up_to(2, world.now_ms)])
+    world.now_ms += 2_000
+    with pytest.raises(RewoundError, match="seems to lack"):
+        await behind.append([read_up_to(2, world.now_ms)])
+
+
 async def test_a_connection_that_comes_to_the_checkpoint_by_other_ways_is_let_go_on() -> None:
     """It began there, and has proof of it: another domain may come first, however late."""
     world = World("0-1-1,1-1-1")
