@@ -16,8 +16,8 @@ from deploy.simulation.redis_server import RedisServer
 from deploy.simulation.redis_sets import RedisCluster
 from tests.contract.test_values import TOKEN, Values
 from tests.eventually import DEADLINE_S, until_async
-from versioning.backends.base import BackendError, Fill, UnavailableError
-from versioning.backends.redis_slots import Slots
+from versioning.backends.base import BackendError, Fill, LoginRefusedError, UnavailableError
+from versioning.backends.redis_slots import Slots, node_meant
 from versioning.backends.redis_values import AsyncRedisValues, RedisValues
 
 PATIENT_MS = 5_000
@@ -65,6 +65,12 @@ def looks(node: RedisServer) -> int:
     """How often it was asked for the topology."""
     with node.client() as client:
         return int(client.info("commandstats").get("cmdstat_cluster|slots", {"calls": 0})["calls"])
+
+
+def connections(node: RedisServer) -> int:
+    """That it has had, this one included."""
+    with node.client() as client:
+        return int(client.info("stats")["total_connections_received"])
 
 
 class Move:
@@ -209,6 +215,49 @@ async def test_while_a_slot_is_moved_its_keys_are_read_where_they_are(
 
 
 @pytest.mark.integration
+@FLAVOURS
+async def test_a_burst_of_such_reads_goes_down_the_connections_there_are(
+    redis_cluster: RedisCluster, move: Move, flavour: Any
+) -> None:
+    values = Values(flavour.from_url(redis_cluster.url, prefix=f"{{{KEY}}}", timeout_ms=PATIENT_MS))
+    keys = [f"t:{number}" for number in range(BURST)]
+    assert await values("fill", [Fill("t:7", b"7", 60_000)]) == [True]
+    move.begin()
+    move.carry(f"{{{KEY}}}t:7")
+    found = [b"7" if key == "t:7" else None for key in keys]
+    assert await values("get_many", keys[:2]) == [None, None]
+    before = connections(move.target)
+    assert await values("get_many", keys) == found
+    if flavour is AsyncRedisValues:
+        assert await asyncio.gather(*(values("get", key) for key in keys)) == found
+    assert connections(move.target) == before + 1
+    await close(values)
+
+
+@pytest.mark.integration
+@FLAVOURS
+async def test_a_node_that_refuses_us_shuts_nobody_out_of_the_others(redis_cluster: RedisCluster, flavour: Any) -> None:
+    refusing, *others = redis_cluster.nodes
+    its_keys, other_keys = keys_at(redis_cluster, refusing), keys_at(redis_cluster, others[0])
+    for node in others:
+        with node.client() as client:
+            client.execute_command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "&*", "+@all")
+    try:
+        url = redis_cluster.url.replace("://", "://reader:secret@")
+        for _ in range(ROUNDS):  # each begins with another node
+            values = Values(flavour.from_url(url, timeout_ms=PATIENT_MS))
+            assert await values("get", next(other_keys)) is None
+            with pytest.raises(LoginRefusedError, match=refusing.address):
+                await values("get", next(its_keys))
+            assert await values("get", next(other_keys)) is None
+            await close(values)
+    finally:
+        for node in others:
+            with node.client() as client:
+                client.execute_command("ACL", "DELUSER", "reader")
+
+
+@pytest.mark.integration
 async def test_what_lies_at_two_nodes_meanwhile_is_an_error_at_once(
     values: Values, redis_cluster: RedisCluster, move: Move
 ) -> None:
@@ -218,6 +267,24 @@ async def test_what_lies_at_two_nodes_meanwhile_is_an_error_at_once(
     with pytest.raises(UnavailableError, match="during rehashing of slot"):  # its lease would lie at the other node
         await values("try_lease", {KEY: b""}, TOKEN, 60_000)
     assert sum(errors(node, "TRYAGAIN") for node in redis_cluster.nodes) == tries + 1
+
+
+@pytest.mark.integration
+@FLAVOURS
+async def test_a_slot_that_nobody_served_is_found_when_somebody_does(tmp_path: Path, flavour: Any) -> None:
+    cluster = RedisCluster(tmp_path, size=1)
+    try:
+        cluster.start()
+        values = Values(flavour.from_url(cluster.url))
+        with cluster.nodes[0].client() as client:
+            client.execute_command("CLUSTER", "DELSLOTS", SLOT)
+            with pytest.raises(UnavailableError, match=f"no node serves slot {SLOT}"):
+                await values("get", KEY)
+            client.execute_command("CLUSTER", "ADDSLOTS", SLOT)
+        await until_async(lambda: answers(values, KEY), "its key is read")
+        await close(values)
+    finally:
+        cluster.stop()
 
 
 @pytest.mark.integration
@@ -278,6 +345,15 @@ async def test_a_redis_that_is_no_cluster_says_so_and_is_asked_by_all_together(f
 def test_a_node_that_has_no_address_of_its_own_is_the_one_asked() -> None:
     slots = Slots([[0, 16_383, [b"", 7001, b"id", []]]], ("b", 7000))
     assert slots.node_of(KEY) == ("b", 7001)
+
+
+def test_so_is_one_without_a_hostname_where_nodes_are_known_by_that() -> None:
+    slots = Slots([[0, 16_383, [b"?", 7001, b"id", {b"ip": b"10.0.0.1"}]]], ("b", 7000))
+    assert slots.node_of(KEY) == ("10.0.0.1", 7001)
+    moved = redis.exceptions.MovedError(f"{SLOT} ?:7002")
+    with pytest.raises(redis.exceptions.MovedError):
+        node_meant(slots, moved, ("b", 7000))
+    assert slots.node_of(KEY) == ("10.0.0.1", 7001)
 
 
 def test_a_slot_that_nobody_serves_is_named() -> None:

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Final
+from typing import Final, Self
 
 import redis.asyncio.sentinel
 import redis.exceptions
@@ -75,6 +75,10 @@ class Border:
         self._clock = clock
         self._shut_by: BackendError | None = None
         self._shut_until_s = 0.0
+
+    def of_node(self, host: str, port: int) -> Self:
+        """One for a single node of this Cluster: one that refuses the login shuts nobody out of the others."""
+        return type(self)(f"{host}:{port}", clock=self._clock)
 
     def knock(self) -> None:
         """While it is shut, raises what has shut it."""

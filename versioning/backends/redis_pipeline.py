@@ -11,14 +11,15 @@ streams are left out: they, and a connection for each command under way, are mos
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Collection, Iterable
+from itertools import chain, islice
 from typing import Any, Final
 
 import hiredis
 import redis
 
-from versioning.backends.redis_border import RAISED, Border, leads_no_more
+from versioning.backends.base import LoginRefusedError
+from versioning.backends.redis_border import Border, leads_no_more
 from versioning.backends.redis_lanes import STAY_S
 from versioning.backends.redis_slots import ASKING
 
@@ -31,6 +32,8 @@ IN_MOTION_MAX: Final = 10
 one: it would never arrive, and each try would take the connection from everybody else."""
 
 Future = asyncio.Future[Any]
+_Asked = dict[bytes, list[Future]]
+"""Commands, and who waits for the reply to each."""
 _UNFINISHED: Final = object()
 
 
@@ -41,26 +44,36 @@ class Pipeline:
         self.border = border
         self.timeout_s = timeout_ms / 1000
         self._pool = pool
-        self._asked: dict[bytes, list[Future]] = {}
+        self._asked: _Asked = {}
         """Not sent yet. Who asks the same meanwhile shares the reply."""
+        self._asked_importing: _Asked = {}
+        """Those of ``ask_importing``."""
         self._is_flush_due = False
         self._link: _Link | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._lost: list[_Link] = []
 
     def ask(self, command: bytes) -> Future:
-        """Return the future reply to a packed command; it may raise BackendError. May be cancelled at any time.
+        """Return the future reply to a packed command; it may raise BackendError. May be cancelled at any time."""
+        return self._ask(command, self._asked)
 
-        Raises LoginRefusedError.
-        """
-        self.border.knock()
+    def ask_importing(self, command: bytes) -> Future:
+        """The same of a node of a Cluster that the slot is still being moved to."""
+        return self._ask(command, self._asked_importing)
+
+    def _ask(self, command: bytes, asked: _Asked) -> Future:
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        sharing = self._asked.get(command)
+        try:
+            self.border.knock()
+        except LoginRefusedError as refused:
+            future.set_exception(refused)
+            return future
+        sharing = asked.get(command)
         if sharing is not None:
             sharing.append(future)
             return future
-        self._asked[command] = [future]
+        asked[command] = [future]
         if not self._is_flush_due:
             self._is_flush_due = True
             loop.call_soon(self.flush)
@@ -70,40 +83,26 @@ class Pipeline:
         """Return the replies to several; raises the first error among them."""
         return await asyncio.gather(*map(self.ask, commands))
 
-    async def ask_importing(self, command: bytes) -> Any:
-        """Return the reply of a node that a slot is still being moved to. Raises BackendError.
-
-        Two replies that belong together: down a connection of their own.
-        """
-        connection = None
-        try:
-            connection = await self._pool.get_connection()
-            await connection.send_packed_command(ASKING + command)
-            await connection.read_response(disable_decoding=True)
-            return await connection.read_response(disable_decoding=True)
-        except RAISED as error:
-            raise self.border.translate(error) from error
-        finally:
-            if connection is not None:
-                await connection.disconnect(nowait=True)
-                await self._pool.release(connection)
-
     def flush(self) -> None:
         """Send what has been asked, as far as there is room for it."""
         self._is_flush_due = False
-        if not self._asked:
+        if not (self._asked or self._asked_importing):
             return
         if self._link is None:
             if self._connecting is None or self._connecting.done():  # an eager task may be, before it is kept here
                 self._connecting = asyncio.create_task(self._connect(), name="stampline-pipeline")
             return
-        room = 0 if self._link.is_leaving else UNDER_WAY_MAX - len(self._link.waiting)
-        if room >= len(self._asked):
-            self._link.send(self._asked)
-            self._asked = {}
-        elif room > 0:
-            # A dict's first keys are slow to find behind those that were deleted: not one by one.
-            self._link.send({command: self._asked.pop(command) for command in list(islice(self._asked, room))})
+        if self._link.is_leaving:
+            return
+        if (room := UNDER_WAY_MAX - len(self._link.waiting)) > 0:
+            now, self._asked = _divided(self._asked, room)
+            if now:
+                self._link.send(b"".join(now), now.values())
+        if self._asked_importing and (room := UNDER_WAY_MAX - len(self._link.waiting)) > 1:
+            now, self._asked_importing = _divided(self._asked_importing, room // 2)
+            # Two replies each, and nobody waits for the first.
+            replies = chain.from_iterable(([], waiting) for waiting in now.values())
+            self._link.send(b"".join(ASKING + command for command in now), list(replies))
 
     def lose(self, link: "_Link") -> None:
         """Do without this connection; the next command asks the pool for another."""
@@ -137,8 +136,9 @@ class Pipeline:
         self.flush()
 
     def _refuse(self, error: Exception) -> None:
-        asked, self._asked = self._asked, {}
-        for waiting in asked.values():
+        asked = [*self._asked.values(), *self._asked_importing.values()]
+        self._asked, self._asked_importing = {}, {}
+        for waiting in asked:
             _fail(waiting, self.border, error)
 
     async def _give_back(self) -> None:
@@ -174,10 +174,10 @@ class _Link(asyncio.Protocol):
         self._driver = self._transport.get_protocol()
         self._transport.set_protocol(self)
 
-    def send(self, asked: dict[bytes, list[Future]]) -> None:
-        self.waiting.extend(asked.values())
-        self._sent += len(asked)
-        data = b"".join(asked)
+    def send(self, data: bytes, waiting: Collection[list[Future]]) -> None:
+        """Send commands; ``waiting``: for the reply to each."""
+        self.waiting.extend(waiting)
+        self._sent += len(waiting)
         self._transport.write(data)
         self._written += len(data)
         if not self._unsent:
@@ -254,6 +254,14 @@ class _Link(asyncio.Protocol):
         while self.waiting:
             _fail(self.waiting.popleft(), self._pipeline.border, error)
         self._pipeline.lose(self)
+
+
+def _divided(asked: _Asked, room: int) -> tuple[_Asked, _Asked]:
+    """Return the first that there is room for, and the others."""
+    if room >= len(asked):
+        return asked, {}
+    # A dict's first keys are slow to find behind those that were deleted: not one by one.
+    return {command: asked.pop(command) for command in list(islice(asked, room))}, asked
 
 
 def _fail(waiting: list[Future], border: Border, error: Exception) -> None:

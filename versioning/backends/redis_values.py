@@ -18,9 +18,11 @@ from versioning.backends.base import Answer, BackendError, Fill
 from versioning.backends.redis_border import Border, RedirectError, ScriptMissingError
 from versioning.backends.redis_connect import RedisAddress, aclose, close
 from versioning.backends.redis_lanes import Lanes
-from versioning.backends.redis_nodes import Command, NodeLanes, NodePipelines
+from versioning.backends.redis_nodes import NodeLanes
+from versioning.backends.redis_nodes_async import NodePipelines
 from versioning.backends.redis_pipeline import Pipeline
 from versioning.backends.redis_scripts import FILL, LEASE, RELEASE, Call, Script, packed
+from versioning.backends.redis_slots import Command
 from versioning.keys import has_hash_tag
 
 TIMEOUT_MS: Final = 50
@@ -113,7 +115,7 @@ class RedisValues:
         address.check_tls()
         self._client: Any = None if address.kind == "cluster" else address.connect(timeout_ms)
         self._lanes = None if self._client is None else Lanes(self._client.connection_pool)
-        self._nodes = NodeLanes(address, timeout_ms)
+        self._nodes = NodeLanes(address, self._border, timeout_ms)
         """Asked where there are no lanes."""
 
     @classmethod
@@ -155,7 +157,7 @@ class RedisValues:
         with self._border:
             try:
                 return self._run_known(script, calls)
-            except redis.exceptions.NoScriptError:
+            except (redis.exceptions.NoScriptError, ScriptMissingError):
                 if self._lanes is None:
                     self._nodes.load(map(_name, calls), script.load)
                 else:
