@@ -110,4 +110,8 @@ def next_heartbeat(beat: Heartbeat, applied: Heartbeat | None, state: MirrorStat
         return None
     if applied is None:
         return Heartbeat(beat.read_ms)
-    return Heartbeat(beat.read_ms, max(applied.read_ms, state.applied_ms), applied.gtid)
+    applied_ms = max(applied.read_ms, state.applied_ms)
+    if applied.gtid != beat.gtid:
+        # A source in a backlog repeats its time further on: read back, the GTID would be taken for this one's place.
+        applied_ms = min(applied_ms, beat.read_ms - 1)
+    return Heartbeat(beat.read_ms, applied_ms, applied.gtid)

@@ -241,6 +241,16 @@ def test_no_heartbeat_says_less_of_the_replicas_than_the_stream_does() -> None:
     assert beat == Heartbeat(10, 5, "0-1-1")
 
 
+def test_a_time_that_a_source_repeats_further_on_is_not_said_of_the_place_before() -> None:
+    state = live(entries_of([Heartbeat(9, 9)]))
+    assert next_heartbeat(Heartbeat(10, gtid="0-1-2"), Heartbeat(10, gtid="0-1-1"), state, 9) == Heartbeat(
+        10, 9, "0-1-1"
+    )
+    assert next_heartbeat(Heartbeat(10, gtid="0-1-2"), Heartbeat(10, gtid="0-1-2"), state, 9) == Heartbeat(
+        10, 10, "0-1-2"
+    )
+
+
 def test_what_every_replica_had_is_known_from_the_last_heartbeat_and_the_entries() -> None:
     entries = entries_of(
         [
