@@ -299,7 +299,7 @@ def replica_status(client: MySqlClient) -> list[dict[str, Any]] | None:
 
 def is_only_replica(client: MySqlClient, facts: ServerFacts) -> bool:
     """Whether it surely is no primary: it follows another server, and takes no writes."""
-    return facts.variables["read_only"].lower() not in {"off", "0"} and bool(replica_status(client))
+    return facts.variables.get("read_only", "OFF").lower() not in {"off", "0"} and bool(replica_status(client))
 
 
 def binlog_filters(client: MySqlClient) -> list[str]:
