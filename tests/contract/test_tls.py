@@ -18,6 +18,7 @@ from versioning.backends.redis_connect import RedisAddress
 from versioning.backends.redis_stream import RedisStream
 from versioning.backends.tls import Reloaded, TlsFiles, client_context, refusal_in, server_context
 from versioning.backends.tls_dates import dates_between, dates_problem, own_dates
+from versioning.cli.sections import url_with_tls
 from versioning.client.async_cache import AsyncVersionedCache
 from versioning.client.sync_cache import VersionedCache
 from versioning.errors import ConfigError
@@ -184,6 +185,8 @@ def test_only_plain_words_switch_verification_off(url: str, expected: TlsFiles) 
         ("redis://h?ssl_ca=/a", "write rediss://"),
         ("rediss://h?ssl_cert_reqs=nope", "cannot tell whether to verify"),
         ("redis://h?socket_timeuot=3", "unknown option 'socket_timeuot'"),
+        ("rediss://:hunter2@h?ssl_ca=", "option 'ssl_ca' in a Redis URL has no value"),
+        ("redis://:hunter2@h?db", "option 'db' in a Redis URL has no value"),
         ("redis://:hunter2@[::1/0", "cannot be read"),
         ("redis://h/twelve", "database"),
         ("redis://h:port", "port"),
@@ -196,6 +199,13 @@ def test_a_url_that_makes_no_sense_is_refused_without_its_password(url: str, mes
     with pytest.raises(ConfigError, match=message) as caught:
         RedisAddress.parse(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_plus_stands_for_itself_in_a_password_and_in_a_path() -> None:
+    address = RedisAddress.parse("sentinels://u:a+b@h/s?sentinel_password=c+d%2Be")
+    assert (address.password, dict(address.options)) == ("a+b", {"sentinel_password": "c+d+e"})
+    written = url_with_tls("rediss://h?ssl_cert=/a+b", ssl_ca=Path("/c+d e"))
+    assert RedisAddress.parse(written).tls == TlsFiles(ca="/c+d e", cert="/a+b")
 
 
 @pytest.mark.parametrize("end", ["", "/", "/0", "?db=0"])

@@ -13,7 +13,7 @@ wrong password or certificate fails at once.
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import redis
 import redis.asyncio
@@ -63,7 +63,7 @@ class RedisAddress:
         parts = redis_url.split(url)
         credentials, _, hosts = parts.netloc.rpartition("@")
         username, _, password = credentials.partition(":")
-        given = dict(parse_qsl(parts.query))
+        given = redis_url.query(parts.query)
         path = parts.path.strip("/")
         if kind == "redis" and path:
             given.setdefault("db", path)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from versioning.backends.tls import TlsFiles
 from versioning.errors import ConfigError
@@ -29,6 +29,17 @@ def split(url: str) -> SplitResult:
     if "@" in "".join((parts.path, parts.fragment, *names)):  # sentinel://user:1/word@host:26379/mymaster
         raise ConfigError("a Redis URL has an @ behind its server", hint=ENCODE_HINT)
     return parts
+
+
+def query(text: str) -> dict[str, str]:
+    """Return the options by name. A + stands for itself, as it does in the password: many passwords have one."""
+    given = {}
+    for option in filter(None, text.split("&")):
+        name, _, value = option.partition("=")
+        if not value:
+            raise ConfigError(f"option {name[:40]!r} in a Redis URL has no value", hint="give it one or leave it out")
+        given[unquote(name)] = unquote(value)
+    return given
 
 
 def check_kind(kind: str, hosts: str, path: str, given: Mapping[str, str]) -> None:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from versioning.backends.mysql_address import MySqlAddress
 from versioning.backends.redis_connect import RedisAddress
-from versioning.backends.redis_url import ENCODE_HINT
+from versioning.backends.redis_url import ENCODE_HINT, query
 from versioning.backends.redis_values import TIMEOUT_MS
 from versioning.backends.tls import TlsFiles
 from versioning.cli.files import check_files, read_secret
@@ -51,7 +51,7 @@ def url_with_tls(url: str, **files: Path | None) -> str:
     if not given:
         return url
     parts = urlsplit(url)
-    return parts._replace(query=urlencode(dict(parse_qsl(parts.query)) | given)).geturl()
+    return parts._replace(query=urlencode(query(parts.query) | given, quote_via=quote)).geturl()
 
 
 def full_url(url: str, password_file: Path | None, *, keys: str) -> str:
