@@ -14,10 +14,16 @@ from replicator.mirror.gate import IsApplied
 from replicator.mirror.options import BATCH_ENTRIES_MAX, BATCH_KEYS_MAX
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Mark, spreading_from
+from versioning import stamp as stamps
 from versioning.entries import Body, Change, Gap, Generation, Origin
 
 LOOK_ENTRIES: Final = 2_000
 """Pending entries looked at at once, some ms: an hour without a replica leaves hundreds of thousands."""
+
+
+TAKEN_BACK_MS: Final = 30_000
+"""For so long it is left to the mirror that has taken something back to settle it. One whose list of databases differs
+would settle it at once, because its own replicas have it, and again and again: all that is pending, each second."""
 
 
 class Again(NamedTuple):
@@ -38,13 +44,17 @@ def judge_by_replicas(state: MirrorState, now_ms: int, is_applied: IsApplied, *,
     """
 
     def judge(mark: Mark) -> bool | None:
-        if mark.is_placed and is_applied(mark.body.gtid):
+        if mark.is_placed and is_applied(mark.body.gtid) and not _is_left_to_another(mark, now_ms):
             return True
         # Three chances in a window, and twice the time a follower needs to cover it.
         is_old = now_ms - mark.written_ms >= window_ms // 3 or state.is_forgotten(mark, now_ms)
         return False if is_old or mark.stamp < oldest else None
 
     return judge
+
+
+def _is_left_to_another(mark: Mark, now_ms: int) -> bool:
+    return mark.is_taken_back and now_ms - stamps.ms_of(mark.stamp) < TAKEN_BACK_MS
 
 
 def judge_by_time(now_ms: int, delays_ms: Sequence[int]) -> Judge:

@@ -80,8 +80,8 @@ class MirrorState:
     def follows(self, entry: Entry) -> bool:
         return self.nonce in {"", entry.previous}
 
-    def take(self, entry: Entry, now_ms: int) -> None:
-        """Fold in the next entry of the target stream."""
+    def take(self, entry: Entry, now_ms: int, *, is_ours: bool = False) -> None:
+        """Fold in the next entry of the target stream. ``is_ours``: this mirror has just written it."""
         self.last, self.nonce = entry.stamp, entry.nonce
         body = entry.body
         if bars_replays(entry, self.dc):
@@ -93,7 +93,7 @@ class MirrorState:
         if isinstance(body, Heartbeat):
             self._take_heartbeat(body, stamps.ms_of(entry.stamp))
         elif own_origin(entry, self.dc):
-            self._take_own(entry, written_ms)
+            self._take_own(entry, written_ms, is_ours=is_ours)
 
     def _is_said_again(self, body: ReadBody, now_ms: int) -> bool:
         """Such a generation ages out what was loaded while it was pending: who knows that does not vouch for it."""
@@ -149,7 +149,7 @@ class MirrorState:
         is_old = since_ms <= self.applied_ms and (not gap_ms or filled_safely_ms(since_ms) <= gap_ms)
         return replace(body, since_ms=since_ms, settled=self.is_timed or is_old)
 
-    def _take_own(self, entry: Entry, written_ms: int) -> None:
+    def _take_own(self, entry: Entry, written_ms: int, *, is_ours: bool) -> None:
         match entry.body:
             case Change() as body if is_lost_word(body):
                 self.rewind(stamps.ms_of(entry.stamp))
@@ -158,11 +158,12 @@ class MirrorState:
                 mark = mark_of(entry, body, written_ms)
                 if mark.origin_stamp <= self.copied and any(self._is_rewound(where.get(name), body) for name in names):
                     self.rewind(stamps.ms_of(entry.stamp))
+                    mark.is_taken_back = not is_ours
                 self.copied = max(self.copied, mark.origin_stamp)
                 for name in names:
                     self._take_word(where, name, mark)
             case Gap() as body:
-                self._take_gap(body, entry, written_ms)
+                self._take_gap(body, entry, written_ms, is_ours=is_ours)
             case Replayed(settled=True):
                 self.gap, self.is_gap_lost = None, False
 
@@ -201,7 +202,7 @@ class MirrorState:
         gtid = joined(gap.body.gtid, place.gtid)
         self.gap = replace(gap, body=replace(gap.body, gtid=gtid), written_ms=0, is_placed=True)
 
-    def _take_gap(self, body: Gap, entry: Entry, written_ms: int) -> None:
+    def _take_gap(self, body: Gap, entry: Entry, written_ms: int, *, is_ours: bool) -> None:
         self.is_short &= not stands_for_all(body)
         if self.is_gap_lost:
             self.is_gap_lost, self.unclaimed_ms = False, max(self.unclaimed_ms, just_after(entry.stamp))
@@ -216,6 +217,7 @@ class MirrorState:
         if is_unapplied(body):
             if reasons.is_rewound(body.reason):
                 self.rewind(stamps.ms_of(entry.stamp))
+                mark.is_taken_back = not is_ours
             self.gap = self._following_on(self.gap, mark) if self.gap else mark
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
             self.gap = None

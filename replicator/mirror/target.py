@@ -181,6 +181,6 @@ class MirrorTarget:
         appended = await self.stream.append(batch)
         self._stats.appends += 1
         for stamp, new in zip(appended, entries, strict=True):
-            self.state.take(Entry(stamp, new.nonce, self.state.nonce, new.body, new.origin), now_ms)
+            self.state.take(Entry(stamp, new.nonce, self.state.nonce, new.body, new.origin), now_ms, is_ours=True)
         self.stored, self._seen_ms = checkpoint, asked_ms
         self._above = max(self._above, appended[-1])

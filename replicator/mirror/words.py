@@ -37,6 +37,8 @@ class Mark:
     is_placed: bool
     """False: a gap of which no heartbeat has told yet what the replicas must have for it, beside what the one waited
     for whose place it has taken."""
+    is_taken_back: bool = False
+    """Another mirror has found that a replica lacks what all had by the stream until then."""
 
     @property
     def told_gtid(self) -> str:

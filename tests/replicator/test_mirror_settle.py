@@ -1,11 +1,17 @@
 """What is pending is said again in parts: however much it is, nothing else of the mirror waits long."""
 
+from dataclasses import replace
+
+import pytest
+
 from replicator.mirror.options import BATCH_ENTRIES_MAX
-from replicator.mirror.settle import LOOK_ENTRIES, Look
+from replicator.mirror.reasons import REWOUND
+from replicator.mirror.settle import LOOK_ENTRIES, TAKEN_BACK_MS, Look, judge_by_replicas
 from replicator.mirror.state import MirrorState
 from replicator.mirror.words import Mark
 from versioning import stamp as stamps
-from versioning.entries import Change, Entry, Origin
+from versioning.entries import Change, Entry, Gap, Origin
+from versioning.limits import WINDOW_MS
 
 NOW_MS = 10**12
 MANY = 3 * LOOK_ENTRIES
@@ -68,3 +74,40 @@ def test_after_a_loss_of_the_stream_nothing_is_said_of_what_was_looked_at_before
     look = Look(pending(2))
     assert look.due(pending(2), Judge(is_applied=True), NOW_MS) == []
     assert look.is_over
+
+
+@pytest.mark.parametrize("first", [Change(("t:1",), "0-1-1"), Change(("t:1",), "0-1-1", settled=True)])
+def test_what_another_mirror_has_taken_back_is_left_to_it_for_a_while(first: Change) -> None:
+    """With other databases listed, each would contradict the other at every look."""
+    ours, theirs = MirrorState("a"), MirrorState("a")
+    for state in (ours, theirs):
+        say(state, 1, first)
+        say(state, 2, replace(first, pending=True, settled=False), is_ours=state is ours)
+    assert settles_at(ours, 2) == settles_at(theirs, 2 + TAKEN_BACK_MS) == 1
+    assert settles_at(theirs, 1 + TAKEN_BACK_MS) == 0
+
+
+def test_what_it_only_says_again_is_not() -> None:
+    state, word = MirrorState("a"), Change(("t:1",), "0-1-1", pending=True)
+    say(state, 1, word)
+    say(state, 2, word)
+    assert settles_at(state, 2) == 1
+
+
+def test_a_gap_that_another_mirror_says_of_the_replicas_is_left_to_it_too() -> None:
+    ours, theirs = MirrorState("a"), MirrorState("a")
+    for state in (ours, theirs):
+        say(state, 2, Gap(REWOUND, "0-1-1", pending=True), is_ours=state is ours)
+    assert settles_at(ours, 2) == settles_at(theirs, 2 + TAKEN_BACK_MS) == 1
+    assert settles_at(theirs, 1 + TAKEN_BACK_MS) == 0
+
+
+def say(state: MirrorState, at_ms: int, body: Change | Gap, *, is_ours: bool = False) -> None:
+    entry = Entry(stamps.make(at_ms), f"{at_ms}", state.nonce, body, Origin("a", "1-0", "n"))
+    state.take(entry, NOW_MS, is_ours=is_ours)
+
+
+def settles_at(state: MirrorState, now_ms: int) -> int:
+    """How much, where all databases have it."""
+    judge = judge_by_replicas(state, now_ms, lambda _: True, window_ms=WINDOW_MS, oldest=stamps.ZERO)
+    return sum(again.is_settled for again in Look(state).due(state, judge, now_ms))
