@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import docs, errors
-from app.connections import SWEEP_S, Patience
+from app.connections import PATIENCE_S, SWEEP_S, Patience
+from app.protocol import Protocol
 from app.settings import HttpSection
 from versioning.backends.tls import reloading_server
 from versioning.cli.sections import named
@@ -156,6 +157,25 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's for sockets, but who does not end its handshake is not waited for a minute: it holds a file."""
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise SystemExit
+        config, loop = self.config, asyncio.get_running_loop()
+        timeout_s = PATIENCE_S if config.ssl else None
+
+        def make() -> Protocol:
+            return Protocol(config, self.server_state, self.lifespan.state)
+
+        self.servers = [
+            await loop.create_server(
+                make, sock=each, ssl=config.ssl, backlog=config.backlog, ssl_handshake_timeout=timeout_s
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
+
 
 async def _until_closed(connections: Collection[object]) -> None:
     for _ in range(round(DRAIN_S / DRAIN_POLL_S)):
@@ -223,7 +243,9 @@ async def serve(
     door = _Door(app, listener)
     config = uvicorn.Config(
         door,
-        http="httptools",  # what ``Patience`` knows
+        http=Protocol,
+        ws="none",  # it would take connections out of sight of ``Patience``
+        proxy_headers=False,  # who asks from this machine could write whatever it likes into the audit log
         log_config=None,
         access_log=False,
         timeout_keep_alive=KEEP_ALIVE_S,

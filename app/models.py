@@ -1,14 +1,19 @@
 """Bodies of the version service's API. Stamps travel as text (JavaScript has no 64-bit integer), times as ms."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from versioning.bump import REASON_CHARS_MAX
 
 Strict = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 FILL_STAMP = "Fill stamp for a value of this key whose load begins after this answer; 0-0: it will never be fresh."
+
+
+Item = TypeVar("Item")
+Items = Annotated[list[Item], FailFast()]
+"""Half a million of the wrong kind fit into a body: an error is made of the first, and not of each."""
 
 
 def _example(body: dict[str, Any]) -> ConfigDict:
@@ -36,7 +41,7 @@ class VersionAnswer(BaseModel):
 class LookupRequest(BaseModel):
     model_config = Strict | _example({"keys": ["tracker_web:42", "trackers_by_tenant:7"]})
 
-    keys: list[str]
+    keys: Items[str]
 
 
 class LookupAnswer(BaseModel):
@@ -53,7 +58,7 @@ class CheckItem(BaseModel):
 class CheckRequest(BaseModel):
     model_config = Strict | _example({"items": [{"key": "tracker_web:42", "fill_stamp": "1700000000000-0"}]})
 
-    items: list[CheckItem]
+    items: Items[CheckItem]
 
 
 class CheckVerdict(BaseModel):
@@ -79,7 +84,7 @@ class CheckAnswer(BaseModel):
 class BumpRequest(BaseModel):
     model_config = Strict | _example({"keys": ["tracker_web:42"], "reason": "row mended by hand"})
 
-    keys: list[str] = []
+    keys: Items[str] = []
     namespace: str = ""
     spread_ms: int | None = None
     reason: Annotated[str, Field(description=f"Why, 1 to {REASON_CHARS_MAX} characters.")] = ""

@@ -1,6 +1,7 @@
 """How a service ends: whoever has a connection open loses no request with it."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -32,20 +33,28 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
+    async def read_answer(self) -> tuple[bytes, bytes]:
+        """Return its head, and the line that is its body."""
+        async with asyncio.timeout(20):
+            return await self._reader.readuntil(b"\r\n\r\n"), await self._reader.readline()
+
+    async def read_all(self) -> bytes:
+        """Until the service closes the connection."""
+        async with asyncio.timeout(20):
+            return await self._reader.read()
+
     def send(self, data: bytes) -> None:
         self._writer.write(data)
 
     async def ask(self) -> bytes:
         """Return the head of the answer."""
         self.send(REQUEST)
-        async with asyncio.timeout(20):
-            head = await self._reader.readuntil(b"\r\n\r\n")
-            assert await self._reader.readline() == b"here\n"
+        head, body = await self.read_answer()
+        assert body == b"here\n"
         return head
 
     async def is_closed(self) -> bool:
-        async with asyncio.timeout(20):
-            return await self._reader.read() == b""
+        return await self.read_all() == b""
 
     def was_closed(self) -> bool:
         return self._reader.at_eof()
@@ -61,11 +70,14 @@ async def at_once(_: Starlette) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def served(
-    stop: asyncio.Event, lifespan: Lifespan[Starlette] = at_once, answer: Answer = answer
+    stop: asyncio.Event,
+    lifespan: Lifespan[Starlette] = at_once,
+    answer: Answer = answer,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[int]:
     listener = http.bind(ServeSection(port=0))
-    app = Starlette(routes=[Route("/", answer)], lifespan=lifespan)
-    serving = asyncio.create_task(http.serve(app, listener, stop))
+    app = Starlette(routes=[Route("/", answer, methods=["GET", "POST"])], lifespan=lifespan)
+    serving = asyncio.create_task(http.serve(app, listener, stop, tls=tls))
     yield listener.getsockname()[1]
     stop.set()
     await serving

@@ -284,6 +284,17 @@ async def test_the_largest_request_allowed_is_served() -> None:
         assert (await world.post("/v1/versions", {"keys": keys})).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "body"), [("versions", {"keys": [0, 0]}), ("check", {"items": [0, 0]}), ("bump", {"keys": [0, 0]})]
+)
+async def test_of_many_wrong_items_the_first_is_named(path: str, body: dict[str, list[int]]) -> None:
+    """An error is made of each that is looked at: of half a million, seconds in which the service does nothing else."""
+    async with service() as world:
+        refused = await world.client.post(f"/v1/{path}", json=body)
+        assert code_of(refused) == (422, "invalid_request")
+        assert refused.json()["error"]["hint"] == "see /docs"
+
+
 async def test_large_bodies_are_refused_declared_or_not() -> None:
     async with service() as world:
         large = b'{"keys": ["' + b"x" * (1 << 20)

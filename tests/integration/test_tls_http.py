@@ -1,6 +1,7 @@
 """The version service over HTTPS, clients verified, with a certificate that is replaced while it runs."""
 
 import http.client
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,26 @@ def test_certificate_and_ca_are_replaced_without_a_restart(
     kept.request("GET", "/livez")  # a connection that was open stays
     assert kept.getresponse().status == 200
     kept.close()
+
+
+def test_nobody_comes_in_by_a_session_from_before(service: TlsRole, served: Certificate, tmp_path: Path) -> None:
+    """Whoever resumes one shows no certificate: that of a CA which is taken out by now would do."""
+    context = client_context(TlsFiles.of(service.certificate.ca, service.certificate.cert, service.certificate.key))
+    session = session_with(context, service.port, None)
+    served.replace_by(Authority(tmp_path / "other").issue("service"))
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        session_with(context, service.port, session)
+
+
+def session_with(context: ssl.SSLContext, port: int, before: ssl.SSLSession | None) -> ssl.SSLSession | None:
+    """Ask, and return the session."""
+    with (
+        socket.create_connection((LOOPBACK, port), timeout=DEADLINE_S) as plain,
+        context.wrap_socket(plain, server_hostname=LOOPBACK, session=before) as connection,
+    ):
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: service\r\n\r\n")
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 200 ")
+        return connection.session
 
 
 def test_a_certificate_that_cannot_be_used_refuses_the_start_in_one_line(served: Certificate) -> None:

@@ -71,6 +71,9 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
     if files.ca is not None:
         context.load_verify_locations(_ca(files.ca))
         context.verify_mode = ssl.CERT_REQUIRED
+        # Who resumes a session is not asked for its certificate: its CA may have been taken out since.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
     _load_pair(context, files)
     return context
 
