@@ -11,7 +11,7 @@ from versioning.cli.files import read_tokens
 from versioning.cli.sections import MySqlSection, StreamSection, check_names, named
 from versioning.cli.settings import Section, Settings
 from versioning.errors import ConfigError
-from versioning.limits import DEGRADED_TTL_MS, LOCAL_TTL_MS, MAX_LAG_MS, PROVISIONAL_TTL_MS, REDIS_TTL_MS
+from versioning.limits import DEGRADED_TTL_MS, LOCAL_TTL_MS, MAX_LAG_MS, PROMISE_MS, PROVISIONAL_TTL_MS, REDIS_TTL_MS
 from versioning.options import NAME_PATTERN, CacheOptions
 
 
@@ -91,7 +91,7 @@ class ServeSection(HttpSection):
     bumps_total_per_min: int = Field(default=300, ge=1, le=100_000)
     audit_log: Path | None = None
     """File that bumps, refused ones too, are appended to; none: the log on stderr."""
-    max_lag_ms: int = Field(default=MAX_LAG_MS, ge=1)
+    max_lag_ms: int = Field(default=MAX_LAG_MS, ge=1, lt=PROMISE_MS)
     component: tuple[ComponentSection, ...] = Field(default=(), max_length=COMPONENTS_MAX)
     """What the dashboard shows, beside this service itself."""
 
@@ -133,7 +133,7 @@ class TocSection(HttpSection):
     redis_ttl_ms: int = Field(default=REDIS_TTL_MS, ge=1)
     degraded_ttl_ms: int = Field(default=DEGRADED_TTL_MS, ge=1)
     provisional_ttl_ms: int = Field(default=PROVISIONAL_TTL_MS, ge=1)
-    max_lag_ms: int = Field(default=MAX_LAG_MS, ge=1)
+    max_lag_ms: int = Field(default=MAX_LAG_MS, ge=1, lt=PROMISE_MS)
     local_max_entries: int = Field(default=100_000, ge=1)
 
     @classmethod

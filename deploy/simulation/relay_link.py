@@ -9,6 +9,7 @@ import enum
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -122,7 +123,8 @@ class Flow:
         if mark is Mark.LOST:
             sink.close()  # After what is still in its buffer.
         elif not sink.is_closing():
-            sink.write_eof()
+            with suppress(OSError):  # the peer has gone meanwhile
+                sink.write_eof()
         self._on_finished()
 
     def _slice(self, chunk: bytes, bytes_per_s: float) -> tuple[bytes, bytes]:

@@ -41,6 +41,8 @@ class ForeignKeys:
         self._client = client
         self._schema = Schema(client)
         self._by_child: dict[TableName, list[ForeignKey]] = {}
+        self._hiding: set[TableName] = set()
+        """Children with a key that acts and of which we may not see the columns."""
         self._parents: dict[TableName, _Parent] = {}
 
     def reaching(self, tables: Iterable[TableName]) -> list[ForeignKey]:
@@ -54,10 +56,14 @@ class ForeignKeys:
             todo += sorted({key.parent for key in found} - set(todo))
         return [self._completed(key) for key in found]
 
-    def unseen_parents(self, tables: WatchedTables) -> list[TableName]:
-        """Tables whose changes reach watched ones by themselves, and whose own foreign keys we may not see."""
+    def unseen(self, tables: WatchedTables) -> list[TableName]:
+        """Watched tables, and those whose changes reach them by themselves, whose foreign keys we may not all see.
+
+        Of a watched one without any constraint that we see, ``Schema.shows_constraints`` tells.
+        """
         plans = make_plans(tables, self.reaching(tables.by_name))
-        return [table for table in plans if table not in tables.by_name and not self._schema.shows_constraints(table)]
+        parents = {table for table in plans if table not in tables.by_name}
+        return sorted({table for table in parents if not self._schema.shows_constraints(table)} | self._hiding)
 
     def forget(self, names: frozenset[str] | None) -> None:
         """Ask again for tables of these names (lower case), and for their children; None: for all."""
@@ -72,10 +78,12 @@ class ForeignKeys:
         grouped: dict[tuple[str, ...], list[str]] = {}
         for *head, column in self._client.query(_REFERENCES, child):
             grouped.setdefault(tuple(str(part) for part in head), []).append(str(column))
-        if not grouped:
-            return []
         rules = {str(name): (on_delete in _ACTS, on_update in _ACTS)
                  for name, on_delete, on_update in self._client.query(_RULES, child)}  # fmt: skip
+        self._hiding.discard(child)
+        # With rights on single columns MariaDB shows a key's rule, and its columns only if we may see all of them.
+        if {name for name, acts in rules.items() if any(acts)} - {name for name, *_ in grouped}:
+            self._hiding.add(child)
         keys = []
         for (name, *parent), columns in grouped.items():
             acts = rules.get(name, (True, True))  # dropped between the two questions: on doubt it acts

@@ -62,7 +62,7 @@ def ask_schema(address: MySqlAddress, tables: WatchedTables) -> SchemaFacts:
         schema = Schema(client)
         facts = tuple(_table(client, schema, spec) for spec in tables.specs)
         keys = ForeignKeys(client)
-        return SchemaFacts(facts, tuple(keys.reaching(tables.by_name)), tuple(keys.unseen_parents(tables)))
+        return SchemaFacts(facts, tuple(keys.reaching(tables.by_name)), tuple(keys.unseen(tables)))
     finally:
         client.close()
 

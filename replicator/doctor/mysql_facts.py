@@ -105,5 +105,5 @@ class SchemaFacts:
     tables: tuple[TableFacts, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     """Those that act by themselves, of the watched tables and of their parents."""
-    unseen_parents: tuple[TableName, ...] = ()
-    """Tables that such keys reach from, and whose own foreign keys we may not see."""
+    unseen_tables: tuple[TableName, ...] = ()
+    """Those, and tables that such keys reach from, whose foreign keys we may not all see."""

@@ -11,7 +11,7 @@ from replicator.doctor.mysql_facts import MySqlFacts
 _ELSEWHERE: Final = "HOST = '<the primary>', ..."
 _FILTERS: Final = (
     "Replicate_Do_DB", "Replicate_Ignore_DB", "Replicate_Do_Table", "Replicate_Ignore_Table", "Replicate_Wild_Do_Table",
-    "Replicate_Wild_Ignore_Table",
+    "Replicate_Wild_Ignore_Table", "Replicate_Rewrite_DB",
 )  # fmt: skip
 _IDS_LEFT_OUT: Final = ("Do_Domain_Ids", "Ignore_Domain_Ids", "Ignore_Server_Ids")
 _REBUILD: Final = "and rebuild it: what was left out stays away"
@@ -35,7 +35,8 @@ def is_a_replica(facts: MySqlFacts, context: GateContext) -> Findings:
     if facts.replication is None or facts.replication or facts.server_id == context.source_id:
         return
     what = "it replicates from nowhere: entries wait for it until the gate's limit, unless it is the primary itself"
-    fix = f"{_changed(facts, {}, _ELSEWHERE)} {_start(facts, {})}"
+    follow = f"{_changed(facts, {}, _ELSEWHERE)} {_start(facts, {})}"
+    fix = f"is it the primary by now? then point [source.mysql] at it; else {follow}"
     if context.source_id:
         yield facts.subject.error("replication", what, fix)
     else:

@@ -35,8 +35,8 @@ def check_tables(server: MySqlFacts, schema: SchemaFacts, tables: WatchedTables)
         yield from engine(subject, facts)
         yield from virtual_columns(subject, facts, spec, server)
         yield from _columns(subject, facts, spec)
-    for parent in schema.unseen_parents:
-        yield _unseen(Subject(f"table {parent}"), parent, server)
+    for table in schema.unseen_tables:
+        yield _unseen(Subject(f"table {table}"), table, server)
     yield from cascades(schema.foreign_keys, tables)
 
 

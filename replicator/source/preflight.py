@@ -68,8 +68,8 @@ def check_tables(client: MySqlClient, tables: WatchedTables) -> None:
         for template in spec.templates:
             for name in template.columns:
                 _check_column(schema, spec, name, columns, template)
-    for parent in ForeignKeys(client).unseen_parents(tables):
-        raise _unseen(client, parent)
+    for table in ForeignKeys(client).unseen(tables):
+        raise _unseen(client, table)
 
 
 def _unseen(client: MySqlClient, table: TableName) -> PreflightError:

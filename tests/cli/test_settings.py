@@ -324,6 +324,20 @@ def test_a_mysql_section_must_name_server_and_user(file: Path) -> None:
     assert "names no user" in refused(file, '[source]\nname = "a"\n[source.mysql]\nhost = "x"\n')
 
 
+def test_a_mysql_section_says_nothing_that_nobody_looks_at(file: Path) -> None:
+    section = '[source]\nname = "a"\n[source.mysql]\nurl = "mysql://u:hunter2@h/x{}"\n'
+    for behind in ("?ssl_ca=/nope", "#x"):
+        message = refused(file, section.format(behind))
+        assert "source.mysql.url: it has options behind its server" in message
+        assert "hunter2" not in message
+    both = section.format("") + 'password = "a"\npassword_file = "/b"\n'
+    assert "source.mysql: password and password_file" in refused(file, both)
+
+
+def test_no_service_vouches_for_longer_than_is_promised(file: Path) -> None:
+    assert "serve.max_lag_ms" in refused(file, "[serve]\nmax_lag_ms = 300000\n")
+
+
 def test_tables_and_gates_are_lists(file: Path) -> None:
     file.write_text(
         '[mirror]\norigin_url = "redis://a"\n'

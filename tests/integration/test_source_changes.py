@@ -11,7 +11,7 @@ from deploy.simulation.mysql56 import MySql56
 from deploy.simulation.processes import ProcessGroup
 from deploy.simulation.redis_server import RedisServer
 from replicator.errors import PreflightError
-from tests.integration.source_world import World, watch
+from tests.integration.source_world import World, address, watch
 
 FIRST = "INSERT INTO item (id, code, shelf) VALUES (1, 'A', 7)"
 
@@ -162,6 +162,28 @@ async def test_a_cascade_is_seen_though_its_foreign_key_is_gone_when_it_is_read(
     async with world.source():
         await world.caught_up()
     assert {"item", "shelf"} in [set(body.namespaces) for body in await world.generations()]
+
+
+@pytest.mark.parametrize("columns", ["id, shelf, code", "id, code"])
+async def test_a_table_of_whose_foreign_keys_not_all_is_seen_is_refused(
+    mariadb_a: MariaDb, redis_a: RedisServer, columns: str
+) -> None:
+    """With rights on single columns: its primary key is seen, which is a constraint, too."""
+    world = World.with_items(mariadb_a, redis_a)
+    user = f"lean_{world.database[-8:]}_{len(columns)}"
+    world.run(
+        "CREATE TABLE room (id INT PRIMARY KEY)",
+        "ALTER TABLE item ADD FOREIGN KEY (shelf) REFERENCES room (id) ON DELETE CASCADE",
+        f"CREATE USER {user} IDENTIFIED BY 'lean'",
+        f"GRANT REPLICATION SLAVE, REPLICATION CLIENT, SLAVE MONITOR ON *.* TO {user}",
+        f"GRANT SELECT ({columns}), REFERENCES ({columns}) ON item TO {user}",
+    )
+    world.tables = watch(world.database, item=["item:{id}"])
+    world.options["mysql"] = address(world.server, user=user, password="lean")
+    with pytest.raises(PreflightError, match=f"foreign keys of {world.database}.item cannot be seen"):
+        await world.check()
+    world.run(f"GRANT REFERENCES ON {world.database}.* TO {user}")
+    await world.check()
 
 
 async def test_a_parent_whose_foreign_keys_cannot_be_seen_is_refused(mariadb_a: MariaDb, redis_a: RedisServer) -> None:

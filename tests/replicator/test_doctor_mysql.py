@@ -170,6 +170,12 @@ def test_a_proper_replica_has_no_findings() -> None:
         (replicating(SQL_Delay=3600), "replica_delay", ERROR, "CHANGE MASTER TO MASTER_DELAY = 0;"),
         (replicating(Replicate_Do_DB="shop"), "replica_filter", ERROR, "SET GLOBAL replicate_do_db = '';"),
         (replicating(Replicate_Wild_Ignore_Table="tmp.%"), "replica_filter", ERROR, "replicate_wild_ignore_table = ''"),
+        (
+            replicating(Replicate_Rewrite_DB="shop->old"),
+            "replica_filter",
+            ERROR,
+            "SET GLOBAL replicate_rewrite_db = '';",
+        ),
         (replicating(Replicate_Ignore_Domain_Ids="0, 7"), "replica_filter", ERROR, "MASTER TO IGNORE_DOMAIN_IDS = ();"),
         (
             with_variables(REPLICA, replicate_events_marked_for_skip="FILTER_ON_SLAVE"),

@@ -146,7 +146,7 @@ def test_a_cascade_is_named_with_its_constraint_and_what_it_ages_out() -> None:
 
 
 def test_a_parent_whose_foreign_keys_are_not_seen_is_told_the_grant() -> None:
-    schema = replace(SCHEMA, unseen_parents=(TableName("common", "room"),))
+    schema = replace(SCHEMA, unseen_tables=(TableName("common", "room"),))
     (found,) = check_tables(PRIMARY, schema, TABLES)
     assert (found.check, found.severity, found.subject) == ("grant_references", ERROR, "table common.room")
     assert found.fix == "GRANT REFERENCES ON `common`.* TO 'stampline_source'@'%';"

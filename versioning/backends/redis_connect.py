@@ -55,11 +55,13 @@ class RedisAddress:
         """
         if not isinstance(url, str):  # None, from an environment that lacks it
             raise ConfigError(f"{url!r} is no Redis URL", hint="redis://host:6379/0")
-        scheme, separator, _ = url.partition("://")
+        scheme, _, behind = url.partition("://")
         kind = {"rediss": "redis", "sentinels": "sentinel", "clusters": "cluster"}.get(scheme, scheme)
-        if not separator or kind not in redis_url.DEFAULT_PORTS:
+        if not behind or kind not in redis_url.DEFAULT_PORTS:
             hint = "use redis://, sentinel:// or cluster://"
-            raise ConfigError(f"unknown Redis URL scheme {scheme[:20]!r}", hint=hint)
+            # Without one, what stands there may be the password.
+            what = f"unknown Redis URL scheme {scheme[:20]!r}" if scheme.isalpha() else "a Redis URL lacks its scheme"
+            raise ConfigError(what, hint=hint)
         parts = redis_url.split(url)
         credentials, _, hosts = parts.netloc.rpartition("@")
         username, _, password = credentials.partition(":")

@@ -157,6 +157,8 @@ class MySqlSection(Section):
             raise ValueError("does not begin with mysql://")
         if "@" in parts.path + parts.query + parts.fragment:  # mysql://user:1/word@host: a server called user
             raise ValueError(f"it has an @ behind its server ({ENCODE_HINT})")
+        if parts.query or parts.fragment:
+            raise ValueError("it has options behind its server: ssl_ca and the others are keys of their own")
         if _port(parts) == 0:
             raise ValueError(f"its port is no number from 1 to 65535 ({ENCODE_HINT})")
         return url
@@ -168,6 +170,8 @@ class MySqlSection(Section):
             raise ValueError("names no server: give host or url")
         if not (self.user or parts.username):
             raise ValueError("names no user: give user, or url = mysql://user@host")
+        if self.password_file is not None and self.password.get_secret_value():
+            raise ValueError("password and password_file: take one of them out")
         if self.ssl_disabled and (self.ssl_ca or self.ssl_cert or self.ssl_key):
             raise ValueError("ssl_disabled, and files for TLS: take one of them out")
         if self.ssl_cert and not self.ssl_ca:
