@@ -226,9 +226,13 @@ class WindowFold:
             names = state.keys if kind is Change else state.namespaces
             names[name] = lost.setdefault(mark, replace(mark, written_ms=0))
             state.settled.pop((kind, name), None)
-        gap = next(filter(None, (self._carried(gap, copied) for gap in (before.gap, before.of_replicas))), None)
+        gaps = [before.gap, before.of_replicas]
+        if state.gap is None:  # Else only the end of it is lost.
+            gaps.append(before.young_settled_gap)
+        gap = next(filter(None, (self._carried(gap, copied) for gap in gaps)), None)
         if gap is not None:
             state.gap, state.is_gap_lost = gap, True
+        state.settled_gap = state.settled_gap or before.settled_gap
 
     def _carried(self, gap: Mark | None, copied: MirrorPosition) -> Mark | None:
         """Return what is to be said again of a gap known before; None for nothing."""

@@ -51,6 +51,8 @@ class MirrorState:
     settled: dict[tuple[type[Named], str], Mark] = field(default_factory=dict)
     """Names whose last word, not older than the window, is that all replicas have the data by now."""
     gap: Mark | None = None
+    settled_gap: Mark | None = None
+    """The last gap that was pending, or the one that ended it: where the stream loses both, it is to be said again."""
     is_gap_lost: bool = False
     """The pending gap is not in the target stream any more. Nobody vouches for what was loaded since it entered, but
     who begins with the next gap does not know since when: no replay may be claimed to reach below that one."""
@@ -76,6 +78,13 @@ class MirrorState:
     @property
     def pending_count(self) -> int:
         return len(self.keys) + len(self.namespaces) + (self.gap is not None)
+
+    @property
+    def young_settled_gap(self) -> Mark | None:
+        """The last gap that has ended; None where all that was loaded before it has ended by now, too."""
+        gap = self.settled_gap
+        is_young = gap is not None and stamps.ms_of(self.last) - stamps.ms_of(gap.stamp) <= self.window_ms
+        return gap if is_young else None
 
     def follows(self, entry: Entry) -> bool:
         return self.nonce in {"", entry.previous}
@@ -165,7 +174,7 @@ class MirrorState:
             case Gap() as body:
                 self._take_gap(body, entry, written_ms, is_ours=is_ours)
             case Replayed(settled=True):
-                self.gap, self.is_gap_lost = None, False
+                self.gap, self.is_gap_lost, self.settled_gap = None, False, self.gap or self.settled_gap
 
     @staticmethod
     def _is_rewound(held: Mark | None, body: Named) -> bool:
@@ -220,7 +229,7 @@ class MirrorState:
                 mark.is_taken_back = not is_ours
             self.gap = self._following_on(self.gap, mark) if self.gap else mark
         elif self.gap is not None and (body.gtid or not self.gap.body.gtid):
-            self.gap = None
+            self.gap, self.settled_gap = None, mark
 
     @staticmethod
     def _following_on(held: Mark, gap: Mark) -> Mark:

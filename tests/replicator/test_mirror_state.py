@@ -241,6 +241,18 @@ def test_no_heartbeat_says_less_of_the_replicas_than_the_stream_does() -> None:
     assert beat == Heartbeat(10, 5, "0-1-1")
 
 
+@pytest.mark.parametrize("end", [Gap(said_again("gone"), "0-1-1"), Replayed(3, settled=True)])
+def test_a_gap_that_has_ended_is_pending_again_where_the_stream_has_lost_it_and_its_end(end: Body) -> None:
+    """Whatever was loaded while it was pending would be vouched for: nothing else tells."""
+    entries = entries_of([Heartbeat(9, 5), Gap("gone", "0-1-1", pending=True), end])
+    before = live(entries)
+    found = [window(entries[:left], before).carrying(COPIED) for left in (1, 2, 3)]
+    assert [state.gap is not None and state.gap.body.pending for state in found] == [True, True, False]
+    assert [state.is_gap_lost for state in found] == [True, False, False]
+    before.take(Entry(stamps.make(before.window_ms + 4_000), "n", "3", Heartbeat(9, 5), None), FAR_MS)
+    assert window(entries[:1], before).carrying(COPIED).gap is None
+
+
 def test_a_time_that_a_source_repeats_further_on_is_not_said_of_the_place_before() -> None:
     state = live(entries_of([Heartbeat(9, 9)]))
     assert next_heartbeat(Heartbeat(10, gtid="0-1-2"), Heartbeat(10, gtid="0-1-1"), state, 9) == Heartbeat(

@@ -35,6 +35,8 @@ class NoPoisonedFill(Checker):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._hindered_s = -MENDED_S
+        self._hidden_s: float | None = None
+        """Since when what is pending is hidden."""
 
     def scan(self) -> None:
         if self._is_hindered():
@@ -52,11 +54,15 @@ class NoPoisonedFill(Checker):
     def _is_hindered(self) -> bool:
         """Whether a replica has gone back, or what is pending is hidden from who starts now, and no mirror can say so.
 
-        The lag tells readers meanwhile.
+        Nor could yet. The lag tells readers meanwhile.
         """
         world = self.world
-        if not world.is_watched() and self._is_pending_hidden():
-            return True
+        if self._is_pending_hidden():
+            self._hidden_s = world.loop.time() if self._hidden_s is None else self._hidden_s
+            if not world.is_watched() or world.loop.time() - self._hidden_s < NOTICED_MS / 1000:
+                return True
+        else:
+            self._hidden_s = None
         replicas = world.read_replicas
         if not any(replica.has_gone_back for replica in replicas):
             return False
